@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT
+ *
+ * Which thread accepted each connection, and who came for one and found none?
+ *
+ * Only the exit of accept is hooked, so a thread that was blocked in it before tracing began is
+ * seen like any other.  The exit runs in the acceptor; the descriptor that it returns leads to
+ * the socket, the descriptor that it was called with to the listener.
+ */
+
+struct syscall_exit {
+	u64 common;
+	s64 number;
+	s64 result;
+};
+
+/* The listener of this accept call, learnt now if the process belongs to the target: a listener
+ * opened by somebody else (a parent, systemd) becomes the target's by being accepted from. */
+static __always_inline struct listener *accepted_from(int *was_known)
+{
+	struct sock *socket = socket_of(first_argument());
+	u64 key = (u64)socket;
+	struct listener *listener;
+	struct target *wanted;
+	u32 zero = 0;
+	u8 state = 0;
+
+	*was_known = 0;
+	if (!socket)
+		return 0;
+	listener = listeners.lookup(&key);
+	if (listener) {
+		*was_known = 1;
+		return listener;
+	}
+	wanted = target.lookup(&zero);
+	PEEK(state, ((struct sock_common *)socket)->skc_state);
+	if (!wanted || state != LISTEN_STATE || !is_tcp((struct sock_common *)socket))
+		return 0;
+	if (!socket_in_scope(wanted, (struct sock_common *)socket) || !process_in_scope(wanted))
+		return 0;
+	return listener_learnt(socket, 0, 0);
+}
+
+static __always_inline void came_empty(s64 result)
+{
+	struct worker *worker = current_worker();
+
+	if (!worker)
+		return;
+	if (result == EMPTY_HANDED) {
+		worker->accepts_empty++;
+		worker->flags |= WORKER_CAME_EMPTY;
+	} else {
+		worker->accepts_failed++;
+	}
+	worker->touched_ns = bpf_ktime_get_ns();
+}
+
+/* Accepted, but not in the map: its listener was not traced until now, or the map was full. */
+static __always_inline void accepted_unseen(u64 key, u64 now)
+{
+	struct connection fresh = {};
+	struct listener *listener;
+	struct worker *worker;
+	int was_known;
+
+	listener = accepted_from(&was_known);
+	if (!listener)
+		return;
+	__sync_fetch_and_add(&listener->accepted, 1);
+	worker = current_worker_made();
+	if (worker) {
+		worker->accepts++;
+		worker->touched_ns = now;
+		worker->flags |= WORKER_GOT_WORK;
+	}
+	if (was_known) {
+		lose(LOSS_ACCEPTS_UNKNOWN);
+		return;
+	}
+	read_ends(&fresh, (struct sock_common *)key);
+	fresh.flags = CONNECTION_LATE;
+	fresh.accepted_ns = now;
+	fresh.touched_ns = now;
+	fresh.listener = listener->id;
+	fresh.acceptor = worker ? worker->id : 0;
+	fresh.accepted_cpu = bpf_get_smp_processor_id();
+	fresh.id = next_serial(SERIAL_CONNECTION);
+	if (connections.insert(&key, &fresh))
+		lose(LOSS_CONNECTIONS_FULL);
+}
+
+int on_accept(struct syscall_exit *ctx)
+{
+	struct connection *connection;
+	struct listener *listener;
+	struct worker *worker;
+	u64 key, now;
+	int was_known;
+
+	if (ctx->result < 0) {
+		came_empty(ctx->result);
+		return 0;
+	}
+	now = bpf_ktime_get_ns();
+	key = (u64)socket_of(ctx->result);
+	if (!key)
+		return 0;
+	connection = connections.lookup(&key);
+	if (!connection || connection->accepted_ns) {
+		accepted_unseen(key, now);
+		return 0;
+	}
+	connection->accepted_ns = now;
+	connection->touched_ns = now;
+	connection->accepted_cpu = bpf_get_smp_processor_id();
+	listener = accepted_from(&was_known);
+	if (listener) {
+		__sync_fetch_and_add(&listener->accepted, 1);
+		if (!connection->listener)
+			connection->listener = listener->id;
+	}
+	worker = current_worker_made();
+	if (!worker)
+		return 0;
+	connection->acceptor = worker->id;
+	worker->accepts++;
+	worker->touched_ns = now;
+	worker->flags |= WORKER_GOT_WORK;
+	if (connection->established_ns)
+		COUNT_DURATION(worker->queue_wait, now - connection->established_ns);
+	return 0;
+}

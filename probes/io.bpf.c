@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT
+ *
+ * Which threads took bytes off a connection, which put bytes onto it, and how late were they?
+ *
+ * sock:sock_recv_length and sock:sock_send_length (6.3, commit 6e6eda44b939 "sock: add tracepoint
+ * for send recv length") fire for every path through sock_recvmsg and sock_sendmsg, in the
+ * context of the thread.  Without them the exits of the system calls serve (on_read_exit and
+ * on_write_exit): the descriptor leads to the socket.
+ */
+
+/* The place where this thread's deeds on this connection are counted: in the record itself, or
+ * in more_io.  A slot is claimed with compare-and-swap, since two threads may come at once; once
+ * claimed only its thread writes to it. */
+static __always_inline struct connection_io *place_of(struct connection *connection, u32 worker)
+{
+	struct io_key key = {.connection = connection->id, .worker = worker};
+	struct connection_io *place, none = {.worker = worker};
+	int i;
+
+#pragma unroll
+	for (i = 0; i < INLINE_IO; i++) {
+		if (connection->io[i].worker == worker)
+			return &connection->io[i];
+		if (!connection->io[i].worker &&
+		    __sync_val_compare_and_swap(&connection->io[i].worker, 0, worker) == 0)
+			return &connection->io[i];
+	}
+	place = more_io.lookup(&key);
+	if (place)
+		return place;
+	more_io.insert(&key, &none);
+	return more_io.lookup(&key);
+}
+
+static __always_inline void bytes_read(struct connection *connection, s64 result, u32 peeked)
+{
+	struct worker *worker = current_worker_made();
+	struct connection_io *place;
+	u64 now, since;
+
+	if (!worker)
+		return;
+	now = bpf_ktime_get_ns();
+	worker->touched_ns = now;
+	if (result <= 0) {
+		if (result == 0) {
+			worker->ends_of_stream++;
+			worker->flags |= WORKER_GOT_WORK;
+		} else if (result == EMPTY_HANDED) {
+			worker->reads_empty++;
+			worker->flags |= WORKER_CAME_EMPTY;
+		}
+		return;
+	}
+	worker->flags |= WORKER_GOT_WORK;
+	if (peeked)
+		return;
+	worker->flags |= WORKER_READ_SINCE;
+	worker->reads++;
+	worker->bytes_read += result;
+	connection->touched_ns = now;
+	if (!connection->first_read_ns && !(connection->flags & CONNECTION_OPEN_BEFORE)) {
+		connection->first_read_ns = now;
+		connection->first_read_cpu = bpf_get_smp_processor_id();
+	}
+	if (!connection->unanswered_ns)
+		connection->unanswered_ns = now;
+	since = connection->readable_ns;
+	connection->readable_ns = 0;
+	if (since && now > since) {
+		COUNT_DURATION(worker->data_wait, now - since);
+		if (now - since > connection->data_wait_max_ns)
+			connection->data_wait_max_ns = now - since;
+	}
+	place = place_of(connection, worker->id);
+	if (!place) {
+		connection->flags |= CONNECTION_IO_LOST;
+		lose(LOSS_MORE_IO_FULL);
+		return;
+	}
+	place->reads++;
+	place->bytes_read += result;
+}
+
+static __always_inline void bytes_written(struct connection *connection, s64 result)
+{
+	struct worker *worker = current_worker_made();
+	struct connection_io *place;
+	u64 now, since;
+
+	if (!worker)
+		return;
+	now = bpf_ktime_get_ns();
+	worker->touched_ns = now;
+	worker->flags |= WORKER_GOT_WORK;
+	worker->writes++;
+	worker->bytes_written += result;
+	connection->touched_ns = now;
+	if (!connection->first_write_ns && !(connection->flags & CONNECTION_OPEN_BEFORE))
+		connection->first_write_ns = now;
+	since = connection->unanswered_ns;
+	connection->unanswered_ns = 0;
+	if (since && now > since)
+		COUNT_DURATION(worker->answer, now - since);
+	place = place_of(connection, worker->id);
+	if (!place) {
+		connection->flags |= CONNECTION_IO_LOST;
+		lose(LOSS_MORE_IO_FULL);
+		return;
+	}
+	place->writes++;
+	place->bytes_written += result;
+}
+
+int on_recv(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 key = ctx->args[0];
+	struct connection *connection = connections.lookup(&key);
+
+	if (connection)
+		bytes_read(connection, (int)ctx->args[1], ctx->args[2] & PEEK_FLAG);
+	return 0;
+}
+
+int on_send(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 key = ctx->args[0];
+	struct connection *connection = connections.lookup(&key);
+	int result = ctx->args[1];
+
+	if (connection && result > 0)
+		bytes_written(connection, result);
+	return 0;
+}
+
+/* The ways for kernels without those tracepoints.  A thread that is not of a server process
+ * leaves at once: read() is called by everybody. */
+static __always_inline struct connection *connection_of_call(void)
+{
+	u32 pid = bpf_get_current_pid_tgid() >> 32;
+	u64 key;
+
+	if (!servers.lookup(&pid))
+		return 0;
+	key = (u64)socket_of(first_argument());
+	return key ? connections.lookup(&key) : 0;
+}
+
+int on_read_exit(struct syscall_exit *ctx)
+{
+	struct connection *connection = connection_of_call();
+
+	if (connection)
+		bytes_read(connection, ctx->result, 0);
+	return 0;
+}
+
+/* recvfrom(fd, buffer, size, FLAGS) and recvmsg(fd, message, FLAGS) can peek. */
+static __always_inline int peeks(u32 argument)
+{
+	void *registers = registers_of(current_task());
+	u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), registers + argument);
+	return value & PEEK_FLAG;
+}
+
+int on_recvfrom_exit(struct syscall_exit *ctx)
+{
+	struct connection *connection = connection_of_call();
+
+	if (connection)
+		bytes_read(connection, ctx->result, peeks(FOURTH_ARGUMENT));
+	return 0;
+}
+
+int on_recvmsg_exit(struct syscall_exit *ctx)
+{
+	struct connection *connection = connection_of_call();
+
+	if (connection)
+		bytes_read(connection, ctx->result, peeks(THIRD_ARGUMENT));
+	return 0;
+}
+
+int on_write_exit(struct syscall_exit *ctx)
+{
+	struct connection *connection;
+
+	if (ctx->result <= 0)
+		return 0;
+	connection = connection_of_call();
+	if (connection)
+		bytes_written(connection, ctx->result);
+	return 0;
+}

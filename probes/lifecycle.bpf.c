@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT
+ *
+ * When was each connection established, on which listener, and when did it end?
+ *
+ * A connection's birth takes three steps in one softirq on one CPU:
+ *   inet_sock_set_state(child, LISTEN -> SYN_RECV)       the child is cloned from the listener
+ *   inet_sock_set_state(child, SYN_RECV -> ESTABLISHED)  (not yet, with TCP Fast Open)
+ *   sk_data_ready(listener)                              the child is in its accept queue
+ * so the last child cloned on this CPU is the one that the listener is told of: its listener is
+ * known exactly before anybody accepts, inside a SO_REUSEPORT group too.  Every sk_data_ready of
+ * a listener follows a clone of its own, so a clone that was dropped half-way leaves no mistake.
+ */
+
+struct birth {
+	u64 child;
+	u64 cloned_ns;
+	u64 established_ns;
+	u64 first_data_ns;
+};
+
+BPF_PERCPU_ARRAY(births, struct birth, 1);
+
+static __always_inline void connection_born(struct sock *listening, struct listener *listener, struct birth *birth)
+{
+	struct sock_common *child = (struct sock_common *)birth->child;
+	struct connection fresh = {};
+	u64 key = birth->child;
+	u32 length = 0;
+
+	read_ends(&fresh, child);
+	if (fresh.local_port != listener->port)
+		return;
+	fresh.touched_ns = bpf_ktime_get_ns();
+	fresh.established_ns = birth->established_ns;
+	if (!fresh.established_ns) {
+		fresh.established_ns = fresh.touched_ns;
+		fresh.flags |= CONNECTION_FAST_OPEN;
+	}
+	if (birth->first_data_ns) {
+		fresh.first_data_ns = birth->first_data_ns;
+		fresh.readable_ns = birth->first_data_ns;
+		fresh.flags |= CONNECTION_DATA_WITH_HANDSHAKE;
+	}
+	fresh.listener = listener->id;
+	fresh.established_cpu = bpf_get_smp_processor_id();
+	fresh.id = next_serial(SERIAL_CONNECTION);
+	__sync_fetch_and_add(&listener->established, 1);
+	PEEK(length, listening->sk_ack_backlog);
+	listener->queue = length;
+	if (length > listener->queue_max)
+		listener->queue_max = length;
+	/* a record left behind by a socket whose end was not seen must not live on in this one */
+	if (connections.update(&key, &fresh))
+		lose(LOSS_CONNECTIONS_FULL);
+}
+
+static __always_inline void listener_shut(u64 key)
+{
+	struct listener *listener = listeners.lookup(&key);
+
+	if (!listener)
+		return;
+	listener->closed_ns = bpf_ktime_get_ns();
+	PEEK(listener->drops, ((struct sock *)key)->sk_drops);
+	if (shut.ringbuf_output(listener, sizeof(*listener), BPF_RB_NO_WAKEUP))
+		lose(LOSS_LISTENERS_FULL);
+	listeners.delete(&key);
+}
+
+static __always_inline void listener_opened(struct sock *socket)
+{
+	struct worker *worker;
+	struct target *wanted;
+	u32 zero = 0;
+
+	wanted = target.lookup(&zero);
+	if (!wanted || !socket_in_scope(wanted, (struct sock_common *)socket) || !process_in_scope(wanted))
+		return;
+	if (!is_tcp((struct sock_common *)socket))
+		return;
+	worker = current_worker_made();
+	listener_learnt(socket, bpf_ktime_get_ns(), worker ? worker->id : 0);
+}
+
+int on_state(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 key = ctx->args[0];
+	int before = ctx->args[1], after = ctx->args[2];
+	struct connection *connection;
+	struct birth *birth;
+	u32 zero = 0;
+
+	if (before == LISTEN_STATE && after == SYN_RECV_STATE) {
+		birth = births.lookup(&zero);
+		if (birth) {
+			birth->child = key;
+			birth->established_ns = 0;
+			birth->first_data_ns = 0;
+		}
+		return 0;
+	}
+	if (before == SYN_RECV_STATE && after == ESTABLISHED_STATE) {
+		birth = births.lookup(&zero);
+		if (birth && birth->child == key)
+			birth->established_ns = bpf_ktime_get_ns();
+		return 0;
+	}
+	if (after == LISTEN_STATE) {
+		listener_opened((struct sock *)key);
+		return 0;
+	}
+	if (before == LISTEN_STATE) {
+		listener_shut(key);
+		return 0;
+	}
+	connection = connections.lookup(&key);
+	if (!connection)
+		return 0;
+	connection->touched_ns = bpf_ktime_get_ns();
+	if (!connection->ending_ns) {
+		connection->ending_ns = connection->touched_ns;
+		if (after == CLOSE_WAIT_STATE)
+			connection->flags |= CONNECTION_PEER_CLOSED_FIRST;
+		else if (after == CLOSE_STATE)
+			connection->flags |= CONNECTION_RESET;
+		else
+			connection->flags |= CONNECTION_WE_CLOSED_FIRST;
+	}
+	if (after == CLOSE_STATE)
+		connection->closed_ns = connection->touched_ns;
+	return 0;
+}
+
+int on_data_ready(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 key = ctx->args[0];
+	struct connection *connection;
+	struct listener *listener;
+	struct birth *birth;
+	u32 zero = 0;
+	u64 now;
+
+	birth = births.lookup(&zero);
+	if (birth && birth->child) {
+		if (birth->child == key) {
+			if (!birth->first_data_ns)
+				birth->first_data_ns = bpf_ktime_get_ns();
+			return 0;
+		}
+		listener = listeners.lookup(&key);
+		if (listener)
+			connection_born((struct sock *)key, listener, birth);
+		birth->child = 0;
+		if (listener)
+			return 0;
+	}
+	connection = connections.lookup(&key);
+	if (!connection)
+		return 0;
+	now = bpf_ktime_get_ns();
+	if (!connection->first_data_ns && !(connection->flags & CONNECTION_OPEN_BEFORE))
+		connection->first_data_ns = now;
+	if (!connection->readable_ns)
+		connection->readable_ns = now;
+	return 0;
+}
+
+/* The socket is gone: nobody can read or write it any more, so its record is final. */
+int on_destroy(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 key = ctx->args[0];
+	struct connection *connection = connections.lookup(&key);
+
+	if (!connection)
+		return 0;
+	connection->touched_ns = bpf_ktime_get_ns();
+	if (!connection->closed_ns)
+		connection->closed_ns = connection->touched_ns;
+	connection->flags |= CONNECTION_CLOSED;
+	if (closed.ringbuf_output(connection, sizeof(*connection), BPF_RB_NO_WAKEUP))
+		lose(LOSS_CLOSED_RING_FULL);
+	connections.delete(&key);
+	return 0;
+}

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT
+ *
+ * The contract between the probes and user space: every struct that crosses the boundary, and
+ * nothing else.  sockscope/records/layout.py is its twin in numpy; tests/unit/test_contract.py
+ * compiles this file with the host's compiler and compares every offset and size.
+ *
+ * Times are nanoseconds of CLOCK_MONOTONIC (bpf_ktime_get_ns); 0 means "has not happened".
+ * Addresses are 16 bytes in network order, IPv4 as an IPv4-mapped IPv6 address.
+ */
+#ifndef SOCKSCOPE_RECORDS_H
+#define SOCKSCOPE_RECORDS_H
+
+#define RECORDS_VERSION 1
+
+/* Threads whose reads and writes fit in the connection record itself; more of them go to the
+ * map more_io, keyed by struct io_key. */
+#define INLINE_IO 2
+
+/* A histogram of durations: four buckets an octave from 2^10 ns (1 us) to 2^36 ns (69 s), one
+ * bucket below and one above.  Bucket 0 is [0, 2^10), bucket 105 is [2^36, oo). */
+#define HISTOGRAM_FIRST_OCTAVE 10
+#define HISTOGRAM_LAST_OCTAVE 36
+#define HISTOGRAM_BUCKETS 106
+
+/* connection.flags */
+#define CONNECTION_OPEN_BEFORE 0x1	 /* was there when tracing began: no times before that */
+#define CONNECTION_LATE 0x2		 /* first seen at accept: its listener was learnt only then */
+#define CONNECTION_FAST_OPEN 0x4	 /* queued before the handshake was over */
+#define CONNECTION_DATA_WITH_HANDSHAKE 0x8 /* the handshake's last packet carried data */
+#define CONNECTION_PEER_CLOSED_FIRST 0x10
+#define CONNECTION_WE_CLOSED_FIRST 0x20
+#define CONNECTION_IO_LOST 0x40		 /* more_io was full: some reads or writes have no thread */
+#define CONNECTION_CLOSED 0x80		 /* the final record */
+#define CONNECTION_LISTENER_GUESSED 0x100 /* several listeners on that port: this is one of them */
+#define CONNECTION_UNACCEPTED_BEFORE 0x200 /* waited in an accept queue when tracing began */
+#define CONNECTION_RESET 0x400		 /* left ESTABLISHED straight to CLOSE: reset or aborted */
+
+/* worker.flags */
+#define WORKER_IN_WAIT 0x1	/* between entry to and exit from epoll_wait, poll or select */
+#define WORKER_WOKEN 0x2	/* the last wait returned events */
+#define WORKER_CAME_EMPTY 0x4	/* since then an accept or a read found nothing */
+#define WORKER_GOT_WORK 0x8	/* since then an accept, a read or a write did something */
+#define WORKER_READ_SINCE 0x10	/* read since it last woke another thread of its process */
+#define WORKER_SEEDED 0x20	/* existed when tracing began */
+#define WORKER_ENDED 0x40	/* the final record */
+
+/* What one thread did on one connection. */
+struct connection_io {
+	unsigned long long reads;
+	unsigned long long bytes_read;
+	unsigned long long writes;
+	unsigned long long bytes_written;
+	unsigned int worker; /* worker.id; 0: free slot */
+	unsigned int unused;
+};
+
+struct io_key {
+	unsigned long long connection; /* connection.id */
+	unsigned int worker;
+	unsigned int unused;
+};
+
+/* One connection: the map's value while it is open, the ring's record when it is closed. */
+struct connection {
+	unsigned long long id;
+	unsigned long long established_ns; /* in the accept queue from then on */
+	unsigned long long accepted_ns;
+	unsigned long long first_data_ns; /* the first bytes could be read */
+	unsigned long long first_read_ns;
+	unsigned long long first_write_ns;
+	unsigned long long ending_ns; /* left ESTABLISHED: either side closed */
+	unsigned long long closed_ns;
+	unsigned long long touched_ns;	  /* the last change of this record */
+	unsigned long long readable_ns;	  /* bytes wait unread since then */
+	unsigned long long unanswered_ns; /* read, and nothing written since then */
+	unsigned long long data_wait_max_ns;
+	unsigned int listener; /* listener.id; 0: unknown */
+	unsigned int acceptor; /* worker.id; 0: unknown */
+	unsigned char local[16];
+	unsigned char remote[16];
+	unsigned short local_port;
+	unsigned short remote_port;
+	unsigned short flags;
+	unsigned short established_cpu;
+	unsigned short accepted_cpu;
+	unsigned short first_read_cpu;
+	unsigned char family; /* 4 or 6; an IPv4-mapped peer on an IPv6 socket counts as 4 */
+	unsigned char unused[3];
+	struct connection_io io[INLINE_IO];
+};
+
+/* One thread that listens, accepts, reads, writes, or belongs to a process that does. */
+struct worker {
+	unsigned long long start_ns; /* task_struct.start_time: with tid, its identity */
+	unsigned long long first_seen_ns;
+	unsigned long long ended_ns;
+	unsigned long long touched_ns;
+	unsigned long long cgroup;
+	unsigned int id; /* never used twice in a run */
+	unsigned int pid;
+	unsigned int tid;
+	unsigned int parent_pid;
+	unsigned int flags;
+	unsigned int last_wait; /* system call number of the last wait */
+	char comm[16];
+	unsigned long long accepts;
+	unsigned long long accepts_empty; /* EAGAIN */
+	unsigned long long accepts_failed;
+	unsigned long long reads;
+	unsigned long long bytes_read;
+	unsigned long long reads_empty;
+	unsigned long long ends_of_stream;
+	unsigned long long writes;
+	unsigned long long bytes_written;
+	unsigned long long waits;
+	unsigned long long wakeups; /* waits that returned events */
+	unsigned long long wakeups_wasted;
+	unsigned long long wait_ns;
+	unsigned long long busy_ns; /* from a wait's exit to the next wait's entry */
+	unsigned long long stall_max_ns;
+	unsigned long long stall_max_at_ns;
+	unsigned long long wait_enter_ns;
+	unsigned long long wait_exit_ns;
+	unsigned int queue_wait[HISTOGRAM_BUCKETS]; /* as acceptor */
+	unsigned int data_wait[HISTOGRAM_BUCKETS];  /* as reader */
+	unsigned int answer[HISTOGRAM_BUCKETS];	    /* as writer: first read to first write after it */
+	unsigned int stall[HISTOGRAM_BUCKETS];	    /* wait's exit to the next wait's entry */
+};
+
+/* One listening socket. */
+struct listener {
+	unsigned long long inode; /* of the socket: what /proc/PID/fd shows */
+	unsigned long long listened_ns; /* listen(); 0: before tracing began */
+	unsigned long long closed_ns;
+	unsigned long long established; /* connections that entered its accept queue */
+	unsigned long long accepted;
+	unsigned long long drops; /* sk_drops: handshakes refused because the queue was full */
+	unsigned int id;
+	unsigned int netns; /* inode of the network namespace */
+	unsigned int listened_by; /* worker.id; 0: before tracing began */
+	unsigned int backlog;	  /* the limit in force: least of listen()'s and somaxconn */
+	unsigned int queue;	  /* accept queue after the last arrival */
+	unsigned int queue_max;	  /* its peak, seen at each arrival */
+	unsigned char address[16];
+	unsigned short port;
+	unsigned char family;
+	unsigned char reuseport;
+	unsigned char v6only;
+	unsigned char unused[3];
+};
+
+/* Who woke whom inside a traced process: waker is a worker.id, wakee a tid. */
+struct wake_key {
+	unsigned int waker;
+	unsigned int wakee;
+};
+
+struct wake_count {
+	unsigned long long wakes;
+	unsigned long long after_read; /* the waker had read since it last woke somebody */
+};
+
+/* A socket and who holds it, as the task_file iterator prints them. */
+struct holding {
+	unsigned long long socket;
+	unsigned long long inode;
+	unsigned int pid;
+	unsigned int fd;
+	unsigned int netns;
+	unsigned int listener; /* listener.id when it listens and is traced */
+	unsigned char address[16];
+	unsigned short port;
+	unsigned char family;
+	unsigned char state;
+	unsigned int unused;
+};
+
+/* What to trace; one element, written by user space before anything is attached. */
+struct target {
+	unsigned long long cgroup; /* id of a cgroup v2 directory; 0: any */
+	unsigned int cgroup_level; /* its depth below the root */
+	unsigned int netns;	   /* 0: any */
+	unsigned int by_port;	   /* only ports in target_ports */
+	unsigned int by_pid;	   /* only processes in target_pids */
+	unsigned int by_comm;
+	unsigned int tracer; /* our own process, never traced */
+	char comm[16];
+};
+
+/* Indexes into the map losses: what could not be recorded. */
+enum loss {
+	LOSS_CONNECTIONS_FULL, /* established, and the map connections had no room */
+	LOSS_CLOSED_RING_FULL, /* closed, and the ring had no room for the final record */
+	LOSS_WORKERS_FULL,     /* a thread had no room: its deed is without a thread */
+	LOSS_ENDED_RING_FULL,  /* a thread ended, and the ring had no room */
+	LOSS_MORE_IO_FULL,     /* a read or write of a further thread on a connection */
+	LOSS_LISTENERS_FULL,
+	LOSS_WAKES_FULL,
+	LOSS_ACCEPTS_UNKNOWN, /* accepted from a traced listener, and no record of it exists */
+	LOSS_COUNT
+};
+
+#endif

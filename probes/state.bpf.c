@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT
+ *
+ * The maps and the few helpers that every probe shares.  Nothing here is attached.
+ *
+ * This is BPF C for bcc, which rewrites map calls only in the main text: user space concatenates
+ * records.h, a header of kernel struct offsets made from BTF (kernel_structs.h) and these files.
+ * MAX_* and *_PAGES come from the command line.
+ */
+
+BPF_TABLE("hash", u64, struct connection, connections, MAX_CONNECTIONS); /* key: struct sock * */
+BPF_TABLE("hash", u64, struct listener, listeners, MAX_LISTENERS);	 /* key: struct sock * */
+BPF_TABLE("hash", u32, struct worker, workers, MAX_WORKERS);		 /* key: tid */
+BPF_TABLE("hash", struct io_key, struct connection_io, more_io, MAX_MORE_IO);
+BPF_TABLE("hash", struct wake_key, struct wake_count, wakes, MAX_WAKES);
+BPF_TABLE("hash", u32, u8, servers, MAX_PROCESSES);	  /* processes whose threads are workers */
+BPF_TABLE("hash", u32, u8, target_pids, MAX_PROCESSES);	  /* what --pid means by now */
+BPF_TABLE("hash", u16, u8, target_ports, 1024);
+BPF_TABLE("hash", u64, u8, seeds, MAX_LISTENERS);	  /* listeners to learn: struct sock * */
+BPF_TABLE("hash", u64, u8, seed_ports, MAX_LISTENERS);	  /* netns << 32 | port */
+BPF_ARRAY(target, struct target, 1);
+BPF_ARRAY(blank_worker, struct worker, 1);		  /* zeros: too large for the stack */
+BPF_ARRAY(serials, u64, 3);				  /* the last id given, by enum serial */
+BPF_ARRAY(losses, u64, LOSS_COUNT);
+BPF_RINGBUF_OUTPUT(closed, CLOSED_PAGES);		  /* struct connection */
+BPF_RINGBUF_OUTPUT(ended, ENDED_PAGES);			  /* struct worker */
+BPF_RINGBUF_OUTPUT(shut, SHUT_PAGES);			  /* struct listener */
+
+enum serial { SERIAL_CONNECTION, SERIAL_WORKER, SERIAL_LISTENER };
+
+/* bcc before 0.22 does not declare these two (bpf.h: 158 since 5.11, 175 since 5.15). */
+static struct task_struct *(*current_task)(void) = (void *)158;
+static void *(*registers_of)(struct task_struct *task) = (void *)175;
+
+#define PEEK(into, from) bpf_probe_read_kernel(&(into), sizeof(into), &(from))
+#define LISTEN_STATE 10
+#define SYN_RECV_STATE 3
+#define ESTABLISHED_STATE 1
+#define CLOSE_STATE 7
+#define CLOSE_WAIT_STATE 8
+#define PROTOCOL_TCP 6
+#define FAMILY_INET 2
+#define FAMILY_INET6 10
+#define EMPTY_HANDED (-11) /* EAGAIN */
+#define PEEK_FLAG 2	   /* MSG_PEEK */
+#define MODE_TYPE 0170000
+#define MODE_SOCKET 0140000
+
+static __always_inline void lose(u32 what)
+{
+	u64 *count = losses.lookup(&what);
+
+	if (count)
+		__sync_fetch_and_add(count, 1);
+}
+
+static __always_inline u64 next_serial(u32 kind)
+{
+	u64 *last = serials.lookup(&kind);
+
+	return last ? __sync_fetch_and_add(last, 1) + 1 : 0;
+}
+
+/* The bucket of a duration in a struct worker's histograms: records.h has the scale. */
+static __always_inline u32 bucket_of(u64 ns)
+{
+	u32 octave = 0;
+	u64 rest = ns;
+
+	if (ns >> HISTOGRAM_LAST_OCTAVE)
+		return HISTOGRAM_BUCKETS - 1;
+	if (!(ns >> HISTOGRAM_FIRST_OCTAVE))
+		return 0;
+	if (rest >> 32) {
+		octave += 32;
+		rest >>= 32;
+	}
+	if (rest >> 16) {
+		octave += 16;
+		rest >>= 16;
+	}
+	if (rest >> 8) {
+		octave += 8;
+		rest >>= 8;
+	}
+	if (rest >> 4) {
+		octave += 4;
+		rest >>= 4;
+	}
+	if (rest >> 2) {
+		octave += 2;
+		rest >>= 2;
+	}
+	octave += rest >> 1;
+	return 1 + (octave - HISTOGRAM_FIRST_OCTAVE) * 4 + ((ns >> (octave - 2)) & 3);
+}
+
+#define COUNT_DURATION(histogram, ns)                                                                        \
+	do {                                                                                                 \
+		u32 bucket = bucket_of(ns);                                                                  \
+		if (bucket < HISTOGRAM_BUCKETS)                                                              \
+			(histogram)[bucket]++;                                                               \
+	} while (0)
+
+/* The record of a thread, made when it is first met.  Only the thread itself writes to its
+ * record, on the CPU where it runs, so no counter in it needs an atomic. */
+static __always_inline struct worker *worker_made(u32 tid, u32 pid, struct task_struct *task)
+{
+	struct task_struct *parent = 0;
+	struct worker *worker, *blank;
+	u32 zero = 0;
+	u8 yes = 1;
+
+	blank = blank_worker.lookup(&zero);
+	if (!blank)
+		return 0;
+	workers.insert(&tid, blank);
+	worker = workers.lookup(&tid);
+	if (!worker) {
+		lose(LOSS_WORKERS_FULL);
+		return 0;
+	}
+	if (worker->id)
+		return worker;
+	worker->tid = tid;
+	worker->pid = pid;
+	worker->first_seen_ns = bpf_ktime_get_ns();
+	worker->touched_ns = worker->first_seen_ns;
+	PEEK(worker->start_ns, task->start_time);
+	PEEK(parent, task->real_parent);
+	PEEK(worker->parent_pid, parent->tgid);
+	bpf_probe_read_kernel(&worker->comm, sizeof(worker->comm), &task->comm);
+	worker->id = next_serial(SERIAL_WORKER);
+	servers.insert(&pid, &yes);
+	return worker;
+}
+
+static __always_inline struct worker *current_worker(void)
+{
+	u32 tid = bpf_get_current_pid_tgid();
+
+	return workers.lookup(&tid);
+}
+
+static __always_inline struct worker *current_worker_made(void)
+{
+	u64 both = bpf_get_current_pid_tgid();
+	u32 tid = both;
+	struct worker *worker = workers.lookup(&tid);
+
+	if (worker)
+		return worker;
+	worker = worker_made(tid, both >> 32, (struct task_struct *)bpf_get_current_task());
+	if (worker && !worker->cgroup)
+		worker->cgroup = bpf_get_current_cgroup_id();
+	return worker;
+}
+
+static __always_inline u32 netns_of(struct sock_common *socket)
+{
+	struct net *net = 0;
+	u32 inum = 0;
+
+	PEEK(net, socket->skc_net);
+	PEEK(inum, net->ns.inum);
+	return inum;
+}
+
+static __always_inline void write_mapped(u8 *to, u32 ipv4)
+{
+	__builtin_memset(to, 0, 10);
+	to[10] = 0xff;
+	to[11] = 0xff;
+	__builtin_memcpy(to + 12, &ipv4, 4);
+}
+
+static __always_inline int is_tcp(struct sock_common *socket)
+{
+	u16 family = 0, protocol = 0;
+
+	PEEK(family, socket->skc_family);
+	PEEK(protocol, ((struct sock *)socket)->sk_protocol);
+	return protocol == PROTOCOL_TCP && (family == FAMILY_INET || family == FAMILY_INET6);
+}
+
+/* Does the process that runs now belong to the target? */
+static __always_inline int process_in_scope(struct target *wanted)
+{
+	u32 pid = bpf_get_current_pid_tgid() >> 32;
+	char comm[16] = {};
+	int i;
+
+	if (pid == wanted->tracer)
+		return 0;
+	if (wanted->by_pid && !target_pids.lookup(&pid))
+		return 0;
+	if (wanted->cgroup && bpf_get_current_ancestor_cgroup_id(wanted->cgroup_level) != wanted->cgroup)
+		return 0;
+	if (wanted->by_comm) {
+		struct task_struct *leader = 0, *task = (struct task_struct *)bpf_get_current_task();
+
+		/* the process's name, as ps shows it: threads have names of their own */
+		PEEK(leader, task->group_leader);
+		bpf_probe_read_kernel(&comm, sizeof(comm), &leader->comm);
+#pragma unroll
+		for (i = 0; i < 16; i++) {
+			if (comm[i] != wanted->comm[i])
+				return 0;
+			if (!comm[i])
+				break;
+		}
+	}
+	return 1;
+}
+
+static __always_inline int socket_in_scope(struct target *wanted, struct sock_common *socket)
+{
+	u16 port = 0;
+
+	if (wanted->by_port) {
+		PEEK(port, socket->skc_num);
+		if (!target_ports.lookup(&port))
+			return 0;
+	}
+	return !wanted->netns || netns_of(socket) == wanted->netns;
+}
+
+static __always_inline u64 inode_of(struct sock *socket)
+{
+	struct socket_alloc *holder = 0;
+	u64 inode = 0;
+
+	/* struct socket is the first member of struct socket_alloc */
+	PEEK(holder, socket->sk_socket);
+	if (holder)
+		PEEK(inode, holder->vfs_inode.i_ino);
+	return inode;
+}
+
+static __always_inline void read_local(struct sock_common *socket, u8 *address, u8 *family)
+{
+	u16 raw = 0;
+	u32 ipv4 = 0;
+
+	PEEK(raw, socket->skc_family);
+	if (raw == FAMILY_INET6) {
+		*family = 6;
+		bpf_probe_read_kernel(address, 16, &socket->skc_v6_rcv_saddr);
+	} else {
+		*family = 4;
+		PEEK(ipv4, socket->skc_rcv_saddr);
+		write_mapped(address, ipv4);
+	}
+}
+
+/* A listening socket becomes a traced one. */
+static __always_inline struct listener *listener_learnt(struct sock *socket, u64 listened_ns, u32 by)
+{
+	struct sock_common *common = (struct sock_common *)socket;
+	struct listener fresh = {};
+	u64 key = (u64)socket;
+	u8 bits = 0;
+
+	read_local(common, fresh.address, &fresh.family);
+	PEEK(fresh.port, common->skc_num);
+	bpf_probe_read_kernel(&bits, 1, (void *)common + REUSEPORT_BYTE);
+	fresh.reuseport = !!(bits & REUSEPORT_MASK);
+	bpf_probe_read_kernel(&bits, 1, (void *)common + V6ONLY_BYTE);
+	fresh.v6only = !!(bits & V6ONLY_MASK);
+	PEEK(fresh.backlog, socket->sk_max_ack_backlog);
+	PEEK(fresh.queue, socket->sk_ack_backlog);
+	fresh.queue_max = fresh.queue;
+	fresh.netns = netns_of(common);
+	fresh.inode = inode_of(socket);
+	fresh.listened_ns = listened_ns;
+	fresh.listened_by = by;
+	fresh.id = next_serial(SERIAL_LISTENER);
+	listeners.insert(&key, &fresh);
+	struct listener *kept = listeners.lookup(&key);
+	if (!kept)
+		lose(LOSS_LISTENERS_FULL);
+	return kept;
+}
+
+/* The addresses and ports of a connected socket. */
+static __always_inline void read_ends(struct connection *record, struct sock_common *socket)
+{
+	u16 raw = 0;
+	u32 ipv4 = 0;
+
+	PEEK(record->local_port, socket->skc_num);
+	PEEK(raw, socket->skc_dport);
+	record->remote_port = bpf_ntohs(raw);
+	PEEK(raw, socket->skc_family);
+	if (raw == FAMILY_INET6) {
+		u32 *words = (u32 *)record->remote;
+
+		bpf_probe_read_kernel(record->local, 16, &socket->skc_v6_rcv_saddr);
+		bpf_probe_read_kernel(record->remote, 16, &socket->skc_v6_daddr);
+		record->family = !words[0] && !words[1] && words[2] == bpf_htonl(0xffff) ? 4 : 6;
+	} else {
+		record->family = 4;
+		PEEK(ipv4, socket->skc_rcv_saddr);
+		write_mapped(record->local, ipv4);
+		PEEK(ipv4, socket->skc_daddr);
+		write_mapped(record->remote, ipv4);
+	}
+}
+
+/* The socket behind a descriptor of the current task; 0 when it is none.  Best effort: another
+ * thread may have closed and reopened the number since the system call began. */
+static __always_inline struct sock *socket_of(u32 number)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct files_struct *files = 0;
+	struct fdtable *table = 0;
+	struct file **array = 0;
+	struct file *file = 0;
+	struct inode *inode = 0;
+	struct socket *holder = 0;
+	struct sock *socket = 0;
+	u32 room = 0;
+	u16 mode = 0;
+
+	PEEK(files, task->files);
+	PEEK(table, files->fdt);
+	PEEK(room, table->max_fds);
+	if (number >= room)
+		return 0;
+	PEEK(array, table->fd);
+	PEEK(file, array[number]);
+	if (!file)
+		return 0;
+	PEEK(inode, file->f_inode);
+	PEEK(mode, inode->i_mode);
+	if ((mode & MODE_TYPE) != MODE_SOCKET)
+		return 0;
+	PEEK(holder, file->private_data);
+	if (!holder)
+		return 0;
+	PEEK(socket, holder->sk);
+	return socket;
+}
+
+/* The first argument of the system call that the current task is in.  It outlives the call:
+ * x86 keeps rdi, arm64 keeps orig_x0. */
+static __always_inline u64 first_argument(void)
+{
+	struct pt_regs *registers = registers_of(current_task());
+	u64 value = 0;
+
+	bpf_probe_read_kernel(&value, sizeof(value), (void *)registers + FIRST_ARGUMENT);
+	return value;
+}

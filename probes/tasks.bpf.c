@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT
+ *
+ * Threads and processes that come and go: children of a target belong to it, threads of a server
+ * are workers from their first moment, and the record of a thread that ends is sent while its
+ * number is still its own.
+ */
+
+int on_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *parent = (struct task_struct *)ctx->args[0];
+	struct task_struct *child = (struct task_struct *)ctx->args[1];
+	u32 parent_pid = 0, pid = 0, tid = 0;
+	struct worker *worker;
+	u8 yes = 1;
+
+	PEEK(parent_pid, parent->tgid);
+	if (target_pids.lookup(&parent_pid)) {
+		PEEK(pid, child->tgid);
+		if (pid != parent_pid)
+			target_pids.update(&pid, &yes);
+	}
+	if (!servers.lookup(&parent_pid))
+		return 0;
+	PEEK(pid, child->tgid);
+	PEEK(tid, child->pid);
+	worker = worker_made(tid, pid, child);
+	if (worker && !worker->cgroup)
+		worker->cgroup = bpf_get_current_cgroup_id();
+	return 0;
+}
+
+int on_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct worker *worker = current_worker();
+	u32 tid = bpf_get_current_pid_tgid();
+
+	if (!worker)
+		return 0;
+	worker->ended_ns = bpf_ktime_get_ns();
+	worker->touched_ns = worker->ended_ns;
+	worker->flags |= WORKER_ENDED;
+	bpf_get_current_comm(&worker->comm, sizeof(worker->comm));
+	if (ended.ringbuf_output(worker, sizeof(*worker), BPF_RB_NO_WAKEUP))
+		lose(LOSS_ENDED_RING_FULL);
+	workers.delete(&tid);
+	return 0;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT
+ *
+ * How long does each thread wait for events, how long does it stay away, and which wake-ups were
+ * for nothing?  One pair of programs for epoll_wait, poll and select and their variants.
+ */
+
+struct syscall_enter {
+	u64 common;
+	s64 number;
+};
+
+int on_wait_enter(struct syscall_enter *ctx)
+{
+	struct worker *worker = current_worker();
+	u64 now, away;
+
+	if (!worker)
+		return 0;
+	now = bpf_ktime_get_ns();
+	if (worker->wait_exit_ns) {
+		away = now - worker->wait_exit_ns;
+		worker->busy_ns += away;
+		if (away > worker->stall_max_ns) {
+			worker->stall_max_ns = away;
+			worker->stall_max_at_ns = now;
+		}
+		COUNT_DURATION(worker->stall, away);
+	}
+	/* woken, tried, and everything that it tried came back with nothing */
+	if ((worker->flags & (WORKER_WOKEN | WORKER_CAME_EMPTY | WORKER_GOT_WORK)) ==
+	    (WORKER_WOKEN | WORKER_CAME_EMPTY))
+		worker->wakeups_wasted++;
+	worker->flags &= ~(WORKER_WOKEN | WORKER_CAME_EMPTY | WORKER_GOT_WORK);
+	worker->flags |= WORKER_IN_WAIT;
+	worker->waits++;
+	worker->last_wait = ctx->number;
+	worker->wait_enter_ns = now;
+	worker->wait_exit_ns = 0;
+	worker->touched_ns = now;
+	return 0;
+}
+
+int on_wait_exit(struct syscall_exit *ctx)
+{
+	struct worker *worker = current_worker();
+	u64 now;
+
+	if (!worker)
+		return 0;
+	now = bpf_ktime_get_ns();
+	/* the entry may lie before tracing began: then nothing is known of this wait's length */
+	if (worker->wait_enter_ns)
+		worker->wait_ns += now - worker->wait_enter_ns;
+	worker->wait_enter_ns = 0;
+	worker->wait_exit_ns = now;
+	worker->flags &= ~WORKER_IN_WAIT;
+	if (ctx->result > 0) {
+		worker->wakeups++;
+		worker->flags |= WORKER_WOKEN;
+	}
+	worker->touched_ns = now;
+	return 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT
+ *
+ * Which threads does a worker wake inside its own process?  A dispatcher reads a request and
+ * wakes a thread to do it: that is the only trace a request hand-off leaves.
+ */
+
+int on_waking(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *wakee = (struct task_struct *)ctx->args[0];
+	struct wake_count *count, none = {};
+	struct worker *worker;
+	struct wake_key key = {};
+	u64 both;
+	u32 pid = 0;
+
+	worker = current_worker();
+	if (!worker)
+		return 0;
+	both = bpf_get_current_pid_tgid();
+	PEEK(pid, wakee->tgid);
+	if (pid != both >> 32)
+		return 0;
+	PEEK(key.wakee, wakee->pid);
+	if (key.wakee == (u32)both)
+		return 0;
+	key.waker = worker->id;
+	count = wakes.lookup(&key);
+	if (!count) {
+		wakes.insert(&key, &none);
+		count = wakes.lookup(&key);
+		if (!count) {
+			lose(LOSS_WAKES_FULL);
+			return 0;
+		}
+	}
+	count->wakes++;
+	if (worker->flags & WORKER_READ_SINCE) {
+		count->after_read++;
+		worker->flags &= ~WORKER_READ_SINCE;
+	}
+	return 0;
+}

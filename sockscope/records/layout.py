@@ -1,0 +1,211 @@
+"""The numpy twin of probes/records.h: what the kernel hands over, byte for byte.
+
+A test compiles the header with the host's compiler and compares every offset and size with these
+types, so that neither side can change alone.  Times are nanoseconds of ``CLOCK_MONOTONIC``
+(0: has not happened); addresses are 16 bytes in network order, IPv4 as IPv4-mapped IPv6.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+
+import numpy as np
+
+VERSION = 1
+INLINE_IO = 2
+FIRST_OCTAVE = 10
+LAST_OCTAVE = 36
+BUCKETS = 106
+
+
+class ConnectionFlag(IntFlag):
+    """``struct connection.flags``; the header says what each means."""
+
+    OPEN_BEFORE = 0x1
+    LATE = 0x2
+    FAST_OPEN = 0x4
+    DATA_WITH_HANDSHAKE = 0x8
+    PEER_CLOSED_FIRST = 0x10
+    WE_CLOSED_FIRST = 0x20
+    IO_LOST = 0x40
+    CLOSED = 0x80
+    LISTENER_GUESSED = 0x100
+    UNACCEPTED_BEFORE = 0x200
+    RESET = 0x400
+
+
+class WorkerFlag(IntFlag):
+    """``struct worker.flags``; the header says what each means."""
+
+    IN_WAIT = 0x1
+    WOKEN = 0x2
+    CAME_EMPTY = 0x4
+    GOT_WORK = 0x8
+    READ_SINCE = 0x10
+    SEEDED = 0x20
+    ENDED = 0x40
+
+
+class Loss(IntEnum):
+    """Indexes into the map ``losses``: what could not be recorded."""
+
+    CONNECTIONS_FULL = 0
+    CLOSED_RING_FULL = 1
+    WORKERS_FULL = 2
+    ENDED_RING_FULL = 3
+    MORE_IO_FULL = 4
+    LISTENERS_FULL = 5
+    WAKES_FULL = 6
+    ACCEPTS_UNKNOWN = 7
+
+
+IO = np.dtype(
+    [
+        ("reads", "<u8"),
+        ("bytes_read", "<u8"),
+        ("writes", "<u8"),
+        ("bytes_written", "<u8"),
+        ("worker", "<u4"),
+        ("unused", "<u4"),
+    ]
+)
+
+IO_KEY = np.dtype([("connection", "<u8"), ("worker", "<u4"), ("unused", "<u4")])
+
+CONNECTION = np.dtype(
+    [
+        ("id", "<u8"),
+        ("established_ns", "<u8"),
+        ("accepted_ns", "<u8"),
+        ("first_data_ns", "<u8"),
+        ("first_read_ns", "<u8"),
+        ("first_write_ns", "<u8"),
+        ("ending_ns", "<u8"),
+        ("closed_ns", "<u8"),
+        ("touched_ns", "<u8"),
+        ("readable_ns", "<u8"),
+        ("unanswered_ns", "<u8"),
+        ("data_wait_max_ns", "<u8"),
+        ("listener", "<u4"),
+        ("acceptor", "<u4"),
+        ("local", "u1", 16),
+        ("remote", "u1", 16),
+        ("local_port", "<u2"),
+        ("remote_port", "<u2"),
+        ("flags", "<u2"),
+        ("established_cpu", "<u2"),
+        ("accepted_cpu", "<u2"),
+        ("first_read_cpu", "<u2"),
+        ("family", "u1"),
+        ("unused", "u1", 3),
+        ("io", IO, INLINE_IO),
+    ]
+)
+
+WORKER = np.dtype(
+    [
+        ("start_ns", "<u8"),
+        ("first_seen_ns", "<u8"),
+        ("ended_ns", "<u8"),
+        ("touched_ns", "<u8"),
+        ("cgroup", "<u8"),
+        ("id", "<u4"),
+        ("pid", "<u4"),
+        ("tid", "<u4"),
+        ("parent_pid", "<u4"),
+        ("flags", "<u4"),
+        ("last_wait", "<u4"),
+        # raw bytes: numpy's S16 would lose trailing NULs, which a comm may not have but a test may
+        ("comm", "u1", 16),
+        ("accepts", "<u8"),
+        ("accepts_empty", "<u8"),
+        ("accepts_failed", "<u8"),
+        ("reads", "<u8"),
+        ("bytes_read", "<u8"),
+        ("reads_empty", "<u8"),
+        ("ends_of_stream", "<u8"),
+        ("writes", "<u8"),
+        ("bytes_written", "<u8"),
+        ("waits", "<u8"),
+        ("wakeups", "<u8"),
+        ("wakeups_wasted", "<u8"),
+        ("wait_ns", "<u8"),
+        ("busy_ns", "<u8"),
+        ("stall_max_ns", "<u8"),
+        ("stall_max_at_ns", "<u8"),
+        ("wait_enter_ns", "<u8"),
+        ("wait_exit_ns", "<u8"),
+        ("queue_wait", "<u4", BUCKETS),
+        ("data_wait", "<u4", BUCKETS),
+        ("answer", "<u4", BUCKETS),
+        ("stall", "<u4", BUCKETS),
+    ]
+)
+
+LISTENER = np.dtype(
+    [
+        ("inode", "<u8"),
+        ("listened_ns", "<u8"),
+        ("closed_ns", "<u8"),
+        ("established", "<u8"),
+        ("accepted", "<u8"),
+        ("drops", "<u8"),
+        ("id", "<u4"),
+        ("netns", "<u4"),
+        ("listened_by", "<u4"),
+        ("backlog", "<u4"),
+        ("queue", "<u4"),
+        ("queue_max", "<u4"),
+        ("address", "u1", 16),
+        ("port", "<u2"),
+        ("family", "u1"),
+        ("reuseport", "u1"),
+        ("v6only", "u1"),
+        ("unused", "u1", 3),
+    ]
+)
+
+WAKE_KEY = np.dtype([("waker", "<u4"), ("wakee", "<u4")])
+WAKE_COUNT = np.dtype([("wakes", "<u8"), ("after_read", "<u8")])
+
+HOLDING = np.dtype(
+    [
+        ("socket", "<u8"),
+        ("inode", "<u8"),
+        ("pid", "<u4"),
+        ("fd", "<u4"),
+        ("netns", "<u4"),
+        ("listener", "<u4"),
+        ("address", "u1", 16),
+        ("port", "<u2"),
+        ("family", "u1"),
+        ("state", "u1"),
+        ("unused", "<u4"),
+    ]
+)
+
+TARGET = np.dtype(
+    [
+        ("cgroup", "<u8"),
+        ("cgroup_level", "<u4"),
+        ("netns", "<u4"),
+        ("by_port", "<u4"),
+        ("by_pid", "<u4"),
+        ("by_comm", "<u4"),
+        ("tracer", "<u4"),
+        ("comm", "u1", 16),
+    ]
+)
+
+#: Every struct that crosses the boundary, by its name in the header.
+TWINS: tuple[tuple[str, np.dtype[np.void]], ...] = (
+    ("connection_io", IO),
+    ("io_key", IO_KEY),
+    ("connection", CONNECTION),
+    ("worker", WORKER),
+    ("listener", LISTENER),
+    ("wake_key", WAKE_KEY),
+    ("wake_count", WAKE_COUNT),
+    ("holding", HOLDING),
+    ("target", TARGET),
+)

@@ -1,0 +1,182 @@
+"""A reader of BTF, the kernel's description of its own types: struct layouts without headers.
+
+Only what sockscope asks is kept: the byte and bit offsets of named fields of named structs, found
+through anonymous members and dotted paths.  Format: Documentation/bpf/btf.rst of Linux.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sockscope.errors import SockscopeError
+
+VMLINUX = Path("/sys/kernel/btf/vmlinux")
+
+_MAGIC = 0xEB9F
+_HEADER = struct.Struct("<HBBIIIII")
+_INT, _PTR, _ARRAY, _STRUCT, _UNION, _ENUM = 1, 2, 3, 4, 5, 6
+_TRANSPARENT = (8, 9, 10, 11, 18)  # typedef, volatile, const, restrict, type tag
+# 32-bit words behind the three of every type: a fixed part, and a part for each of vlen entries
+_FIXED_WORDS = {1: 1, 3: 3, 14: 1, 17: 1}
+_WORDS_PER_ENTRY = {4: 3, 5: 3, 6: 2, 13: 2, 15: 3, 19: 3}
+_LAST_KIND = 19
+
+
+class BtfError(SockscopeError):
+    """The kernel's BTF is missing, or is not what was expected."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """Where a field lies: bits from the struct's start, and its size (of a bit-field, in bits)."""
+
+    bit_offset: int
+    size: int
+    bit_size: int = 0
+
+    @property
+    def offset(self) -> int:
+        """Bytes from the struct's start."""
+        return self.bit_offset // 8
+
+
+class Btf:
+    """Types of a kernel image.
+
+    :param raw: the bytes of a BTF section, such as /sys/kernel/btf/vmlinux
+    :raises BtfError: when the bytes are no BTF that this reader understands
+    """
+
+    def __init__(self, raw: bytes) -> None:
+        try:
+            magic, _, _, header, type_at, type_size, text_at, text_size = _HEADER.unpack_from(raw)
+        except struct.error:
+            raise BtfError("the kernel's BTF is cut short; is /sys/kernel/btf/vmlinux readable?") from None
+        types = raw[header + type_at : header + type_at + type_size]
+        if magic != _MAGIC or len(types) != type_size or type_size % 4:
+            raise BtfError("the kernel's BTF is not in the known format; a newer sockscope may read it")
+        self._text = raw[header + text_at : header + text_at + text_size]
+        self._words = array("I")
+        self._words.frombytes(types)
+        self._index()
+
+    @classmethod
+    def of_running_kernel(cls, path: Path = VMLINUX) -> Btf:
+        try:
+            return cls(path.read_bytes())
+        except OSError as error:
+            raise BtfError(
+                f"no BTF of this kernel at {path} ({error.strerror}); it needs CONFIG_DEBUG_INFO_BTF=y, "
+                "as the kernels of Debian 11, Ubuntu 20.10, Fedora 31 and later have"
+            ) from None
+
+    def _index(self) -> None:
+        words, position, end = self._words, 0, len(self._words)
+        fixed = [_FIXED_WORDS.get(kind, 0) for kind in range(32)]
+        each = [_WORDS_PER_ENTRY.get(kind, 0) for kind in range(32)]
+        starts = array("I", [0])  # type 0 is void
+        append = starts.append
+        while position + 3 <= end:
+            append(position)
+            info = words[position + 1]
+            kind = (info >> 24) & 31
+            position += 3 + fixed[kind] + each[kind] * (info & 0xFFFF)
+            if kind > _LAST_KIND:
+                raise BtfError(f"the kernel's BTF has a type of kind {kind}; a newer sockscope may read it")
+        if position != end:
+            raise BtfError("the kernel's BTF ends in the middle of a type")
+        self._starts = starts
+
+    def has_tracepoint(self, name: str) -> bool:
+        """Whether the kernel has the (raw) tracepoint ``name``."""
+        return f"\0btf_trace_{name}\0".encode() in self._text
+
+    def structs(self, names: Iterable[str]) -> dict[str, int]:
+        """Type numbers of the named structs; those that the kernel lacks are left out."""
+        wanted: dict[int, str] = {}
+        for name in names:
+            at = self._text.find(f"\0{name}\0".encode())
+            if at >= 0:
+                wanted[at + 1] = name
+        found: dict[str, int] = {}
+        words = self._words
+        for number, start in enumerate(self._starts):
+            if number and words[start] in wanted and (words[start + 1] >> 24) & 31 == _STRUCT:
+                found.setdefault(wanted[words[start]], number)
+        return found
+
+    def fields(self, number: int) -> dict[str, Field]:
+        """The named fields of struct ``number``; those of anonymous members count as its own."""
+        return dict(self._walk(number, 0, 0))
+
+    def field(self, number: int, path: str) -> Field | None:
+        """A field by its dotted path, such as ``ns.inum``."""
+        base = 0
+        *outer, last = path.split(".")
+        for name in outer:
+            inner = self._member_type(number, name)
+            if inner is None:
+                return None
+            number, offset = inner
+            base += offset
+        found = self.fields(number).get(last)
+        return found and Field(base + found.bit_offset, found.size, found.bit_size)
+
+    def _members(self, number: int) -> Iterator[tuple[str, int, int, int]]:
+        words, start = self._words, self._starts[number]
+        info = words[start + 1]
+        for entry in range(start + 3, start + 3 + 3 * (info & 0xFFFF), 3):
+            name, kind, where = words[entry], words[entry + 1], words[entry + 2]
+            bits = where >> 24 if info >> 31 else 0
+            yield self._name(name), kind, where & 0xFFFFFF if info >> 31 else where, bits
+
+    def _walk(self, number: int, base: int, depth: int) -> Iterator[tuple[str, Field]]:
+        if depth > 16:
+            raise BtfError("the kernel's BTF nests anonymous members too deeply")
+        for name, kind, offset, bits in self._members(number):
+            if name:
+                yield name, Field(base + offset, self._size(kind), bits)
+                continue
+            inner = self._strip(kind)
+            if self._kind(inner) in (_STRUCT, _UNION):
+                yield from self._walk(inner, base + offset, depth + 1)
+
+    def _member_type(self, number: int, wanted: str) -> tuple[int, int] | None:
+        for name, kind, offset, _ in self._members(number):
+            inner = self._strip(kind)
+            if name == wanted:
+                return inner, offset
+            if not name and self._kind(inner) in (_STRUCT, _UNION):
+                below = self._member_type(inner, wanted)
+                if below:
+                    return below[0], below[1] + offset
+        return None
+
+    def _kind(self, number: int) -> int:
+        return (self._words[self._starts[number] + 1] >> 24) & 31 if number else 0
+
+    def _strip(self, number: int) -> int:
+        for _ in range(64):
+            if self._kind(number) not in _TRANSPARENT:
+                return number
+            number = self._words[self._starts[number] + 2]
+            if number >= len(self._starts):
+                break
+        raise BtfError("the kernel's BTF has a type that leads nowhere")
+
+    def _size(self, number: int) -> int:
+        number = self._strip(number)
+        start = self._starts[number]
+        kind = self._kind(number)
+        if kind == _PTR:
+            return 8
+        if kind == _ARRAY:
+            return self._size(self._words[start + 3]) * self._words[start + 5]
+        return self._words[start + 2]
+
+    def _name(self, offset: int) -> str:
+        return self._text[offset : self._text.find(b"\0", offset)].decode("utf-8", "replace")
