@@ -1,0 +1,53 @@
+"""`python -m servers MODEL`: serve until SIGTERM or SIGINT."""
+
+import os
+import sys
+
+from .arguments import parse
+from .burn import Burner
+from .errors import ServerError, UsageError
+from .ledger import Ledger
+from .linux import allow_many_descriptors
+from .listening import text_address
+from .model import Context
+from .stop import Stop
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one server; the exit status is 2 for a wrong command line and 1 when it cannot serve."""
+    try:
+        return _serve(arguments)
+    except UsageError as error:
+        print(f"servers: {error}", file=sys.stderr)
+        return 2
+    except ServerError as error:
+        print(f"servers: {error}", file=sys.stderr)
+        return 1
+
+
+def _serve(arguments: list[str] | None) -> int:
+    model, settings, options = parse(arguments)
+    stop = Stop()
+    stop.on_signals()
+    allow_many_descriptors()
+    burner = Burner()
+    if settings.work_us or settings.slow:
+        burner.calibrate()
+    context = Context(settings, os.getpid(), stop, Ledger(settings.ledger), burner)
+
+    def announce(port: int) -> None:
+        if stop.is_set():
+            return
+        try:
+            print(f"listening on {text_address((settings.host, port))}", flush=True)
+        except OSError:  # nobody wants to know
+            stop.set()
+
+    status = model.serve(context, options, announce)
+    context.ledger.flush()
+    stop.reached()
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

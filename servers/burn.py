@@ -1,0 +1,47 @@
+"""CPU work of a known size."""
+
+import hashlib
+import time
+
+_CALIBRATION_ROUNDS = 2_000
+_CHUNK_US = 20_000
+
+
+class Burner:
+    """Burns CPU time on request, in the calling thread only.
+
+    The work is key derivation because hashlib releases the interpreter lock for it: a straggling
+    *thread* then delays its own connections and not those of every other thread of the process.
+    """
+
+    def __init__(self) -> None:
+        self._rounds_a_us = 0.0
+        self._call_us = 0.0
+
+    def calibrate(self) -> None:
+        """Measure what a round and a call cost here; about 10 ms. Best of a few: others use the CPU too."""
+        call_us = min(_cost_us(1) for _ in range(8))
+        long_us = min(_cost_us(_CALIBRATION_ROUNDS) for _ in range(5))
+        self._call_us = call_us
+        self._rounds_a_us = _CALIBRATION_ROUNDS / max(long_us - call_us, 1.0)
+
+    def burn(self, microseconds: int) -> None:
+        """Use this much CPU time of the calling thread, by the thread's own CPU clock.
+
+        The last call may end late by what one short call costs, about 10 microseconds.
+        """
+        if microseconds <= 0:
+            return
+        end_ns = time.thread_time_ns() + microseconds * 1000
+        while (left_us := (end_ns - time.thread_time_ns()) / 1000) > 0:
+            _rounds(int((min(left_us, _CHUNK_US) - self._call_us) * self._rounds_a_us))
+
+
+def _rounds(count: int) -> None:
+    hashlib.pbkdf2_hmac("sha256", b"sockscope", b"salt", max(count, 1))
+
+
+def _cost_us(count: int) -> float:
+    begin = time.thread_time_ns()
+    _rounds(count)
+    return (time.thread_time_ns() - begin) / 1000

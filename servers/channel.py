@@ -1,0 +1,133 @@
+"""How an acceptor gives a connection to another thread or to another process."""
+
+import array
+import json
+import os
+import select
+import socket
+from abc import ABC, abstractmethod
+from collections import deque
+
+from .connection import Connection
+from .stop import Stop
+
+_MESSAGE_BYTES = 4096
+_TAKE_AT_MOST = 64
+
+
+class Channel(ABC):
+    """One acceptor gives, one worker takes; readable (`fileno`) when there is something to take."""
+
+    ended = False
+    """Seen by the taker: nothing more will come."""
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """The descriptor that the taker waits on."""
+
+    @abstractmethod
+    def give(self, connection: Connection, stop: Stop) -> bool:
+        """Pass the connection on; False when its taker is gone or the stop came first."""
+
+    @abstractmethod
+    def take(self) -> list[Connection]:
+        """What was given since."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """The giver will give no more."""
+
+    def keep_taking_end(self, mine: bool) -> None:  # noqa: B027 (threads have nothing to let go of)
+        """In a worker process: let go of the descriptors that are not this worker's."""
+
+    def keep_giving_end(self) -> None:  # noqa: B027
+        """In the acceptor's process: let go of the descriptors that are the workers'."""
+
+
+class ThreadChannel(Channel):
+    """A queue in memory and an eventfd to wake the reader."""
+
+    def __init__(self) -> None:
+        self._queue: deque[Connection | None] = deque()
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+
+    def fileno(self) -> int:
+        return self._wake
+
+    def give(self, connection: Connection, stop: Stop) -> bool:
+        self._queue.append(connection)
+        os.eventfd_write(self._wake, 1)
+        return True
+
+    def take(self) -> list[Connection]:
+        os.eventfd_read(self._wake)  # first: what is queued from here on writes again
+        taken = []
+        while self._queue:
+            connection = self._queue.popleft()
+            if connection is None:
+                self.ended = True
+            else:
+                taken.append(connection)
+        return taken
+
+    def end(self) -> None:
+        self._queue.append(None)
+        os.eventfd_write(self._wake, 1)
+
+
+class ProcessChannel(Channel):
+    """A Unix socket that keeps message borders: each message is one descriptor and who accepted it."""
+
+    def __init__(self) -> None:
+        self._giving, self._taking = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._giving.setblocking(False)
+        self._taking.setblocking(False)
+
+    def fileno(self) -> int:
+        return self._taking.fileno()
+
+    def give(self, connection: Connection, stop: Stop) -> bool:
+        facts = [connection.local, connection.remote, connection.listener, connection.acceptor]
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [connection.sock.fileno()]))]
+        waiting = select.poll()
+        waiting.register(self._giving, select.POLLOUT)
+        waiting.register(stop.fd, select.POLLIN)
+        while True:
+            try:
+                self._giving.sendmsg([json.dumps(facts).encode()], rights)
+            except BlockingIOError:  # the reader is behind: wait for it, as a full pipe would make us
+                if any(descriptor == stop.fd for descriptor, _ in waiting.poll()):
+                    return False
+            except OSError:
+                return False
+            else:
+                connection.sock.close()
+                return True
+
+    def take(self) -> list[Connection]:
+        taken: list[Connection] = []
+        while len(taken) < _TAKE_AT_MOST:
+            try:
+                message, descriptors, _, _ = socket.recv_fds(self._taking, _MESSAGE_BYTES, 1)
+            except BlockingIOError:
+                break
+            if not message:
+                self.ended = True
+                break
+            if not descriptors:  # this process has no descriptor left: the kernel closed the connection
+                continue
+            local, remote, listener, acceptor = json.loads(message)
+            sock = socket.socket(fileno=descriptors[0])
+            taken.append(Connection(sock, local, remote, listener, tuple(acceptor)))
+        return taken
+
+    def end(self) -> None:
+        self._giving.close()
+
+    def keep_taking_end(self, mine: bool) -> None:
+        self._giving.close()
+        if not mine:
+            self._taking.close()
+
+    def keep_giving_end(self) -> None:
+        self._taking.close()

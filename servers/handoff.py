@@ -1,0 +1,100 @@
+"""`handoff`, the way of Memcached: one acceptor gives whole connections to N readers."""
+
+import select
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+
+from .channel import Channel, ProcessChannel, ThreadChannel
+from .connection import Acceptor
+from .crew import Crew
+from .errors import ServerError
+from .linux import set_thread_name
+from .listening import listen
+from .loop import Loop
+from .model import Announce, Context, Model, Option
+from .service import Service
+from .tally import Tally
+
+
+def serve(context: Context, options: Namespace, announce: Announce) -> int:
+    """Accept in the main thread; read and answer in the workers."""
+    settings = context.settings
+    kind = ProcessChannel if options.processes else ThreadChannel
+    channels: list[Channel] = [kind() for _ in range(settings.workers)]
+    tally = Tally(settings.workers)
+
+    listener = listen(settings.host, settings.port, settings.backlog)
+
+    def work(index: int, ready: Callable[[], None]) -> None:
+        if options.processes:
+            listener.close()
+            for other in channels:
+                other.keep_taking_end(other is channels[index])
+        _read(context, channels[index], tally, index, ready)
+
+    crew = Crew(context, options.processes)
+    crew.hire(work)
+    set_thread_name("ss-acceptor")
+    for channel in channels:
+        channel.keep_giving_end()
+    announce(listener.getsockname()[1])
+    try:
+        _accept(context, Acceptor(listener), channels, tally, least=options.pick == "least")
+    finally:
+        context.stop.set()
+        listener.close()
+        for channel in channels:
+            channel.end()  # a reader serves until it has taken all that it was given
+        well = crew.end()
+    return 0 if well else 1
+
+
+def _accept(context: Context, acceptor: Acceptor, channels: list[Channel], tally: Tally, least: bool) -> None:
+    last = -1
+    with select.epoll() as waiting:
+        waiting.register(acceptor.listener.fileno(), select.EPOLLIN)
+        waiting.register(context.stop.fd, select.EPOLLIN)
+        while not any(descriptor == context.stop.fd for descriptor, _ in waiting.poll()):
+            connection = acceptor.take()
+            while connection is not None:
+                last = tally.least_after(last) if least else tally.next_after(last)
+                if channels[last].give(connection, context.stop):
+                    tally.given(last)
+                    break
+                if context.stop.is_set():
+                    connection.close(context.ledger)
+                    return
+                print(f"servers: ss-worker-{last} is gone", file=sys.stderr, flush=True)
+                tally.retire(last)
+                if tally.empty:
+                    connection.close(context.ledger)
+                    raise ServerError("no worker is left")
+
+
+def _read(context: Context, channel: Channel, tally: Tally, index: int, ready: Callable[[], None]) -> None:
+    # As Memcached does: read until there is nothing left, which ends each burst with one empty read.
+    service = Service(context, index, drain=True)
+    loop = Loop(context.ledger, service.advance, closed=lambda _: tally.closed(index))
+
+    def take() -> None:
+        for connection in channel.take():
+            loop.adopt(connection)
+        if channel.ended:
+            loop.stop()
+
+    loop.watch(channel.fileno(), take)
+    ready()
+    loop.run()
+    loop.close()
+
+
+MODEL = Model(
+    "handoff",
+    "one acceptor gives connections to N readers (Memcached)",
+    serve,
+    (
+        Option("--pick", "which reader gets a connection", ("round-robin", "least"), "round-robin"),
+        Option("--processes", "readers are processes, which get the descriptor over a Unix socket"),
+    ),
+)
