@@ -1,1 +1,9 @@
-"""Five reference TCP servers, each with another way to share its work, and a load generator."""
+"""Five reference TCP servers, each with another way to share its work, and a load generator.
+
+`start` runs one as a child process; `python -m servers MODEL` runs one in the foreground.
+"""
+
+from .errors import ServerError, UsageError
+from .running import RunningServer, start
+
+__all__ = ["RunningServer", "ServerError", "UsageError", "start"]

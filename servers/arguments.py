@@ -3,21 +3,14 @@
 import argparse
 import ipaddress
 from pathlib import Path
-from typing import NoReturn
 
+from .commandline import Parser, WholeNumber
 from .errors import UsageError
 from .model import Model, Settings
 from .models import MODELS
 
 MAX_WORKERS = 256
 MAX_WORK_US = 1_000_000
-
-
-class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, by an exception: the usage is for those who ask for it."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
 
 
 def parse(arguments: list[str] | None) -> tuple[Model, Settings, argparse.Namespace]:
@@ -42,13 +35,21 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--host", type=_address, default="127.0.0.1", help="IPv4 or IPv6 address; :: takes both"
     )
-    parser.add_argument("--port", type=number(0, 65535), default=0, help="0 lets the kernel choose (default)")
-    parser.add_argument("--workers", type=number(1, MAX_WORKERS), help="default: 2, or what the model allows")
     parser.add_argument(
-        "--backlog", type=number(0, 2**31 - 1), default=511, help="accept queue asked for (511)"
+        "--port", type=WholeNumber(0, 65535), default=0, help="0 lets the kernel choose (default)"
     )
     parser.add_argument(
-        "--work", type=number(0, MAX_WORK_US), default=0, metavar="MICROSECONDS", help="CPU burnt a request"
+        "--workers", type=WholeNumber(1, MAX_WORKERS), help="default: 2, or what the model allows"
+    )
+    parser.add_argument(
+        "--backlog", type=WholeNumber(0, 2**31 - 1), default=511, help="accept queue asked for (511)"
+    )
+    parser.add_argument(
+        "--work",
+        type=WholeNumber(0, MAX_WORK_US),
+        default=0,
+        metavar="MICROSECONDS",
+        help="CPU burnt a request",
     )
     parser.add_argument(
         "--slow", type=_straggler, metavar="WORKER:MICROSECONDS", help="more CPU a request for one worker"
@@ -75,23 +76,6 @@ def _refusal(model: Model, argument: str) -> str:
     return f"{model.name} does not know {argument}"
 
 
-class number:  # noqa: N801  (argparse puts the name in its message: "invalid number value")
-    """A whole number between two limits, for argparse."""
-
-    def __init__(self, low: int, high: int) -> None:
-        self._low, self._high = low, high
-
-    def __call__(self, text: str) -> int:
-        """The number; argparse turns the exception into its error."""
-        try:
-            value = int(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
-        if not self._low <= value <= self._high:
-            raise argparse.ArgumentTypeError(f"{value} is not between {self._low} and {self._high}")
-        return value
-
-
 def _address(text: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
@@ -103,4 +87,4 @@ def _straggler(text: str) -> tuple[int, int]:
     worker, colon, microseconds = text.partition(":")
     if not colon:
         raise argparse.ArgumentTypeError(f"{text!r} is not WORKER:MICROSECONDS")
-    return number(0, MAX_WORKERS - 1)(worker), number(0, MAX_WORK_US)(microseconds)
+    return WholeNumber(0, MAX_WORKERS - 1)(worker), WholeNumber(0, MAX_WORK_US)(microseconds)

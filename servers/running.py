@@ -1,0 +1,109 @@
+"""A reference server as a child process, for tests and demonstrations."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+
+from .errors import ServerError
+
+_READY_WITHIN_S = 30.0
+_STOP_WITHIN_S = 10.0
+_PREFIX = "listening on "
+
+
+class RunningServer:
+    """A server that is ready. Stops at the end of a `with` block.
+
+    `address` is `HOST:PORT` as printed; `ledger` is complete once the server is stopped.
+    """
+
+    def __init__(self, process: "subprocess.Popen[bytes]", address: str, ledger: Path | None) -> None:
+        self.process = process
+        self.address = address
+        self.host, _, port = address.rpartition(":")
+        self.host = self.host.strip("[]")
+        self.port = int(port)
+        self.pid = process.pid
+        self.ledger = ledger
+
+    def stop(self) -> int:
+        """Send SIGTERM and wait, at most 10 seconds before SIGKILL; the exit status. May be repeated."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return _reap(self.process)
+
+    def __enter__(self) -> "RunningServer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def start(model: str, *, ledger: Path | str | None = None, **options: str | int | bool) -> RunningServer:
+    """Start `python -m servers MODEL` and wait until it listens. Raises ServerError with what it said.
+
+    Options are named as on the command line: `start("shared", workers=4, wait="lock", threads=True)`.
+    """
+    command = [sys.executable, "-m", __package__, model, *_flags({"ledger": ledger, **options})]
+    package_home = str(Path(__file__).resolve().parent.parent)
+    search = os.pathsep.join(filter(None, [package_home, os.environ.get("PYTHONPATH")]))
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            env={**os.environ, "PYTHONPATH": search},
+        )
+        line = _first_line(process)
+        if line.startswith(_PREFIX):
+            return RunningServer(process, line.removeprefix(_PREFIX), Path(ledger) if ledger else None)
+        process.kill()
+        status = _reap(process)
+        said.seek(0)
+        text = said.read().decode(errors="replace").strip()
+        raise ServerError(text or f"the server ended with status {status} and said nothing")
+
+
+def _flags(options: dict[str, Path | str | int | bool | None]) -> list[str]:
+    flags = []
+    for name, value in options.items():
+        flag = "--" + name.replace("_", "-")
+        if value is True:
+            flags.append(flag)
+        elif value is not None and value is not False:
+            flags.append(f"{flag}={value}")
+    return flags
+
+
+def _first_line(process: "subprocess.Popen[bytes]") -> str:
+    assert process.stdout is not None
+    deadline = time.monotonic() + _READY_WITHIN_S
+    line = b""
+    waiting = select.poll()
+    waiting.register(process.stdout, select.POLLIN)
+    while not line.endswith(b"\n") and waiting.poll(max(deadline - time.monotonic(), 0) * 1000):
+        byte = os.read(process.stdout.fileno(), 1)
+        if not byte:
+            break
+        line += byte
+    return line.decode().strip()
+
+
+def _reap(process: "subprocess.Popen[bytes]") -> int:
+    try:
+        status = process.wait(_STOP_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        status = process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+    return status
