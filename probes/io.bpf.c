@@ -11,7 +11,7 @@
 /* The place where this thread's deeds on this connection are counted: in the record itself, or
  * in more_io.  A slot is claimed with compare-and-swap, since two threads may come at once; once
  * claimed only its thread writes to it. */
-static __always_inline struct connection_io *place_of(struct connection *connection, u32 worker)
+static __always_inline struct connection_io *place_of(struct connection *connection, u64 worker)
 {
 	struct io_key key = {.connection = connection->id, .worker = worker};
 	struct connection_io *place, none = {.worker = worker};

@@ -50,8 +50,7 @@ struct connection_io {
 	unsigned long long bytes_read;
 	unsigned long long writes;
 	unsigned long long bytes_written;
-	unsigned int worker; /* worker.id; 0: free slot */
-	unsigned int unused;
+	unsigned long long worker; /* worker.id; 0: free slot; 64 bits for compare-and-swap */
 };
 
 struct io_key {
@@ -101,7 +100,7 @@ struct worker {
 	unsigned int tid;
 	unsigned int parent_pid;
 	unsigned int flags;
-	unsigned int last_wait; /* system call number of the last wait */
+	unsigned int last_wait; /* system call number of the last wait, or where it slept at the start */
 	char comm[16];
 	unsigned long long accepts;
 	unsigned long long accepts_empty; /* EAGAIN */

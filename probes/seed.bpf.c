@@ -27,6 +27,11 @@ struct bpf_iter__tcp {
 	u32 uid;
 };
 
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+};
+
 static long (*write_out)(void *seq, const void *data, u32 size) = (void *)127; /* bpf_seq_write */
 
 static __always_inline void seed_connection(struct sock_common *socket, u32 netns, u16 port, u16 flags)
@@ -91,6 +96,52 @@ int bpf_iter__task_file(struct bpf_iter__task_file *ctx)
 	found.fd = ctx->fd;
 	read_local((struct sock_common *)socket, found.address, &found.family);
 	write_out(ctx->meta->seq, &found, sizeof(found));
+	return 0;
+}
+
+static __always_inline int waits_for_events(u64 call)
+{
+	const u64 calls[] = {WAIT_CALLS};
+	u32 i;
+
+#pragma unroll
+	for (i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+		if (calls[i] == call)
+			return 1;
+	return 0;
+}
+
+/* Every thread of a process in servers gets its record now, so that one which never does anything
+ * is seen to do nothing.  One that sleeps in a system call tells which. */
+int bpf_iter__task(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct worker *worker;
+	u32 pid = 0, tid = 0, state = 0, flags = 0;
+	s32 call = -1;
+
+	if (!task)
+		return 0;
+	PEEK(pid, task->tgid);
+	if (!servers.lookup(&pid))
+		return 0;
+	PEEK(flags, task->flags);
+	if (flags & EXITING_FLAG)
+		return 0;
+	PEEK(tid, task->pid);
+	worker = worker_made(tid, pid, task);
+	if (!worker || worker->flags & WORKER_SEEDED)
+		return 0;
+	worker->flags |= WORKER_SEEDED;
+	PEEK(state, task->__state);
+	if (state != SLEEPING_STATE)
+		return 0;
+	bpf_probe_read_kernel(&call, sizeof(call), (void *)registers_of(task) + CALL_NUMBER);
+	worker->last_wait = call;
+	if (waits_for_events(call) && !worker->waits) {
+		worker->flags |= WORKER_IN_WAIT;
+		worker->wait_enter_ns = bpf_ktime_get_ns();
+	}
 	return 0;
 }
 

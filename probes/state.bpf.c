@@ -42,6 +42,8 @@ static void *(*registers_of)(struct task_struct *task) = (void *)175;
 #define FAMILY_INET6 10
 #define EMPTY_HANDED (-11) /* EAGAIN */
 #define PEEK_FLAG 2	   /* MSG_PEEK */
+#define EXITING_FLAG 4	   /* PF_EXITING */
+#define SLEEPING_STATE 1   /* TASK_INTERRUPTIBLE */
 #define MODE_TYPE 0170000
 #define MODE_SOCKET 0140000
 

@@ -65,8 +65,7 @@ IO = np.dtype(
         ("bytes_read", "<u8"),
         ("writes", "<u8"),
         ("bytes_written", "<u8"),
-        ("worker", "<u4"),
-        ("unused", "<u4"),
+        ("worker", "<u8"),
     ]
 )
 

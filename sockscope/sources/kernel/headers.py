@@ -40,6 +40,8 @@ FIELDS: dict[str, dict[str, str]] = {
         "tgid": "u32",
         "pid": "u32",
         "start_time": "u64",
+        "__state": "u32",
+        "flags": "u32",
         "comm": "sixteen",
         "real_parent": "struct task_struct *",
         "group_leader": "struct task_struct *",
@@ -64,6 +66,21 @@ _SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "sixteen": 16}
 # Where a system call's arguments outlive the call: arch/x86/include/asm/ptrace.h (rdi, rdx, r10),
 # arch/arm64/include/asm/ptrace.h (orig_x0, x2, x3).
 _ARGUMENTS = {"x86_64": ("di", "dx", "r10"), "aarch64": ("orig_x0", "regs", "regs")}
+_CALL_NUMBER = {"x86_64": "orig_ax", "aarch64": "syscallno"}
+
+#: Numbers of the calls in which a thread waits for events: name → number, by machine.
+WAIT_CALLS = {
+    "x86_64": {
+        "epoll_wait": 232,
+        "epoll_pwait": 281,
+        "epoll_pwait2": 441,
+        "poll": 7,
+        "ppoll": 271,
+        "select": 23,
+        "pselect6": 270,
+    },
+    "aarch64": {"epoll_pwait": 22, "epoll_pwait2": 441, "ppoll": 73, "pselect6": 72},
+}
 
 _TYPES = """
 #ifndef SOCKSCOPE_TYPES
@@ -223,4 +240,9 @@ def _constants(btf: Btf, numbers: dict[str, int]) -> tuple[str, ...]:
         if field is None:
             raise BtfError(f"the kernel's struct pt_regs has no field {register}")
         defines.append(f"-D{name}_ARGUMENT={field.offset + stride}")
+    call = btf.field(numbers["pt_regs"], _CALL_NUMBER[machine])
+    if call is None:
+        raise BtfError(f"the kernel's struct pt_regs has no field {_CALL_NUMBER[machine]}")
+    defines.append(f"-DCALL_NUMBER={call.offset}")
+    defines.append("-DWAIT_CALLS=" + ",".join(str(number) for number in WAIT_CALLS[machine].values()))
     return tuple(defines)

@@ -1,0 +1,38 @@
+"""Where the kernel lists its tracepoints; mounted if nobody has."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+
+from sockscope.errors import SockscopeError
+
+_PLACES = (Path("/sys/kernel/tracing"), Path("/sys/kernel/debug/tracing"))
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class TracefsError(SockscopeError):
+    """tracefs is neither mounted nor can it be."""
+
+
+def tracing_directory(*, mount: bool = True) -> Path:
+    """The directory of tracefs.
+
+    :param mount: mount it at /sys/kernel/tracing when it is not mounted (needs root)
+    :raises TracefsError: when it is not there and cannot be mounted
+    """
+    for place in _PLACES:
+        if (place / "events").is_dir():
+            return place
+    reason = "not mounted"
+    if mount:
+        if _libc.mount(b"tracefs", b"/sys/kernel/tracing", b"tracefs", 0, None) == 0:
+            return _PLACES[0]
+        reason = os.strerror(ctypes.get_errno())
+    raise TracefsError(f"tracefs is not there ({reason}); mount -t tracefs tracefs /sys/kernel/tracing")
+
+
+def has_event(category: str, name: str) -> bool:
+    """Whether the kernel has the tracepoint ``category:name``."""
+    return (tracing_directory() / "events" / category / name / "id").exists()
