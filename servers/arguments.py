@@ -72,7 +72,8 @@ def _refusal(model: Model, argument: str) -> str:
     flag = argument.partition("=")[0]
     having = [other.name for other in MODELS if any(option.flag == flag for option in other.options)]
     if having:
-        return f"{model.name} has no option {flag} ({' and '.join(having)} has)"
+        verb = "has" if len(having) == 1 else "have"
+        return f"{model.name} has no option {flag} ({' and '.join(having)} {verb})"
     return f"{model.name} does not know {argument}"
 
 

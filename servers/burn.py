@@ -4,7 +4,7 @@ import hashlib
 import time
 
 _CALIBRATION_ROUNDS = 2_000
-_CHUNK_US = 20_000
+_LAST_STEP_US = 100
 
 
 class Burner:
@@ -28,13 +28,15 @@ class Burner:
     def burn(self, microseconds: int) -> None:
         """Use this much CPU time of the calling thread, by the thread's own CPU clock.
 
-        The last call may end late by what one short call costs, about 10 microseconds.
+        Goes half of the way at a time, so that a CPU that is slower now than it was when calibrated
+        (a busy sibling, a lower clock) does not make it much too long. It ends some 10 microseconds late.
         """
         if microseconds <= 0:
             return
         end_ns = time.thread_time_ns() + microseconds * 1000
         while (left_us := (end_ns - time.thread_time_ns()) / 1000) > 0:
-            _rounds(int((min(left_us, _CHUNK_US) - self._call_us) * self._rounds_a_us))
+            step_us = left_us if left_us < _LAST_STEP_US else left_us / 2
+            _rounds(int((step_us - self._call_us) * self._rounds_a_us))
 
 
 def _rounds(count: int) -> None:

@@ -129,7 +129,7 @@ class Dispatcher:
             return self._share_out(job)
 
     def _forget(self, connection: Connection) -> None:
-        del self._jobs[connection]
+        self._jobs.pop(connection, None)  # it has none before its first event
 
     def _share_out(self, job: Job) -> int:
         connection = job.connection

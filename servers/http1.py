@@ -40,8 +40,10 @@ def take_request(buffer: bytearray) -> Request | None:
     while buffer.startswith((b"\r\n", b"\n")):  # allowed between requests
         del buffer[: buffer.index(b"\n") + 1]
     found = _HEAD_END.search(buffer)
+    if (found.end() if found else len(buffer)) > MAX_HEAD_BYTES:
+        return _refusal(431)
     if found is None:
-        return _refusal(431) if len(buffer) > MAX_HEAD_BYTES else None
+        return None
     end = found.end()
     line, *fields = bytes(buffer[: found.start()]).split(b"\n")
     first = _REQUEST_LINE.fullmatch(line.rstrip(b"\r"))

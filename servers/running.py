@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from .errors import ServerError
 
@@ -23,8 +24,11 @@ class RunningServer:
     `address` is `HOST:PORT` as printed; `ledger` is complete once the server is stopped.
     """
 
-    def __init__(self, process: "subprocess.Popen[bytes]", address: str, ledger: Path | None) -> None:
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", said: IO[bytes], address: str, ledger: Path | None
+    ) -> None:
         self.process = process
+        self._said = said
         self.address = address
         self.host, _, port = address.rpartition(":")
         self.host = self.host.strip("[]")
@@ -38,6 +42,10 @@ class RunningServer:
             self.process.send_signal(signal.SIGTERM)
         return _reap(self.process)
 
+    def said(self) -> str:
+        """What the server has written to stderr so far; nothing when all is well."""
+        return _text(self._said)
+
     def __enter__(self) -> "RunningServer":
         return self
 
@@ -45,6 +53,7 @@ class RunningServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        self._said.close()
 
 
 def start(model: str, *, ledger: Path | str | None = None, **options: str | int | bool) -> RunningServer:
@@ -55,22 +64,27 @@ def start(model: str, *, ledger: Path | str | None = None, **options: str | int 
     command = [sys.executable, "-m", __package__, model, *_flags({"ledger": ledger, **options})]
     package_home = str(Path(__file__).resolve().parent.parent)
     search = os.pathsep.join(filter(None, [package_home, os.environ.get("PYTHONPATH")]))
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            env={**os.environ, "PYTHONPATH": search},
-        )
-        line = _first_line(process)
-        if line.startswith(_PREFIX):
-            return RunningServer(process, line.removeprefix(_PREFIX), Path(ledger) if ledger else None)
-        process.kill()
-        status = _reap(process)
-        said.seek(0)
-        text = said.read().decode(errors="replace").strip()
-        raise ServerError(text or f"the server ended with status {status} and said nothing")
+    said = tempfile.TemporaryFile()  # noqa: SIM115 (the running server keeps it)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=said,
+        env={**os.environ, "PYTHONPATH": search},
+    )
+    line = _first_line(process)
+    if line.startswith(_PREFIX):
+        return RunningServer(process, said, line.removeprefix(_PREFIX), Path(ledger) if ledger else None)
+    process.kill()
+    status = _reap(process)
+    with said:
+        text = _text(said)
+    raise ServerError(text or f"the server ended with status {status} and said nothing")
+
+
+def _text(said: IO[bytes]) -> str:
+    size = os.fstat(said.fileno()).st_size  # not seek(): the server's own position is the same one
+    return os.pread(said.fileno(), size, 0).decode(errors="replace").strip()
 
 
 def _flags(options: dict[str, Path | str | int | bool | None]) -> list[str]:
