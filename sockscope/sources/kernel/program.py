@@ -1,4 +1,4 @@
-"""Compile the probes with bcc, load what the chosen ways need, attach, detach.
+"""The probes in the kernel: text made, loaded, attached, detached.
 
 bcc rewrites only the main text, so probes/ is concatenated into one; ``#line`` keeps the names and
 lines of error messages true.
@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sockscope.errors import SockscopeError
 from sockscope.records import layout
 from sockscope.sources.kernel import syscall
-from sockscope.sources.kernel.bcc_module import load_bcc
 from sockscope.sources.kernel.btf import Btf
+from sockscope.sources.kernel.compiler import Compilation, LoadError
 from sockscope.sources.kernel.headers import kernel_structs, write_stub_tree
 from sockscope.sources.kernel.maps import Map
 from sockscope.sources.kernel.ring import Ring
-from sockscope.sources.kernel.signals import Hook, Way
-from sockscope.sources.kernel.tracefs import tracing_directory
+from sockscope.sources.kernel.signals import Hook
+from sockscope.sources.kernel.tracefs import event_number
 
 PROBES = ("state", "lifecycle", "accept", "io", "wait", "wake", "tasks", "seed")
 _ITERATORS = {"task_file": "bpf_iter__task_file", "task": "bpf_iter__task", "tcp": "bpf_iter__tcp"}
@@ -48,10 +46,6 @@ _MAPS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "losses": (_U32, _U64),
 }
 _RINGS = {"closed": layout.CONNECTION, "ended": layout.WORKER, "shut": layout.LISTENER}
-
-
-class LoadError(SockscopeError):
-    """The kernel or bcc refused the probes."""
 
 
 @dataclass(frozen=True)
@@ -97,109 +91,77 @@ def program_text(structs: str, probes: Path) -> str:
 
 
 class Program:
-    """The loaded probes.  Use as a context manager: leaving it detaches everything.
+    """The probes, loaded.  Use as a context manager: leaving it gives everything back.
 
+    The compilation starts at once, in another process; what needs its result waits for it.
+
+    :param hooks: what will be attached, so that just that is loaded
     :raises LoadError: when bcc cannot compile or the kernel refuses to load
     """
 
-    def __init__(self, btf: Btf, limits: Limits) -> None:
-        self.limits = limits
-        self._stack = ExitStack()
-        self._attached: list[tuple[str, str]] = []
-        self._loaded: dict[str, Any] = {}
-        module = load_bcc()
-        self._kinds = {"raw": module.BPF.RAW_TRACEPOINT, "tracepoint": module.BPF.TRACEPOINT}
-        self._tracing = getattr(module.BPF, "TRACING", 26)
+    def __init__(self, btf: Btf, limits: Limits, hooks: Iterable[Hook]) -> None:
         structs = kernel_structs(btf)
-        tracing_directory()
-        with tempfile.TemporaryDirectory(prefix="sockscope-") as tree, _environment(BCC_KERNEL_SOURCE=tree):
+        functions = {hook.function: hook.kind for hook in hooks}
+        functions.update(dict.fromkeys(_ITERATORS.values(), "iterator"))
+        self._links: list[int] = []
+        with tempfile.TemporaryDirectory(prefix="sockscope-") as tree:
             write_stub_tree(Path(tree))
-            flags = ["-Wno-everything", *limits.defines(), *structs.defines]
-            try:
-                self._bpf = module.BPF(text=program_text(structs.text, probe_directory()), cflags=flags)
-            except Exception as error:  # bcc raises plain Exception
-                raise LoadError(f"bcc could not compile the probes ({error}); see what it printed above") from error
-        self.maps = {name: Map(self._bpf[name].map_fd, key, value) for name, (key, value) in _MAPS.items()}
+            compilation = Compilation(
+                program_text(structs.text, probe_directory()),
+                ["-Wno-everything", *limits.defines(), *structs.defines],
+                tree,
+                functions,
+                [*_MAPS, *_RINGS],
+            )
+            loaded = compilation.result()
+        self._descriptors = [*loaded.maps.values(), *loaded.programs.values()]
+        self._programs = loaded.programs
+        self.maps = {name: Map(loaded.maps[name], key, value) for name, (key, value) in _MAPS.items()}
         pages = {"closed": limits.closed_pages, "ended": limits.ended_pages, "shut": limits.shut_pages}
-        self.rings = {name: Ring(self._bpf[name].map_fd, pages[name], record) for name, record in _RINGS.items()}
+        self.rings = {name: Ring(loaded.maps[name], pages[name], record) for name, record in _RINGS.items()}
 
     def attach(self, hook: Hook) -> None:
-        """Load the hook's function, once, and attach it.
+        """Attach a hook that was named at the start.
 
-        :raises LoadError: when the kernel refuses either
+        :raises LoadError: when the kernel refuses
         """
-        function = self._load(hook.function, self._kinds[hook.kind])
+        program = self._programs[hook.function]
         try:
             if hook.kind == "raw":
-                self._bpf.attach_raw_tracepoint(tp=hook.place, fn_name=hook.function)
+                link = syscall.attach_raw(hook.place, program)
             else:
-                self._bpf.attach_tracepoint(tp=hook.place, fn_name=hook.function)
-        except Exception as error:  # bcc raises plain Exception
-            raise LoadError(f"the kernel refused to attach to {hook.place} ({error})") from error
-        del function
-        self._attached.append((hook.kind, hook.place))
-
-    def attach_ways(self, chosen: Mapping[str, Way | None], available: Any) -> None:
-        """Attach all hooks of the chosen ways; of system calls those that this machine has."""
-        for way in chosen.values():
-            for hook in way.hooks if way else ():
-                if hook.kind == "raw" or available(hook):
-                    self.attach(hook)
+                number = event_number(*hook.place.split(":"))
+                if number is None:
+                    raise LoadError(f"the kernel has no tracepoint {hook.place}; sockscope doctor lists the ways")
+                link = syscall.attach_tracepoint(number, program)
+        except OSError as error:
+            raise LoadError(f"the kernel refused to attach to {hook.place} ({error.strerror}); sockscope doctor says more") from error
+        self._links.append(link)
 
     def iterate(self, name: str, record: np.dtype[Any]) -> np.ndarray[Any, np.dtype[Any]]:
         """Run the iterator ``task_file``, ``task`` or ``tcp`` once; what it printed, as records."""
-        function = self._load(_ITERATORS[name], self._tracing)
-        raw = syscall.read_iterator(function.fd)
-        return np.frombuffer(raw, record)
+        return np.frombuffer(syscall.read_iterator(self._programs[_ITERATORS[name]]), record)
 
     def run_time(self) -> tuple[int, int]:
         """(nanoseconds, runs) of all probes while BPF statistics were on."""
-        spent = [syscall.run_time(function.fd) for function in self._loaded.values()]
+        spent = [syscall.run_time(program) for program in self._programs.values()]
         return sum(ns for ns, _ in spent), sum(runs for _, runs in spent)
 
     def detach(self) -> None:
         """Detach every probe; maps and rings stay readable."""
-        while self._attached:
-            kind, place = self._attached.pop()
-            if kind == "raw":
-                self._bpf.detach_raw_tracepoint(tp=place)
-            else:
-                self._bpf.detach_tracepoint(tp=place)
+        while self._links:
+            os.close(self._links.pop())
 
     def close(self) -> None:
+        """Detach, and give programs and maps back to the kernel."""
         self.detach()
         for ring in self.rings.values():
             ring.close()
-        self._bpf.cleanup()
+        while self._descriptors:
+            os.close(self._descriptors.pop())
 
     def __enter__(self) -> Program:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _load(self, function: str, kind: int) -> Any:
-        if function not in self._loaded:
-            try:
-                self._loaded[function] = self._bpf.load_func(function, kind)
-            except Exception as error:  # bcc raises plain Exception
-                raise LoadError(f"the kernel refused to load {function} ({error}); sockscope doctor says more") from error
-        return self._loaded[function]
-
-
-class _environment:
-    """Environment variables for the length of a with block."""
-
-    def __init__(self, **values: str) -> None:
-        self._values = values
-
-    def __enter__(self) -> None:
-        self._before = {name: os.environ.get(name) for name in self._values}
-        os.environ.update(self._values)
-
-    def __exit__(self, *_: object) -> None:
-        for name, value in self._before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

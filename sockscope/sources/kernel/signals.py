@@ -182,3 +182,13 @@ def _all_there(way: Way, available: Callable[[Hook], bool]) -> bool:
     raw = [hook for hook in way.hooks if hook.kind == "raw"]
     calls = [hook for hook in way.hooks if hook.kind != "raw"]
     return all(available(hook) for hook in raw) and (not calls or any(available(hook) for hook in calls))
+
+
+def hooks_of(chosen: Mapping[str, Way | None], available: Callable[[Hook], bool]) -> list[Hook]:
+    """The hooks to attach: all of the chosen ways, of system calls those that this machine has."""
+    return [
+        hook
+        for way in chosen.values()
+        for hook in (way.hooks if way else ())
+        if hook.kind == "raw" or available(hook)
+    ]

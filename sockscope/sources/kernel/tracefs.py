@@ -33,6 +33,9 @@ def tracing_directory(*, mount: bool = True) -> Path:
     raise TracefsError(f"tracefs is not there ({reason}); mount -t tracefs tracefs /sys/kernel/tracing")
 
 
-def has_event(category: str, name: str) -> bool:
-    """Whether the kernel has the tracepoint ``category:name``."""
-    return (tracing_directory() / "events" / category / name / "id").exists()
+def event_number(category: str, name: str) -> int | None:
+    """The id of the tracepoint ``category:name``; None when the kernel does not have it."""
+    try:
+        return int((tracing_directory() / "events" / category / name / "id").read_text())
+    except FileNotFoundError:
+        return None

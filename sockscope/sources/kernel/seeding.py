@@ -1,0 +1,65 @@
+"""Fill the maps with what was there before tracing began.
+
+The probes are attached first, so whatever happens meanwhile is seen by them; the kernel itself
+puts the records into the maps, so a socket that closes in between leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sockscope.records import layout
+from sockscope.sources.kernel.program import Program
+from sockscope.sources.kernel.scope import Scope
+
+_LISTEN = 10
+_NOTHING = np.dtype("u1")
+Holdings = np.ndarray[Any, np.dtype[Any]]
+
+
+def seed(program: Program, scope: Scope) -> Holdings:
+    """Learn the target's listeners, their holders' threads, their open and waiting connections.
+
+    :returns: one :data:`layout.HOLDING` for each descriptor of each listener learnt
+    """
+    found = program.iterate("task_file", layout.HOLDING)
+    wanted = _wanted(found, scope)
+    for holding in wanted:
+        program.maps["seeds"].put(int(holding["socket"]), 1)
+        program.maps["seed_ports"].put(int(holding["netns"]) << 32 | int(holding["port"]), 1)
+    if not len(wanted):
+        return wanted
+    program.iterate("task_file", layout.HOLDING)  # the listeners
+    held = program.iterate("task_file", layout.HOLDING)  # their connections, the ports known now
+    program.iterate("tcp", _NOTHING)
+    held = held[held["listener"] > 0]
+    for pid in np.unique(held["pid"]):
+        program.maps["servers"].put(int(pid), 1)
+    program.iterate("task", _NOTHING)
+    return held
+
+
+def holders(program: Program) -> Holdings:
+    """Who holds the traced listeners now; processes that came to hold one become servers."""
+    found = program.iterate("task_file", layout.HOLDING)
+    return found[found["listener"] > 0]
+
+
+def adopt(program: Program, pids: set[int]) -> None:
+    """Make workers of all threads of processes that turned out to hold a traced listener."""
+    for pid in pids:
+        program.maps["servers"].put(pid, 1)
+    program.iterate("task", _NOTHING)
+
+
+def _wanted(found: Holdings, scope: Scope) -> Holdings:
+    keep = found["state"] == _LISTEN
+    if scope.ports:
+        keep &= np.isin(found["port"], list(scope.ports))
+    if scope.netns:
+        keep &= found["netns"] == scope.netns
+    belongs = {int(pid): scope.holds(int(pid)) for pid in np.unique(found["pid"][keep])}
+    inodes = {int(row["inode"]) for row in found[keep] if belongs[int(row["pid"])]}
+    return found[keep & np.isin(found["inode"], list(inodes))]

@@ -1,0 +1,213 @@
+"""The kernel as a source: probes on, maps and rings drained into batches, probes off."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sockscope.errors import SockscopeError
+from sockscope.records import layout
+from sockscope.records.batch import HOLDER, MORE_IO, WAKE, Batch, Cost, Health
+from sockscope.records.batch import Signal as SignalInUse
+from sockscope.sources.kernel import seeding, syscall
+from sockscope.sources.kernel.availability import Availability
+from sockscope.sources.kernel.program import Limits, Program
+from sockscope.sources.kernel.scope import resolve
+from sockscope.sources.kernel.signals import SIGNALS, choose, hooks_of
+from sockscope.sources.target import Target
+
+#: Statistics cost every probe a little, so they are on in one tick of this many.
+_SAMPLED_TICKS = 8
+_HOLDERS_TICKS = 5
+
+_LOSS_NAMES = {
+    layout.Loss.CONNECTIONS_FULL: "connections: no room for another open one",
+    layout.Loss.CLOSED_RING_FULL: "connections: closed faster than they were read",
+    layout.Loss.WORKERS_FULL: "deeds of threads: no room for another thread",
+    layout.Loss.ENDED_RING_FULL: "threads: ended faster than they were read",
+    layout.Loss.MORE_IO_FULL: "reads and writes: no room for a further thread on a connection",
+    layout.Loss.LISTENERS_FULL: "listeners: no room for another",
+    layout.Loss.WAKES_FULL: "wake-ups: no room for another pair of threads",
+    layout.Loss.ACCEPTS_UNKNOWN: "accepts: of connections that have no record",
+}
+
+
+class NeedsRoot(SockscopeError):
+    """Tracing needs privileges that this process lacks."""
+
+
+class KernelSource:
+    """Trace ``target`` until :meth:`stop`.
+
+    :param limits: room in the kernel
+    :param forced: signal → way (``--signals``)
+    :raises SockscopeError: when this kernel, this process or the target does not allow it
+    """
+
+    def __init__(self, target: Target, limits: Limits, forced: Mapping[str, str] | None = None) -> None:
+        if os.geteuid() != 0:
+            raise NeedsRoot("tracing needs root; run it with sudo (sockscope doctor says which capabilities would do)")
+        self._scope = resolve(target)
+        self._availability = Availability.of_running_kernel()
+        self._chosen = choose(self._availability, forced)
+        for signal in SIGNALS:
+            if signal.needed and self._chosen[signal.name] is None:
+                raise SockscopeError(f"this kernel has no way to tell {signal.tells}; sockscope doctor says more")
+        self._hooks = hooks_of(self._chosen, self._availability)
+        self._program = Program(self._availability.btf, limits, self._hooks)
+        self._started_ns = time.monotonic_ns()
+        self._last_ns = 0
+        self._ticks = 0
+        self._stats: int | None = None
+        self._stats_since = 0
+        self._sampled_ns = 0
+        self._holders = np.empty(0, HOLDER)
+        self._listeners_known: set[int] = set()
+
+    def signals(self) -> tuple[SignalInUse, ...]:
+        """How each signal is got here."""
+        in_use = []
+        for signal in SIGNALS:
+            way = self._chosen[signal.name]
+            in_use.append(SignalInUse(signal.name, way.name if way else "", way.weaker if way else signal.without))
+        return tuple(in_use)
+
+    def start(self) -> None:
+        """Attach, then learn what is there already."""
+        maps, scope = self._program.maps, self._scope
+        for port in scope.ports:
+            maps["target_ports"].put(port, 1)
+        for pid in scope.pids:
+            maps["target_pids"].put(pid, 1)
+        maps["target"].put(0, scope.record())
+        for hook in self._hooks:
+            self._program.attach(hook)
+        held = seeding.seed(self._program, scope)
+        self._keep_holders(held)
+
+    def add_pid(self, pid: int) -> None:
+        """Make a process (a command just started, not yet exec'd) part of a target by pid."""
+        self._program.maps["target_pids"].put(pid, 1)
+
+    def batch(self, *, final: bool = False) -> Batch:
+        """What changed since the last batch.  Rings are read before maps: a connection that closes
+        in between is in neither twice, its deeds in ``more_io`` last."""
+        program = self._program
+        now = time.monotonic_ns()
+        closed, ended, shut = (program.rings[name].drain() for name in ("closed", "ended", "shut"))
+        connections = self._changed(program.maps["connections"].read_all()[1])
+        workers = self._changed(program.maps["workers"].read_all()[1])
+        workers = workers[workers["id"] > 0]
+        listeners = program.maps["listeners"].read_all()[1]
+        more_io = self._more_io(closed)
+        wakes = self._wakes()
+        self._refresh_holders(listeners, final)
+        self._sample_statistics(now)
+        self._ticks += 1
+        self._last_ns = now
+        return Batch(
+            time_ns=now,
+            connections=np.concatenate([closed, connections]),
+            more_io=more_io,
+            workers=np.concatenate([ended, workers]),
+            listeners=np.concatenate([shut, listeners]),
+            wakes=wakes,
+            holders=self._holders,
+            health=self._health(now),
+            final=final,
+        )
+
+    def pressure(self) -> float:
+        """How full the fullest ring is, 0 to 1: when to drain before the next tick is due."""
+        return max(ring.fill() for ring in self._program.rings.values())
+
+    def stop(self) -> Batch:
+        """Detach and return the last batch, exact for everything that was seen."""
+        self._program.detach()
+        self._last_ns = 0  # whatever is in the maps is final now
+        return self.batch(final=True)
+
+    def close(self) -> None:
+        """Give everything back to the kernel."""
+        if self._stats is not None:
+            os.close(self._stats)
+            self._stats = None
+        self._program.close()
+
+    def _changed(self, records: Any) -> Any:
+        # a little overlap: a record may have been stamped just before and changed just after
+        return records[records["touched_ns"] + 50_000_000 >= self._last_ns] if self._last_ns else records
+
+    def _more_io(self, closed: Any) -> Any:
+        keys, values = self._program.maps["more_io"].read_all()
+        rows = np.empty(len(keys), MORE_IO)
+        for name in ("connection", "worker"):
+            rows[name] = keys[name]
+        for name in ("reads", "bytes_read", "writes", "bytes_written"):
+            rows[name] = values[name]
+        for key in keys[np.isin(keys["connection"], closed["id"])]:
+            self._program.maps["more_io"].remove(key)
+        return rows
+
+    def _wakes(self) -> Any:
+        keys, values = self._program.maps["wakes"].read_all()
+        rows = np.empty(len(keys), WAKE)
+        for name in ("waker", "wakee"):
+            rows[name] = keys[name]
+        for name in ("wakes", "after_read"):
+            rows[name] = values[name]
+        return rows
+
+    def _refresh_holders(self, listeners: Any, final: bool) -> None:
+        """Who holds the listeners: anew when a listener appears, else now and then."""
+        known = {int(number) for number in listeners["id"]}
+        if final or known != self._listeners_known or self._ticks % _HOLDERS_TICKS == 0:
+            self._listeners_known = known
+            if known:
+                self._keep_holders(seeding.holders(self._program))
+
+    def _keep_holders(self, held: Any) -> None:
+        rows = np.empty(len(held), HOLDER)
+        for name in ("netns", "inode", "pid", "fd"):
+            rows[name] = held[name]
+        fresh = set(rows["pid"].tolist()) - set(self._holders["pid"].tolist())
+        self._holders = rows
+        if fresh:
+            seeding.adopt(self._program, fresh)
+
+    def _sample_statistics(self, now: int) -> None:
+        if self._stats is not None:
+            os.close(self._stats)
+            self._stats = None
+            self._sampled_ns += now - self._stats_since
+        elif self._ticks % _SAMPLED_TICKS == 1:
+            try:
+                self._stats = syscall.enable_stats()
+                self._stats_since = now
+            except OSError:  # older than 5.8, or not allowed: the cost stays unknown
+                self._stats = None
+
+    def _health(self, now: int) -> Health:
+        counts = self._program.maps["losses"].read_array(len(layout.Loss))
+        lost = tuple((_LOSS_NAMES[reason], int(counts[reason])) for reason in layout.Loss if counts[reason])
+        probe_ns, probe_runs = self._program.run_time()
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        cost = Cost(
+            probe_ns=probe_ns,
+            probe_runs=probe_runs,
+            sampled_ns=self._sampled_ns,
+            elapsed_ns=now - self._started_ns,
+            user_cpu_ns=int((usage.ru_utime + usage.ru_stime) * 1e9),
+            resident_bytes=_resident(),
+        )
+        return Health(lost, cost)
+
+
+def _resident() -> int:
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize()
