@@ -35,17 +35,22 @@ def _serve(arguments: list[str] | None) -> int:
         burner.calibrate()
     context = Context(settings, os.getpid(), stop, Ledger(settings.ledger), burner)
 
+    unsaid: list[OSError] = []
+
     def announce(port: int) -> None:
         if stop.is_set():
             return
         try:
             print(f"listening on {text_address((settings.host, port))}", flush=True)
-        except OSError:  # nobody wants to know
-            stop.set()
+        except OSError as error:
+            unsaid.append(error)
+            stop.set()  # and not an exception here: the model has to end its workers
 
     status = model.serve(context, options, announce)
     context.ledger.flush()
     stop.reached()
+    if unsaid:
+        raise ServerError(f"cannot say where the server listens: {unsaid[0].strerror}")
     return status
 
 

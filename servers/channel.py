@@ -1,10 +1,12 @@
 """How an acceptor gives a connection to another thread or to another process."""
 
 import array
+import errno
 import json
 import os
 import select
 import socket
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 
@@ -13,6 +15,8 @@ from .stop import Stop
 
 _MESSAGE_BYTES = 4096
 _TAKE_AT_MOST = 64
+_EXHAUSTED = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
+_EXHAUSTED_PAUSE_S = 0.001
 
 
 class Channel(ABC):
@@ -98,8 +102,12 @@ class ProcessChannel(Channel):
             except BlockingIOError:  # the reader is behind: wait for it, as a full pipe would make us
                 if any(descriptor == stop.fd for descriptor, _ in waiting.poll()):
                     return False
-            except OSError:
+            except ConnectionError:
                 return False
+            except OSError as error:
+                if error.errno not in _EXHAUSTED:
+                    raise
+                time.sleep(_EXHAUSTED_PAUSE_S)  # too many descriptors are on their way: let readers take some
             else:
                 connection.sock.close()
                 return True

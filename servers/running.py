@@ -5,7 +5,6 @@ import select
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -64,7 +63,7 @@ def start(model: str, *, ledger: Path | str | None = None, **options: str | int 
     command = [sys.executable, "-m", __package__, model, *_flags({"ledger": ledger, **options})]
     package_home = str(Path(__file__).resolve().parent.parent)
     search = os.pathsep.join(filter(None, [package_home, os.environ.get("PYTHONPATH")]))
-    said = tempfile.TemporaryFile()  # noqa: SIM115 (the running server keeps it)
+    said = open(os.memfd_create("stderr"), "rb")  # noqa: SIM115 (the running server keeps it)
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -13,6 +13,15 @@ import servers
 
 Options = dict[str, str | int | bool]
 Start = Callable[..., servers.RunningServer]
+
+
+class Served(NamedTuple):
+    """A running server and what it is."""
+
+    server: servers.RunningServer
+    model: str
+    options: Options
+
 
 VARIANTS: tuple[tuple[str, Options], ...] = (
     ("single", {}),
@@ -53,6 +62,16 @@ def variant(request: pytest.FixtureRequest) -> tuple[str, Options]:
     """Each model with each variant in turn."""
     model, options = request.param
     return model, dict(options)
+
+
+@pytest.fixture(scope="module", params=VARIANTS, ids=_name)
+def served(request: pytest.FixtureRequest) -> Iterator[Served]:
+    """Each variant once for all tests of a module that leave it as they found it; it must keep silent."""
+    model, options = request.param
+    with servers.start(model, **({} if model == "single" else {"workers": 3}), **options) as server:
+        yield Served(server, model, dict(options))
+        assert server.stop() == 0, server.said()
+        assert server.said() == ""
 
 
 @pytest.fixture

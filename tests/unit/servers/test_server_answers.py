@@ -67,9 +67,8 @@ def test_a_connection_is_kept_alive_and_keeps_its_acceptor_and_listener(variant,
             assert len({reply.getheader(name) for reply in replies}) == 1, name
 
 
-def test_a_reply_names_live_threads_by_their_part_and_the_listening_socket(variant, start, ask):
-    model, options = variant
-    server = start(model, **options)
+def test_a_reply_names_live_threads_by_their_part_and_the_listening_socket(served, ask):
+    server, model, options = served
     connection = HTTPConnection(server.host, server.port, timeout=10)
     reply = ask(connection)
     acceptor, reader, writer = (
@@ -93,9 +92,8 @@ def test_a_reply_names_live_threads_by_their_part_and_the_listening_socket(varia
     assert len(listening) == (3 if model == "reuseport" else 1)
 
 
-def test_pipelined_requests_are_answered_in_order_also_after_a_half_close(variant, start):
-    model, options = variant
-    server = start(model, **options)
+def test_pipelined_requests_are_answered_in_order_also_after_a_half_close(served):
+    server = served.server
     with socket.create_connection((server.host, server.port), timeout=10) as client:
         client.sendall((GET + HEAD) * 100 + GET)
         client.shutdown(socket.SHUT_WR)
@@ -142,9 +140,8 @@ def test_a_client_that_reads_late_gets_every_byte(variant, start, read_lines, tm
     assert sum(size for _, size in line["writers"].values()) == len(received)
 
 
-def test_a_request_in_single_bytes_is_answered_once(variant, start):
-    model, options = variant
-    server = start(model, **options)
+def test_a_request_in_single_bytes_is_answered_once(served):
+    server = served.server
     with socket.create_connection((server.host, server.port), timeout=10) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc":
@@ -153,9 +150,8 @@ def test_a_request_in_single_bytes_is_answered_once(variant, start):
         assert read_to_the_end(client).count(b"HTTP/1.1 200") == 1
 
 
-def test_a_last_reply_arrives_whole_though_the_client_sends_on(variant, start):
-    model, options = variant
-    server = start(model, **options)
+def test_a_last_reply_arrives_whole_though_the_client_sends_on(served):
+    server = served.server
     for request, status in (
         (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n", b"200"),
         (b"GET / HTTP/1.0\r\n\r\n", b"200"),
@@ -171,9 +167,8 @@ def test_a_last_reply_arrives_whole_though_the_client_sends_on(variant, start):
         assert received.count(b"HTTP/1.1 ") == 1
 
 
-def test_resets_and_idle_clients_leave_no_descriptor_behind(variant, start, ask, family, wait_until):
-    model, options = variant
-    server = start(model, **options)
+def test_resets_and_idle_clients_leave_no_descriptor_behind(served, ask, family, wait_until):
+    server = served.server
 
     def descriptors():
         return {pid: len(os.listdir(f"/proc/{pid}/fd")) for pid in family(server.pid)}
