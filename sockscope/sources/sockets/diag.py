@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 from collections.abc import Collection
+from typing import Self
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from sockscope.sources.sockets import messages, netns, syn_queue
 
 _LARGEST_CHUNK = 1 << 16  # the kernel fills at most 32 KiB at a time
 _PATIENCE_S = 5.0
-_STATES = 1 << messages.LISTEN | 1 << messages.SYN_RECV
+_FAMILIES = (messages.AF_INET, messages.AF_INET6)
 
 
 class ListenQueues:
@@ -35,10 +36,10 @@ class ListenQueues:
         self._ports = tuple(ports)
         self._sequence = 0
         self._answering = False
-        self._owners: dict[int, int] = {}
+        self._listening = np.empty(0, messages.SOCKET)
         self._socket = netns.inside(namespace, _open)
 
-    def sample(self, inodes: Collection[int] | None = None) -> Records:
+    def sample(self, inodes: Collection[int] | None = None, handshakes: bool = True) -> Records:
         """QUEUE records of all listeners, or of those with these socket inodes, in no order.
 
         ``queue`` (connections that wait) can be one more than ``backlog`` (the limit in force):
@@ -48,17 +49,20 @@ class ListenQueues:
         A listener that is born or closed while the kernel answers may be missing; none is there
         twice.
 
+        :param handshakes: False leaves ``syn_queue`` 0, and the kernel does not walk over all
+            connections of the host to find those half open (0.2 µs each)
         :raises SockscopeError: when the kernel refuses
         """
-        found = np.concatenate([self._ask(messages.AF_INET), self._ask(messages.AF_INET6)])
-        listening = found[found["state"] == messages.LISTEN]
+        listening = np.concatenate([self._ask(family, messages.LISTEN) for family in _FAMILIES])
         listening = listening[np.unique(listening["cookie"], return_index=True)[1]]
-        self._owners = dict(zip(listening["inode"].tolist(), listening["uid"].tolist(), strict=True))
+        self._listening = listening
         queues = np.zeros(len(listening), QUEUE)
         for name in ("inode", "address", "port", "family", "queue", "backlog", "drops"):
             queues[name] = listening[name]
         queues["netns"] = self.namespace.inode
-        queues["syn_queue"] = syn_queue.lengths(listening, found[found["state"] == messages.SYN_RECV])
+        if handshakes:
+            for family in np.unique(listening["family"]).tolist():  # a handshake's is its listener's
+                queues["syn_queue"] += syn_queue.lengths(listening, self._ask(family, messages.SYN_RECV))
         if inodes is not None:
             queues = queues[np.isin(queues["inode"], np.fromiter(inodes, np.uint64))]
         return queues
@@ -68,25 +72,25 @@ class ListenQueues:
 
         The kernel tells this even where the processes that hold it are hidden from us.
         """
-        return self._owners
+        return dict(zip(self._listening["inode"].tolist(), self._listening["uid"].tolist(), strict=True))
 
     def close(self) -> None:
         """Let go of the kernel's socket, and with it of the namespace."""
         self._socket.close()
 
-    def __enter__(self) -> ListenQueues:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ask(self, family: int) -> Records:
-        """SOCKET records of one family's listeners and handshakes."""
+    def _ask(self, family: int, state: int) -> Records:
+        """SOCKET records of one family's sockets in one state."""
         try:
             self._finish_what_was_interrupted()
             self._sequence = self._sequence % 0xFFFF_FFFF + 1
             self._answering = True
-            self._socket.send(messages.question(family, _STATES, self._sequence, self._ports))
+            self._socket.send(messages.question(family, 1 << state, self._sequence, self._ports))
             answer = self._answer()
         except OSError as error:
             why = "has no inet_diag; load the modules inet_diag and tcp_diag"
@@ -134,7 +138,7 @@ def _open() -> socket.socket:
     pyroute2 opens it, in a thread that has no event loop running; its own decoding takes 140 µs a
     listener, so its socket is all that is used.
     """
-    from pyroute2.netlink.diag import DiagSocket
+    from pyroute2.netlink.diag import DiagSocket  # type: ignore[import-untyped]
 
     try:
         with DiagSocket() as diag:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -115,23 +114,15 @@ def inside(namespace: Namespace | None, action: Callable[[], Result]) -> Result:
 
     :raises SockscopeError: when the namespace is gone, or we may not enter it
     """
-    results: list[Result] = []
-    errors: list[BaseException] = []
+    from concurrent.futures import ThreadPoolExecutor
 
-    def run() -> None:
-        try:
-            if namespace is not None:
-                _enter(namespace)
-            results.append(action())
-        except BaseException as error:  # raised again below, in the caller's thread
-            errors.append(error)
+    def run() -> Result:
+        if namespace is not None:
+            _enter(namespace)
+        return action()
 
-    thread = threading.Thread(target=run, name="sockscope-netns", daemon=True)
-    thread.start()
-    thread.join()
-    if errors:
-        raise errors[0]
-    return results[0]
+    with ThreadPoolExecutor(1, thread_name_prefix="sockscope-netns") as thread:
+        return thread.submit(run).result()
 
 
 def _enter(namespace: Namespace) -> None:

@@ -1,0 +1,24 @@
+"""From a snapshot to a frame: the one place where analysis begins."""
+
+from __future__ import annotations
+
+from sockscope.analysis.frame import Frame
+from sockscope.analysis.groups import groups_of
+from sockscope.analysis.verdict import verdict
+from sockscope.analysis.waits import data_waits, queue_waits
+from sockscope.model.snapshot import Snapshot
+from sockscope.records.batch import Meta
+
+
+def analyse(meta: Meta, snapshot: Snapshot) -> Frame:
+    """Groups, verdicts, waits and findings of one moment."""
+    groups = groups_of(snapshot)
+    servers = tuple(verdict(snapshot, group) for group in groups)
+    return Frame(
+        meta=meta,
+        snapshot=snapshot,
+        groups=groups,
+        servers=servers,
+        queue_wait={server.group.name: queue_waits(snapshot, server.group) for server in servers},
+        data_wait={server.group.name: data_waits(snapshot, server.group, server.readers) for server in servers},
+    )

@@ -1,0 +1,236 @@
+"""The verdict: which server model is this?  Two questions, asked of what was seen.
+
+Accept: by one thread, by several on one socket (``shared``), by several each on its own socket
+(``reuseport``).  Serve: by the acceptor itself, by another thread or process that the connection
+was handed to (``handoff``), or by threads that are handed requests while another reads
+(``dispatch``).  Flags and descriptors held prove nothing (Nginx holds every reuseport socket in
+every process); only sockets accepted on, readers and writers count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+from sockscope.analysis.frame import Group, Handoff, Server
+from sockscope.model.snapshot import Snapshot, Worker
+
+#: Fewer connections than this say nothing about how they are shared.
+FEWEST = 8
+#: From this part of the connections on, a way of serving is part of the model, not an exception.
+_PART = 0.1
+_ROAMING_PART = 0.2
+#: An acceptor with a smaller part than this is an accident (a reload, a probe), not a sharer.
+_ACCIDENT = 0.005
+
+
+@dataclass
+class _Seen:
+    """What the connections of one group did, counted."""
+
+    accepted: Counter[int] = field(default_factory=Counter)
+    by_listener: dict[int, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    readers: Counter[int] = field(default_factory=Counter)
+    writers: Counter[int] = field(default_factory=Counter)
+    served: Counter[Handoff] = field(default_factory=Counter)
+    read: int = 0
+    answered: int = 0
+    answered_by_others: int = 0
+    several_readers: int = 0
+    total: int = 0
+
+
+def verdict(snapshot: Snapshot, group: Group) -> Server:
+    """Name the model of one listen group, with evidence."""
+    seen = _look(snapshot, group)
+    workers = snapshot.workers
+    acceptors = _known(workers, seen.accepted)
+    readers, writers = _known(workers, seen.readers), _known(workers, seen.writers)
+    pid, comm = _process(snapshot, group, acceptors)
+    accept, accept_says = _accept_axis(seen, group, workers)
+    serve, handoff, serve_says, agree = _serve_axis(snapshot, seen, workers)
+    evidence = [*accept_says, *serve_says]
+    if group.reuseport and accept == "shared":
+        evidence.append("SO_REUSEPORT is set, but the workers share one socket: the kernel balances nothing")
+    model, why = _name(seen, accept, serve)
+    roaming = bool(seen.read) and seen.several_readers / seen.read >= _ROAMING_PART
+    if roaming:
+        evidence.append(f"{seen.several_readers} of {seen.read} connections were read by several threads")
+    return Server(
+        group=group,
+        pid=pid,
+        comm=comm,
+        model=model,
+        handoff=handoff if model != "unknown" else "unknown",
+        roaming=roaming,
+        confidence=_lower_bound(agree, seen.read) if model != "unknown" else 0.0,
+        evidence=tuple(evidence),
+        why=why,
+        acceptors=acceptors,
+        readers=readers,
+        writers=writers,
+        workers=_all_workers(snapshot, group, acceptors, readers, writers),
+        connections=seen.total,
+    )
+
+
+def _look(snapshot: Snapshot, group: Group) -> _Seen:
+    seen = _Seen()
+    numbers = {listener.id for listener in group.listeners}
+    for flow, count in zip(snapshot.flows, snapshot.flow_counts, strict=True):
+        listener, acceptor = int(flow["listener"]), int(flow["acceptor"])
+        reader, writer = int(flow["reader"]), int(flow["writer"])
+        if listener not in numbers:
+            continue
+        times = int(count)
+        seen.total += times
+        if acceptor:
+            seen.accepted[acceptor] += times
+            seen.by_listener[listener][acceptor] += times
+        if writer:
+            seen.writers[writer] += times
+        if not reader:
+            continue
+        seen.readers[reader] += times
+        if acceptor:
+            seen.read += times
+            seen.served[_relation(snapshot.workers.get(acceptor), snapshot.workers.get(reader))] += times
+            seen.several_readers += times if flow["readers"] > 1 else 0
+        if writer:
+            seen.answered += times
+            seen.answered_by_others += times if writer != reader else 0
+    return seen
+
+
+def _relation(acceptor: Worker | None, reader: Worker | None) -> Handoff:
+    if acceptor is None or reader is None:
+        return "unknown"
+    if acceptor.id == reader.id:
+        return "none"
+    if acceptor.pid == reader.pid:
+        return "thread"
+    return "fork" if reader.parent_pid == acceptor.pid and reader.start_ns > acceptor.first_seen_ns else "process"
+
+
+def _accept_axis(seen: _Seen, group: Group, workers: object) -> tuple[str, list[str]]:
+    total = sum(seen.accepted.values())
+    real = {worker for worker, number in seen.accepted.items() if number >= _ACCIDENT * total}
+    used = {listener for listener, by in seen.by_listener.items() if any(worker in real for worker in by)}
+    if not total:
+        return "nobody", []
+    if len(real) == 1:
+        return "one", [f"one thread accepted {total} connections"]
+    shared_by = max(len([worker for worker in by if worker in real]) for by in seen.by_listener.values())
+    if len(used) > 1 and len(used) >= len(real) / 2 and len(group.listeners) > 1:
+        return "reuseport", [
+            f"{len(real)} threads accepted {total} connections on {len(used)} sockets of one address and port"
+        ]
+    return "shared", [f"{shared_by} threads accepted {total} connections on one listening socket"]
+
+
+def _serve_axis(snapshot: Snapshot, seen: _Seen, workers: object) -> tuple[str, Handoff, list[str], int]:
+    del workers
+    known = seen.read - seen.served["unknown"]
+    if not known:
+        return "nobody", "unknown", [], 0
+    others = seen.answered_by_others
+    if seen.answered and others / seen.answered >= 0.5:
+        says = f"{others} of {seen.answered} connections were answered by another thread than the one that read them"
+        return "dispatch", "request", [says], others
+    woken = _wakes_per_read(snapshot, seen)
+    handed = known - seen.served["none"]
+    if handed / known >= _PART:
+        kind = max(("thread", "process", "fork"), key=lambda word: seen.served[word])
+        says = f"{handed} of {known} connections were read by another {_READER[kind]} than the one that accepted them"
+        return "handoff", kind, [says], handed
+    if woken.per_read >= 0.5 and woken.wakees > 1:
+        says = (
+            f"the readers woke {woken.wakees} other threads of their process {woken.count} times "
+            f"in {woken.reads} reads"
+        )
+        return "dispatch", "request", [says], known
+    return "self", "none", [f"{seen.served['none']} of {known} connections were read by their acceptor"], seen.served["none"]
+
+
+_READER: dict[Handoff, str] = {"thread": "thread", "process": "process", "fork": "process, forked for it,"}
+
+
+@dataclass(frozen=True)
+class _Woken:
+    count: int
+    reads: int
+    wakees: int
+
+    @property
+    def per_read(self) -> float:
+        return self.count / self.reads if self.reads else 0.0
+
+
+def _wakes_per_read(snapshot: Snapshot, seen: _Seen) -> _Woken:
+    """How often the readers woke threads of their process that neither read nor write themselves."""
+    tids = {snapshot.workers[number].tid for number in seen.readers if number in snapshot.workers}
+    count, wakees = 0, set()
+    for wake in snapshot.wakes:
+        if wake.waker in seen.readers and wake.wakee not in tids:
+            count += wake.after_read
+            if wake.after_read:
+                wakees.add(wake.wakee)
+    reads = sum(snapshot.workers[number].reads for number in seen.readers if number in snapshot.workers)
+    return _Woken(count, reads, len(wakees))
+
+
+def _name(seen: _Seen, accept: str, serve: str) -> tuple[str, str]:
+    if seen.total < FEWEST:
+        return "unknown", f"too few connections to tell: {seen.total}"
+    if accept == "nobody":
+        return "unknown", "nobody accepted a connection while it was traced"
+    if serve == "nobody":
+        return "unknown", "nobody read a connection that was accepted while it was traced"
+    if accept == "one":
+        return {"self": "single", "handoff": "handoff", "dispatch": "dispatch"}[serve], ""
+    return (accept if serve == "self" else f"{accept}+{serve}"), ""
+
+
+def _known(workers: object, counted: Counter[int]) -> tuple[Worker, ...]:
+    table: dict[int, Worker] = workers  # type: ignore[assignment]
+    return tuple(table[number] for number, _ in counted.most_common() if number in table)
+
+
+def _process(snapshot: Snapshot, group: Group, acceptors: tuple[Worker, ...]) -> tuple[int, str]:
+    """The process that stands for the server: the acceptors' own or their common parent, else a holder."""
+    pids = {worker.pid for worker in acceptors}
+    holders = {holding.pid for listener in group.listeners for holding in listener.holders}
+    if not pids:
+        pids = holders
+    parents = {worker.parent_pid for worker in acceptors}
+    if len(pids) == 1:
+        pid = next(iter(pids))
+    elif len(parents) == 1:
+        pid = next(iter(parents))
+    else:
+        pid = min(pids, default=0)
+    process = snapshot.processes.get(pid)
+    if process is not None:
+        return pid, process.comm
+    return pid, next((worker.comm for worker in acceptors if worker.pid == pid), acceptors[0].comm if acceptors else "")
+
+
+def _all_workers(snapshot: Snapshot, group: Group, *did: tuple[Worker, ...]) -> tuple[Worker, ...]:
+    """Those that did something, then the other threads of the processes that hold the listeners."""
+    found = {worker.id: worker for workers in did for worker in workers}
+    holders = {holding.pid for listener in group.listeners for holding in listener.holders}
+    for worker in snapshot.workers.values():
+        if worker.pid in holders:
+            found.setdefault(worker.id, worker)
+    return tuple(found.values())
+
+
+def _lower_bound(agree: int, of: int) -> float:
+    """The lower end of Wilson's 95 % interval (E. B. Wilson, 1927)."""
+    if not of:
+        return 0.0
+    z, part = 1.96, agree / of
+    centre = part + z * z / (2 * of)
+    spread = z * math.sqrt(part * (1 - part) / of + z * z / (4 * of * of))
+    return max(0.0, (centre - spread) / (1 + z * z / of))

@@ -1,0 +1,87 @@
+"""The table of connections: open ones as they change, closed ones as long as they are kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sockscope.model.deeds import FLOW, deeds_of, flows_of, tally
+from sockscope.records.batch import MORE_IO
+from sockscope.records.layout import CONNECTION, ConnectionFlag
+
+Records = np.ndarray[Any, np.dtype[Any]]
+
+
+class Connections:
+    """Fed with records, newest last.
+
+    :param keep: how many closed connections to keep (the latest); None keeps all
+    """
+
+    def __init__(self, keep: int | None) -> None:
+        self._keep = keep
+        self._open = np.empty(0, CONNECTION)
+        self._closed: list[Records] = []
+        self._kept = 0
+        self._more_io = np.empty(0, MORE_IO)
+        self._flows: dict[bytes, int] = {}
+        self.closed_total = 0
+
+    def apply(self, records: Records, more_io: Records) -> None:
+        """Take in what changed: a later record of a connection replaces the earlier one."""
+        if len(more_io):
+            both = np.concatenate([self._more_io, more_io])
+            keys = both[["connection", "worker"]]
+            _, last = np.unique(keys[::-1], return_index=True)
+            self._more_io = both[len(both) - 1 - last]
+        if not len(records):
+            return
+        is_closed = (records["flags"] & int(ConnectionFlag.CLOSED)) != 0
+        closed, changed = records[is_closed], records[~is_closed]
+        changed = changed[~np.isin(changed["id"], closed["id"])]
+        if len(changed):
+            _, last = np.unique(changed["id"][::-1], return_index=True)
+            changed = changed[len(changed) - 1 - last]
+        gone = np.isin(self._open["id"], records["id"])
+        self._open = np.concatenate([self._open[~gone], changed])
+        if len(closed):
+            self._close(closed)
+
+    def open(self) -> Records:
+        return self._open
+
+    def all(self) -> Records:
+        """Closed ones that are kept, oldest first, then the open ones."""
+        if len(self._closed) > 1:
+            self._closed = [np.concatenate(self._closed)]
+        return np.concatenate([*self._closed, self._open])
+
+    def deeds(self, connections: Records) -> Records:
+        return deeds_of(connections, self._more_io)
+
+    def flows(self) -> tuple[Records, Records]:
+        """(distinct flows, how many) over all connections so far, kept or not."""
+        counts = dict(self._flows)
+        flows, numbers = tally(flows_of(self._open, self.deeds(self._open)))
+        for flow, number in zip(flows, numbers, strict=True):
+            key = flow.tobytes()
+            counts[key] = counts.get(key, 0) + int(number)
+        distinct = np.frombuffer(b"".join(counts), FLOW)
+        return distinct, np.fromiter(counts.values(), np.int64, len(counts))
+
+    def _close(self, closed: Records) -> None:
+        self.closed_total += len(closed)
+        flows, numbers = tally(flows_of(closed, self.deeds(closed)))
+        for flow, number in zip(flows, numbers, strict=True):
+            key = flow.tobytes()
+            self._flows[key] = self._flows.get(key, 0) + int(number)
+        self._closed.append(closed)
+        self._kept += len(closed)
+        if self._keep is None:
+            return
+        while self._closed and self._kept - len(self._closed[0]) >= self._keep:
+            dropped = self._closed.pop(0)
+            self._kept -= len(dropped)
+            if len(self._more_io):
+                self._more_io = self._more_io[~np.isin(self._more_io["connection"], dropped["id"])]

@@ -1,0 +1,86 @@
+"""Who did what on which connection: one row for each thread on each connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sockscope.records.batch import MORE_IO
+from sockscope.records.layout import INLINE_IO, ConnectionFlag
+
+Records = np.ndarray[Any, np.dtype[Any]]
+
+#: A thread's deeds on a connection: the same columns, wherever the kernel kept them.
+DEED = MORE_IO
+
+#: A connection's part in its server's way of working.  ``reader`` and ``writer`` are the threads
+#: that read and wrote most often (0: nobody did); ``readers`` and ``writers`` count them all.
+FLOW = np.dtype(
+    [
+        ("listener", "<u4"),
+        ("acceptor", "<u4"),
+        ("reader", "<u4"),
+        ("writer", "<u4"),
+        ("readers", "<u2"),
+        ("writers", "<u2"),
+    ]
+)
+
+
+def deeds_of(connections: Records, more_io: Records) -> Records:
+    """All deeds on the given connections, in the order of the connections' ids.
+
+    :param connections: CONNECTION records
+    :param more_io: MORE_IO rows; those of other connections are left out
+    """
+    parts = []
+    for slot in range(INLINE_IO):
+        io = connections["io"][:, slot]
+        used = io["worker"] > 0
+        rows = np.empty(int(used.sum()), DEED)
+        rows["connection"] = connections["id"][used]
+        for name in ("worker", "reads", "bytes_read", "writes", "bytes_written"):
+            rows[name] = io[name][used]
+        parts.append(rows)
+    if len(more_io):
+        parts.append(more_io[np.isin(more_io["connection"], connections["id"])])
+    deeds = np.concatenate(parts)
+    return deeds[np.argsort(deeds["connection"], kind="stable")]
+
+
+def flows_of(connections: Records, deeds: Records) -> Records:
+    """For each connection, in the order given, its FLOW."""
+    flows = np.zeros(len(connections), FLOW)
+    flows["listener"], flows["acceptor"] = connections["listener"], connections["acceptor"]
+    order = np.argsort(connections["id"], kind="stable")
+    ids = connections["id"][order]
+    for verb, main, number in (("reads", "reader", "readers"), ("writes", "writer", "writers")):
+        did = deeds[deeds[verb] > 0]
+        if not len(did):
+            continue
+        did = did[np.lexsort((-did[verb].astype(np.int64), did["connection"]))]
+        unique, first, counts = np.unique(did["connection"], return_index=True, return_counts=True)
+        where = order[np.searchsorted(ids, unique)]
+        flows[main][where] = did["worker"][first]
+        flows[number][where] = np.minimum(counts, 65535)
+    return flows
+
+
+def tally(flows: Records) -> tuple[Records, Records]:
+    """Equal flows put together: (distinct flows, how many of each)."""
+    if not len(flows):
+        return flows, np.empty(0, np.int64)
+    return np.unique(flows, return_counts=True)
+
+
+def is_exact(connections: Records) -> Any:
+    """Whether everything about each connection was seen, from its birth on; a boolean array."""
+    inexact = (
+        ConnectionFlag.OPEN_BEFORE
+        | ConnectionFlag.LATE
+        | ConnectionFlag.IO_LOST
+        | ConnectionFlag.LISTENER_GUESSED
+        | ConnectionFlag.UNACCEPTED_BEFORE
+    )
+    return (connections["flags"] & int(inexact)) == 0

@@ -1,0 +1,130 @@
+"""The state of everything at one moment, frozen: what analysis, reports and screens read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sockscope.records.batch import Health, HostCounters, Process
+from sockscope.records.layout import WorkerFlag
+
+Records = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """A process that holds a listening socket, and under which descriptors."""
+
+    pid: int
+    descriptors: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One listening socket.  Queue lengths are connections; ``backlog`` is the limit in force."""
+
+    id: int
+    inode: int
+    netns: int
+    address: str
+    port: int
+    family: int
+    reuseport: bool
+    v6only: bool
+    backlog: int
+    queue: int
+    queue_max: int
+    drops: int
+    syn_queue: int
+    established: int
+    accepted: int
+    listened_ns: int
+    listened_by: int
+    closed_ns: int
+    holders: tuple[Holding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One thread.  Counts are since tracing began (or since the thread did); times nanoseconds."""
+
+    id: int
+    pid: int
+    tid: int
+    parent_pid: int
+    comm: str
+    start_ns: int
+    first_seen_ns: int
+    ended_ns: int
+    flags: WorkerFlag
+    last_wait: int
+    cgroup: int
+    accepts: int
+    accepts_empty: int
+    accepts_failed: int
+    reads: int
+    bytes_read: int
+    reads_empty: int
+    ends_of_stream: int
+    writes: int
+    bytes_written: int
+    waits: int
+    wakeups: int
+    wakeups_wasted: int
+    wait_ns: int
+    busy_ns: int
+    stall_max_ns: int
+    stall_max_at_ns: int
+    wait_enter_ns: int
+    wait_exit_ns: int
+    queue_wait: Records = field(repr=False, compare=False)
+    data_wait: Records = field(repr=False, compare=False)
+    answer: Records = field(repr=False, compare=False)
+    stall: Records = field(repr=False, compare=False)
+    cpu_ns: int = 0
+    last_cpu: int = 0
+
+    @property
+    def did_something(self) -> bool:
+        return bool(self.accepts or self.accepts_empty or self.reads or self.writes)
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """How often a worker (by id) woke another thread of its process (by tid)."""
+
+    waker: int
+    wakee: int
+    wakes: int
+    after_read: int
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Everything known at ``time_ns``.
+
+    ``connections`` holds all open ones and those closed ones that are kept, as CONNECTION records;
+    ``deeds`` who did what on them.  ``flows`` and ``flow_counts`` cover *all* connections since the
+    start, kept or not.
+    """
+
+    time_ns: int
+    started_ns: int
+    listeners: tuple[Listener, ...]
+    workers: Mapping[int, Worker]
+    connections: Records
+    deeds: Records
+    flows: Records
+    flow_counts: Records
+    closed_total: int
+    wakes: tuple[Wake, ...] = ()
+    processes: Mapping[int, Process] = field(default_factory=dict)
+    hosts: tuple[HostCounters, ...] = ()
+    health: Health = Health()
+
+    @property
+    def elapsed_ns(self) -> int:
+        return max(self.time_ns - self.started_ns, 0)

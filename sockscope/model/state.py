@@ -1,0 +1,178 @@
+"""The model: batches in, snapshots out.  No input or output, no clock: time comes with the batches."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+
+from sockscope import units
+from sockscope.model.connections import Connections
+from sockscope.model.snapshot import Holding, Listener, Snapshot, Wake, Worker
+from sockscope.records.batch import Batch, Health, HostCounters, Process
+from sockscope.records.layout import ConnectionFlag, WorkerFlag
+
+_PLAIN = tuple(
+    field.name
+    for field in fields(Worker)
+    if field.name not in {"comm", "flags", "queue_wait", "data_wait", "answer", "stall", "cpu_ns", "last_cpu"}
+)
+_HISTOGRAMS = ("queue_wait", "data_wait", "answer", "stall")
+
+
+class State:
+    """Everything known so far.
+
+    :param keep_closed: how many closed connections a snapshot still shows; None: all
+    """
+
+    def __init__(self, keep_closed: int | None = None) -> None:
+        self._connections = Connections(keep_closed)
+        self._workers: dict[int, Worker] = {}
+        self._listeners: dict[int, Listener] = {}
+        self._holders: dict[tuple[int, int], tuple[Holding, ...]] = {}
+        self._queues: dict[tuple[int, int], tuple[int, int, int, int]] = {}
+        self._queue_peaks: dict[tuple[int, int], int] = {}
+        self._wakes: dict[tuple[int, int], Wake] = {}
+        self._processes: dict[int, Process] = {}
+        self._hosts: dict[int, HostCounters] = {}
+        self._cpu: dict[tuple[int, int], tuple[int, int]] = {}
+        self._health = Health()
+        self._started_ns = 0
+        self._time_ns = 0
+
+    def apply(self, batch: Batch) -> None:
+        """Take in one batch; batches come in the order of their times."""
+        self._started_ns = self._started_ns or batch.time_ns
+        self._time_ns = batch.time_ns
+        for record in batch.listeners:
+            self._listeners[int(record["id"])] = _listener(record)
+        for record in batch.workers:
+            self._workers[int(record["id"])] = _worker(record)
+        self._connections.apply(self._resolve(batch.connections), batch.more_io)
+        for row in batch.wakes:
+            wake = Wake(*(int(row[name]) for name in ("waker", "wakee", "wakes", "after_read")))
+            self._wakes[wake.waker, wake.wakee] = wake
+        if len(batch.holders):
+            self._holders = _holders(batch.holders)
+        for row in batch.queues:
+            key = (int(row["netns"]), int(row["inode"]))
+            self._queues[key] = tuple(int(row[name]) for name in ("queue", "backlog", "drops", "syn_queue"))  # type: ignore[assignment]
+            self._queue_peaks[key] = max(self._queue_peaks.get(key, 0), int(row["queue"]))
+        for row in batch.threads:
+            self._cpu[int(row["pid"]), int(row["tid"])] = (int(row["cpu_ns"]), int(row["last_cpu"]))
+        for process in batch.processes:
+            self._processes[process.pid] = process
+        for host in batch.hosts:
+            self._hosts[host.netns] = host
+        self._health = batch.health
+
+    def started_at(self, time_ns: int) -> None:
+        """When tracing began, if that was before the first batch."""
+        self._started_ns = time_ns
+
+    def snapshot(self) -> Snapshot:
+        connections = self._connections.all()
+        flows, flow_counts = self._connections.flows()
+        return Snapshot(
+            time_ns=self._time_ns,
+            started_ns=self._started_ns,
+            listeners=tuple(self._with_queue(listener) for listener in self._listeners.values()),
+            workers={number: self._with_cpu(worker) for number, worker in self._workers.items()},
+            connections=connections,
+            deeds=self._connections.deeds(connections),
+            flows=flows,
+            flow_counts=flow_counts,
+            closed_total=self._connections.closed_total,
+            wakes=tuple(self._wakes.values()),
+            processes=dict(self._processes),
+            hosts=tuple(self._hosts.values()),
+            health=self._health,
+        )
+
+    def _resolve(self, records: Any) -> Any:
+        """Give connections that were open before tracing the listener that only they can have."""
+        unknown = np.flatnonzero(records["listener"] == 0)
+        if not len(unknown):
+            return records
+        records = records.copy()
+        for index in unknown:
+            local = units.address(records["local"][index].tobytes())
+            port = int(records["local_port"][index])
+            fitting = [item for item in self._listeners.values() if item.port == port and _covers(item.address, local)]
+            if len(fitting) == 1:
+                records["listener"][index] = fitting[0].id
+            elif fitting:
+                records["flags"][index] |= int(ConnectionFlag.LISTENER_GUESSED)
+        return records
+
+    def _with_queue(self, listener: Listener) -> Listener:
+        key = (listener.netns, listener.inode)
+        holders = self._holders.get(key, ())
+        sampled = self._queues.get(key)
+        if sampled is None or listener.closed_ns:
+            return replace(listener, holders=holders)
+        queue, backlog, drops, syn_queue = sampled
+        return replace(
+            listener,
+            holders=holders,
+            queue=queue,
+            queue_max=max(listener.queue_max, self._queue_peaks[key]),
+            backlog=backlog or listener.backlog,
+            drops=max(drops, listener.drops),
+            syn_queue=syn_queue,
+        )
+
+    def _with_cpu(self, worker: Worker) -> Worker:
+        spent = self._cpu.get((worker.pid, worker.tid))
+        return replace(worker, cpu_ns=spent[0], last_cpu=spent[1]) if spent else worker
+
+
+def _covers(listening: str, local: str) -> bool:
+    return listening in ("0.0.0.0", "::", local)
+
+
+def _listener(record: Any) -> Listener:
+    return Listener(
+        id=int(record["id"]),
+        inode=int(record["inode"]),
+        netns=int(record["netns"]),
+        address=units.address(record["address"].tobytes()),
+        port=int(record["port"]),
+        family=int(record["family"]),
+        reuseport=bool(record["reuseport"]),
+        v6only=bool(record["v6only"]),
+        backlog=int(record["backlog"]),
+        queue=int(record["queue"]),
+        queue_max=int(record["queue_max"]),
+        drops=int(record["drops"]),
+        syn_queue=0,
+        established=int(record["established"]),
+        accepted=int(record["accepted"]),
+        listened_ns=int(record["listened_ns"]),
+        listened_by=int(record["listened_by"]),
+        closed_ns=int(record["closed_ns"]),
+    )
+
+
+def _worker(record: Any) -> Worker:
+    plain = {name: int(record[name]) for name in _PLAIN}
+    histograms = {name: record[name].copy() for name in _HISTOGRAMS}
+    return Worker(
+        comm=units.text(record["comm"].tobytes()),
+        flags=WorkerFlag(int(record["flags"])),
+        **plain,
+        **histograms,
+    )
+
+
+def _holders(rows: Any) -> dict[tuple[int, int], tuple[Holding, ...]]:
+    held: dict[tuple[int, int], dict[int, list[int]]] = {}
+    for row in rows:
+        processes = held.setdefault((int(row["netns"]), int(row["inode"])), {})
+        processes.setdefault(int(row["pid"]), []).append(int(row["fd"]))
+    return {
+        key: tuple(Holding(pid, tuple(sorted(numbers))) for pid, numbers in sorted(processes.items()))
+        for key, processes in held.items()
+    }
