@@ -26,7 +26,12 @@ def asked(in_force: int, somaxconn: int) -> Asked:
     :param somaxconn: net.core.somaxconn of its network namespace now
     """
     if in_force == somaxconn:
-        return Asked(in_force, True, f"{in_force}+", f"{in_force} or more: net.core.somaxconn ({somaxconn}) may have cut it")
+        return Asked(
+            in_force,
+            True,
+            f"{in_force}+",
+            f"{in_force} or more: net.core.somaxconn ({somaxconn}) may have cut it",
+        )
     if in_force > somaxconn:
         words = f"{in_force} or more, when net.core.somaxconn was higher than today's {somaxconn}"
         return Asked(in_force, True, f"{in_force}+", words)

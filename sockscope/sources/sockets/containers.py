@@ -26,7 +26,7 @@ _PATTERNS = tuple(
     )
 )
 _UNDER_LXC = re.compile(r"/lxc(?:\.payload)?/(?P<id>[^/]+)")
-_ESCAPED = re.compile(r"\\x([0-9a-f]{2})")
+_ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 def container_of(cgroup: str) -> str:
@@ -39,6 +39,7 @@ def container_of(cgroup: str) -> str:
     for part in reversed(cgroup.removesuffix(" (deleted)").split("/")):
         for pattern in _PATTERNS:
             if found := pattern.fullmatch(part):
-                return _ESCAPED.sub(lambda escape: chr(int(escape[1], 16)), found["id"])
+                raw = _ESCAPED.sub(lambda escape: bytes([int(escape[1], 16)]), found["id"].encode())
+                return raw.decode("utf-8", "replace")
     under = _UNDER_LXC.search(cgroup)
     return under["id"] if under else ""

@@ -144,6 +144,8 @@ def _open() -> socket.socket:
         with DiagSocket() as diag:
             plain = socket.socket(fileno=os.dup(diag.fileno()))
     except OSError as error:
-        raise SockscopeError(f"cannot open a socket into inet_diag ({error.strerror}); is netlink forbidden here?") from error
+        raise SockscopeError(
+            f"cannot open a socket into inet_diag ({error.strerror}); is netlink forbidden here?"
+        ) from error
     plain.settimeout(_PATIENCE_S)
     return plain

@@ -32,7 +32,9 @@ def holders(sockets: Mapping[int, int], proc: str = procfs.PROC) -> Holders:
     refused: list[int] = []
     for pid in procfs.pids(proc):
         try:
-            found += [(sockets[inode], inode, pid, fd) for fd, inode in _descriptors(f"{proc}/{pid}/fd", links)]
+            found += [
+                (sockets[inode], inode, pid, fd) for fd, inode in _descriptors(f"{proc}/{pid}/fd", links)
+            ]
         except PermissionError:
             refused.append(pid)
         except OSError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from typing import Self
 
@@ -45,7 +46,9 @@ class Host:
                 syn_cookies_sent=told.get("SyncookiesSent", 0),
             )
         except (KeyError, ValueError) as error:
-            raise SockscopeError(f"{_NETSTAT} or {_SOMAXCONN} is not as expected ({error}); is /proc whole?") from error
+            raise SockscopeError(
+                f"{_NETSTAT} or {_SOMAXCONN} is not as expected ({error}); is /proc whole?"
+            ) from error
 
     def close(self) -> None:
         """Close the files; safe to do twice."""
@@ -70,7 +73,7 @@ def counters(raw: bytes) -> dict[str, dict[str, int]]:
     """
     found: dict[str, dict[str, int]] = {}
     lines = [line.split() for line in raw.decode("ascii", "replace").splitlines()]
-    for names, values in zip(lines, lines[1:], strict=False):
+    for names, values in itertools.pairwise(lines):
         if names and values and names[0] == values[0] and len(names) == len(values):
             try:
                 numbers = [int(value) for value in values[1:]]

@@ -95,7 +95,9 @@ def resolve(text: str) -> Namespace:
     if 0 < number <= _LARGEST_PID:
         return _at(f"{procfs.PROC}/{number}/ns/net", f"no process {number}")
     if not number:
-        raise UsageError(f"no network namespace {text!r}; give a name of 'ip netns', a path, a pid or an inode")
+        raise UsageError(
+            f"no network namespace {text!r}; give a name of 'ip netns', a path, a pid or an inode"
+        )
     if number == (here := own()).inode:
         return here
     everyone = census()
@@ -133,7 +135,9 @@ def _enter(namespace: Namespace) -> None:
     descriptor = _open(namespace.path)
     try:
         if os.fstat(descriptor).st_ino != namespace.inode:
-            raise SockscopeError(f"network namespace {namespace.inode} is gone; is its process still running?")
+            raise SockscopeError(
+                f"network namespace {namespace.inode} is gone; is its process still running?"
+            )
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.setns(descriptor, _CLONE_NEWNET):  # os.setns came with Python 3.12
             reason = os.strerror(ctypes.get_errno())
@@ -155,17 +159,21 @@ def _open(path: str, missing: str = "") -> int:
     import fcntl
 
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        regular = stat.S_ISREG(os.stat(path).st_mode)  # first, as to open a device may do something
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if regular else -1
     except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
         raise UsageError(f"{missing or f'no network namespace at {path!r}'}; does it still exist?") from None
     except OSError as error:
-        raise SockscopeError(f"cannot look at the network namespace {path!r} ({error.strerror}); run as root") from None
+        raise SockscopeError(
+            f"cannot look at the network namespace {path!r} ({error.strerror}); run as root"
+        ) from None
     try:
-        kind = fcntl.ioctl(descriptor, _NS_GET_NSTYPE) if stat.S_ISREG(os.fstat(descriptor).st_mode) else 0
-    except OSError:
+        kind = fcntl.ioctl(descriptor, _NS_GET_NSTYPE) if regular else 0
+    except OSError:  # a file of another file system
         kind = 0
     if kind != _CLONE_NEWNET:
-        os.close(descriptor)
+        if regular:
+            os.close(descriptor)
         raise UsageError(f"{path!r} is no network namespace; 'ip netns' and /proc/PID/ns/net lead to some")
     return descriptor
 

@@ -28,7 +28,9 @@ def lengths(listeners: Records, handshakes: Records) -> Records:
     places, place_of = np.unique(_keys(listeners), return_inverse=True)
     index = {place: at for at, place in enumerate(places.tolist())}
     waiting = np.zeros(len(places), np.uint32)
-    for key, count in zip(*(part.tolist() for part in np.unique(_keys(handshakes), return_counts=True)), strict=True):
+    for key, count in zip(
+        *(part.tolist() for part in np.unique(_keys(handshakes), return_counts=True)), strict=True
+    ):
         for candidate in _candidates(key):
             if candidate in index:
                 waiting[index[candidate]] += count

@@ -11,8 +11,9 @@ import numpy as np
 from sockscope.records.batch import THREAD_CPU, Records
 from sockscope.sources.sockets import procfs
 
-_FIELDS_BEFORE_STARTTIME = 19  # of /proc/PID/stat, behind the name: field 22 of proc(5)
-_FIELDS_BEFORE_PROCESSOR = 36  # field 39
+# in /proc/PID/stat behind the name; proc(5) counts from 1 and calls the first of these field 3
+_UTIME, _STIME, _STARTTIME, _PROCESSOR = 14 - 3, 15 - 3, 22 - 3, 39 - 3
+_TICK_NS = 10**9 // os.sysconf("SC_CLK_TCK")
 
 
 class Thread(NamedTuple):
@@ -25,14 +26,13 @@ class Thread(NamedTuple):
 
 def threads(pid: int, proc: str = procfs.PROC) -> list[Thread]:
     """The threads of a process, lowest tid first; none when it has ended."""
-    tick_ns = 10**9 // os.sysconf("SC_CLK_TCK")
     found = []
     for tid in _tids(pid, proc):
         told = procfs.read(f"{proc}/{pid}/task/{tid}/stat") or b""
         opening, closing = told.find(b"("), told.rfind(b")")
         fields = told[closing + 1 :].split()
-        if 0 <= opening < closing and len(fields) > _FIELDS_BEFORE_STARTTIME:
-            start_ns = int(fields[_FIELDS_BEFORE_STARTTIME]) * tick_ns
+        if 0 <= opening < closing and len(fields) > _STARTTIME:
+            start_ns = int(fields[_STARTTIME]) * _TICK_NS
             found.append(Thread(tid, start_ns, procfs.text(told[opening + 1 : closing])))
     return found
 
@@ -60,7 +60,9 @@ class ThreadClocks:
     def __init__(self, budget: int = 512, proc: str = procfs.PROC) -> None:
         self._budget = budget
         self._proc = proc
-        self._open: dict[tuple[int, int], tuple[int, int]] = {}
+        self._open: dict[tuple[int, int], tuple[int, ...]] = {}
+        # without CONFIG_SCHED_INFO there is no schedstat, switched off at boot it tells 0
+        self._files = ("stat", "schedstat") if os.path.exists(f"{proc}/self/schedstat") else ("stat",)
 
     def sample(self, pids: Iterable[int]) -> Records:
         """THREAD_CPU records of the threads of ``pids``; those that have ended are missing.
@@ -87,31 +89,27 @@ class ThreadClocks:
 
     def _times(self, thread: tuple[int, int]) -> tuple[int, int] | None:
         """CPU time in ns and last CPU."""
-        kept = self._open.get(thread)
-        if kept:
+        if thread in self._open:
             try:
-                return _clock(os.pread(kept[0], 128, 0), os.pread(kept[1], 1024, 0))
+                return _clock(*(os.pread(descriptor, 1024, 0) for descriptor in self._open[thread]))
             except ProcessLookupError:  # its number was given to a new thread
                 self._forget(thread)
-        opened = []
+        path = f"{self._proc}/{thread[0]}/task/{thread[1]}"
+        opened: list[int] = []
         try:
-            for name in ("schedstat", "stat"):
-                path = f"{self._proc}/{thread[0]}/task/{thread[1]}/{name}"
-                opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-            times = _clock(os.read(opened[0], 128), os.read(opened[1], 1024))
-            if len(self._open) * 2 + 2 <= self._budget:
-                self._open[thread] = opened[0], opened[1]
-                opened = []
-            return times
+            for name in self._files:
+                opened.append(os.open(f"{path}/{name}", os.O_RDONLY | os.O_CLOEXEC))
+            times = _clock(*(os.pread(descriptor, 1024, 0) for descriptor in opened))
         except (FileNotFoundError, ProcessLookupError):
-            return None
-        finally:
-            for descriptor in opened:
-                os.close(descriptor)
+            times = None
+        if times and sum(map(len, self._open.values())) < self._budget:
+            self._open[thread] = tuple(opened)
+        else:
+            _close(opened)
+        return times
 
     def _forget(self, thread: tuple[int, int]) -> None:
-        for descriptor in self._open.pop(thread):
-            os.close(descriptor)
+        _close(self._open.pop(thread))
 
 
 def _tids(pid: int, proc: str) -> list[int]:
@@ -121,9 +119,15 @@ def _tids(pid: int, proc: str) -> list[int]:
         return []
 
 
-def _clock(schedstat: bytes, stat: bytes) -> tuple[int, int] | None:
+def _clock(stat: bytes, schedstat: bytes = b"") -> tuple[int, int] | None:
     fields = stat[stat.rfind(b")") + 1 :].split()
-    ran = schedstat.split(None, 1)
-    if len(fields) <= _FIELDS_BEFORE_PROCESSOR or not ran:
+    if len(fields) <= _PROCESSOR:
         return None
-    return int(ran[0]), int(fields[_FIELDS_BEFORE_PROCESSOR])
+    exact = schedstat.split(None, 1)
+    ticks = int(fields[_UTIME]) + int(fields[_STIME])
+    return int(exact[0]) if exact and exact[0] != b"0" else ticks * _TICK_NS, int(fields[_PROCESSOR])
+
+
+def _close(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
