@@ -1,0 +1,77 @@
+"""The commands: one small file each, one visible list, one place where errors become a line.
+
+Modules are named, not imported: ``--help`` must not pay for what every command needs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+from sockscope import __version__
+from sockscope.errors import SockscopeError
+
+
+class Command(Protocol):
+    """A subcommand.  The first line of its docstring is its help, the rest its description."""
+
+    name: str
+
+    def prepare(self, parser: argparse.ArgumentParser) -> None:
+        """Add arguments."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do it; the exit status."""
+
+
+#: name → (module, class, help).  A test proves that every module here is listed, and that the
+#: help is the first line of the class's docstring.
+COMMANDS: tuple[tuple[str, str, str, str], ...] = (
+    ("demo", "demo", "Demo", "Trace the five server models under load and tell them apart"),
+    ("record", "record", "Record", "Trace servers into a file"),
+    ("report", "report", "Report", "Report on a recording"),
+    ("listeners", "listeners", "Listeners", "Print every listening TCP socket, its queues and who holds it."),
+    ("doctor", "doctor", "Doctor", "Say what works on this machine, and what to do about the rest"),
+    ("serve", "serve", "Serve", "Run a reference server of one of the five models"),
+)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command line (without the program's name); the exit status."""
+    # what can be interrupted at any moment ends like any other Unix tool: quietly, with 130
+    try:
+        return _run(arguments)
+    except SockscopeError as error:
+        print(f"sockscope: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # the reader (head, less) has gone; do not fail again when Python flushes at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+
+
+def _run(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="sockscope",
+        description="Which thread listened, accepted, read and answered each TCP connection, how long each "
+        "step waited, and whether the work is shared fairly.",
+    )
+    parser.add_argument("--version", action="version", version=f"sockscope {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    wanted = next((word for word in arguments if not word.startswith("-")), "")
+    commands: dict[str, Command] = {}
+    for name, module, attribute, summary in COMMANDS:
+        subparser = subparsers.add_parser(name, help=summary)
+        if name == wanted:
+            commands[name] = getattr(importlib.import_module(f"sockscope.commands.{module}"), attribute)()
+            subparser.description = commands[name].__doc__
+            subparser.formatter_class = argparse.RawDescriptionHelpFormatter
+            commands[name].prepare(subparser)
+    args = parser.parse_args(arguments)
+    return commands[args.command].run(args)
