@@ -33,10 +33,13 @@ class Group:
     per_listener: Mapping[int, int]
     spread: Fairness
     fairness: Fairness
+    qualifier: str = ""
 
     @property
     def name(self) -> str:
-        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+        """``address:port``, unique in a frame: ``qualifier`` names the namespace if there are several."""
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        return f"{address}:{self.port}{self.qualifier}"
 
 
 @dataclass(frozen=True)

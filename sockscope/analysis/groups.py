@@ -18,10 +18,13 @@ def groups_of(snapshot: Snapshot) -> tuple[Group, ...]:
     for flow, number in zip(snapshot.flows, snapshot.flow_counts, strict=True):
         if flow["acceptor"]:
             accepts[int(flow["listener"])][int(flow["acceptor"])] += int(number)
-    return tuple(_group(listeners, accepts) for _, listeners in sorted(members.items()))
+    several = len({netns for netns, *_ in members}) > 1
+    return tuple(
+        _group(listeners, accepts, f"@{key[0]}" if several else "") for key, listeners in sorted(members.items())
+    )
 
 
-def _group(listeners: list[Listener], accepts: dict[int, dict[int, int]]) -> Group:
+def _group(listeners: list[Listener], accepts: dict[int, dict[int, int]], qualifier: str) -> Group:
     first = listeners[0]
     per_acceptor: dict[int, int] = defaultdict(int)
     for listener in listeners:
@@ -40,4 +43,5 @@ def _group(listeners: list[Listener], accepts: dict[int, dict[int, int]]) -> Gro
         per_listener={listener.id: listener.established for listener in listeners},
         spread=fairness([listener.established for listener in rivals]),
         fairness=fairness(list(per_acceptor.values())),
+        qualifier=qualifier,
     )

@@ -63,7 +63,7 @@ class State:
         for row in batch.threads:
             self._cpu[int(row["pid"]), int(row["tid"])] = (int(row["cpu_ns"]), int(row["last_cpu"]))
         for process in batch.processes:
-            self._processes[process.pid] = process
+            self._processes[process.pid] = _printable(process)
         for host in batch.hosts:
             self._hosts[host.netns] = host
         self._health = batch.health
@@ -127,6 +127,17 @@ class State:
     def _with_cpu(self, worker: Worker) -> Worker:
         spent = self._cpu.get((worker.pid, worker.tid))
         return replace(worker, cpu_ns=spent[0], last_cpu=spent[1]) if spent else worker
+
+
+def _printable(process: Process) -> Process:
+    """A process may call itself anything; from here on its names are fit to be shown."""
+    return replace(
+        process,
+        comm=units.printable(process.comm),
+        command=units.printable(process.command),
+        cgroup=units.printable(process.cgroup),
+        container=units.printable(process.container),
+    )
 
 
 def _covers(listening: str, local: str) -> bool:

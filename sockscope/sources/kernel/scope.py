@@ -126,7 +126,7 @@ def _below(path: str, above: str) -> bool:
 
 
 def _netns(name: str) -> int:
-    from sockscope.sources.sockets.netns import resolve_netns
+    from sockscope.sources.sockets.netns import resolve as resolve_netns
 
     return resolve_netns(name).inode
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 
-class Asked(NamedTuple):
-    """What listen() was given: at least ``least``, and perhaps more (``clamped``)."""
+@dataclass(frozen=True)
+class Asked:
+    """What listen() was given: at least ``least``, perhaps more (``clamped``); in a word, in words."""
 
     least: int
     clamped: bool

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 PROC = "/proc"
+_FIRST_PID_NAMESPACE = 0xEFFF_FFFC  # PROC_PID_INIT_INO
 
 #: More than any file read here has, short of a hostile one.
 LARGEST = 1 << 24
@@ -39,3 +40,26 @@ def read(path: str, largest: int = LARGEST) -> bytes | None:
 def text(raw: bytes) -> str:
     """A name as it was found: control characters stay; bytes that are no UTF-8 become U+FFFD."""
     return raw.decode("utf-8", "replace")
+
+
+def veils(proc: str = PROC) -> tuple[str, ...]:
+    """Why /proc shows us fewer processes than there are; empty when it shows all."""
+    found = []
+    if os.geteuid() and _hidepid(read(f"{proc}/self/mountinfo") or b""):
+        found.append("/proc hides other users' processes (hidepid)")
+    try:
+        if os.stat(f"{proc}/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE:
+            found.append("processes outside this container are hidden")
+    except OSError:
+        found.append("it cannot be told whether processes are hidden")
+    return tuple(found)
+
+
+def _hidepid(mountinfo: bytes) -> bool:
+    """Whether the uppermost mount at /proc was made with hidepid."""
+    answer = False
+    for line in mountinfo.splitlines():
+        place, _, kind = line.partition(b" - ")
+        if place.split(b" ")[4:5] == [PROC.encode()]:
+            answer = kind.startswith(b"proc ") and b"hidepid=" in kind and b"hidepid=0" not in kind
+    return answer

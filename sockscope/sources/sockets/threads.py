@@ -25,7 +25,7 @@ class Thread(NamedTuple):
 
 
 def threads(pid: int, proc: str = procfs.PROC) -> list[Thread]:
-    """The threads of a process, lowest tid first; none when it has ended."""
+    """The threads of a process, lowest tid first; none when it has ended or is hidden (hidepid)."""
     found = []
     for tid in _tids(pid, proc):
         told = procfs.read(f"{proc}/{pid}/task/{tid}/stat") or b""
@@ -100,13 +100,13 @@ class ThreadClocks:
             for name in self._files:
                 opened.append(os.open(f"{path}/{name}", os.O_RDONLY | os.O_CLOEXEC))
             times = _clock(*(os.pread(descriptor, 1024, 0) for descriptor in opened))
-        except (FileNotFoundError, ProcessLookupError):
-            times = None
-        if times and sum(map(len, self._open.values())) < self._budget:
-            self._open[thread] = tuple(opened)
-        else:
+            if len(self._open) < self._budget // len(self._files):
+                self._open[thread], opened = tuple(opened), []
+            return times
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return None
+        finally:
             _close(opened)
-        return times
 
     def _forget(self, thread: tuple[int, int]) -> None:
         _close(self._open.pop(thread))
@@ -115,7 +115,7 @@ class ThreadClocks:
 def _tids(pid: int, proc: str) -> list[int]:
     try:
         return sorted(int(name) for name in os.listdir(f"{proc}/{pid}/task"))
-    except (FileNotFoundError, ProcessLookupError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
         return []
 
 

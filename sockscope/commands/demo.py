@@ -1,0 +1,103 @@
+"""``sockscope demo``: the five models under load, told apart."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from contextlib import ExitStack
+
+from sockscope import units
+from sockscope.errors import SockscopeError, UsageError
+
+_MODELS = ("single", "handoff", "dispatch", "shared", "reuseport")
+_LONGEST_LOAD_S = 60
+
+
+class Demo:
+    """Trace the five server models under load and tell them apart
+
+    Starts a reference server of each model on loopback, traces all of them, and gives them one
+    after another the same load; prints who accepted and read what share, how long connections
+    waited, and the verdict.
+    """
+
+    name = "demo"
+
+    def prepare(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("models", nargs="*", metavar="MODEL", help=f"{', '.join(_MODELS)} (default: all)")
+        parser.add_argument("--workers", type=int, default=3, metavar="N", help="workers a server (default 3)")
+        parser.add_argument("--connections", type=int, default=2000, metavar="N", help="a server (default 2000)")
+        parser.add_argument("--requests", type=int, default=2, metavar="N", help="a connection (default 2)")
+        parser.add_argument("--concurrency", type=int, default=20, metavar="N", help="connections at a time (default 20)")
+
+    def run(self, args: argparse.Namespace) -> int:
+        for model in args.models:
+            if model not in _MODELS:
+                raise UsageError(f"no model {model!r}; there are {', '.join(_MODELS)}")
+        for option in ("workers", "connections", "requests", "concurrency"):
+            if getattr(args, option) < 1:
+                raise UsageError(f"--{option} must be at least 1")
+        return _demonstrate(args.models or list(_MODELS), args)
+
+
+def _demonstrate(models: list[str], args: argparse.Namespace) -> int:
+    import servers
+    from sockscope.analysis.analyse import analyse
+    from sockscope.model.state import State
+    from sockscope.report.text import server_lines
+    from sockscope.session.live import LiveSession
+    from sockscope.sources.target import Target
+
+    right = True
+    with ExitStack() as stack:
+        running = {}
+        for model in models:
+            options = {} if model == "single" else {"workers": args.workers}
+            try:
+                running[model] = stack.enter_context(servers.start(model, **options))
+            except servers.ServerError as error:
+                raise SockscopeError(f"the reference server {model} did not start: {error}") from error
+        session = stack.enter_context(LiveSession(Target(ports=tuple(server.port for server in running.values()))))
+        session.start()
+        state = State()
+        state.started_at(session.meta.started_ns)
+        for model, server in running.items():
+            print(f"── {model} {'─' * (76 - len(model))}", flush=True)
+            load = _load(server.address, args, lambda: state.apply(session.batch()))
+            print(f"load: {units.count(args.connections)} connections, {args.requests} requests each: {load}\n")
+            state.apply(session.batch())
+            frame = analyse(session.meta, state.snapshot())
+            verdicts = [item for item in frame.servers if item.group.port == server.port]
+            for verdict in verdicts:
+                print("\n".join(server_lines(frame, verdict)), end="\n\n", flush=True)
+            right = right and any(verdict.model == model for verdict in verdicts)
+        state.apply(session.stop())
+        lost = state.snapshot().health.lost
+    print("lost: " + ("; ".join(f"{units.count(number)} {what}" for what, number in lost) if lost else "nothing"))
+    if not right:
+        raise SockscopeError("a verdict differs from the model that was started; please report it with this output")
+    return 0
+
+
+def _load(address: str, args: argparse.Namespace, tick) -> str:  # type: ignore[no-untyped-def]
+    """Run the load generator in a process of its own; its own words on how it went."""
+    command = [
+        sys.executable, "-m", "servers.load", "--connect", address, "--connections", str(args.connections),
+        "--requests", str(args.requests), "--concurrency", str(args.concurrency), "--duration", str(_LONGEST_LOAD_S),
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        while True:
+            try:
+                said, wrong = process.communicate(timeout=1)
+                break
+            except subprocess.TimeoutExpired:
+                tick()
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+    if process.returncode:
+        raise SockscopeError(f"the load generator failed: {wrong.strip() or said.strip()}")
+    return next((line.split(None, 1)[1] for line in said.splitlines() if line.startswith("requests")), "done")

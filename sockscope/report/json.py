@@ -1,0 +1,262 @@
+"""The report as JSON; docs/report.md documents every key with its unit."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from sockscope import units
+from sockscope.analysis.fairness import Fairness
+from sockscope.analysis.frame import Finding, Frame, Group, Server, Wait
+from sockscope.model.deeds import is_exact
+from sockscope.model.snapshot import Listener, Snapshot, Worker
+from sockscope.records.layout import ConnectionFlag
+
+_WHY_INEXACT = (
+    (ConnectionFlag.OPEN_BEFORE, "open before tracing began"),
+    (ConnectionFlag.UNACCEPTED_BEFORE, "in the accept queue before tracing began"),
+    (ConnectionFlag.LATE, "its listener was learnt when it was accepted"),
+    (ConnectionFlag.IO_LOST, "more threads touched it than could be recorded"),
+    (ConnectionFlag.LISTENER_GUESSED, "several listeners on its address: which one is not known"),
+)
+
+
+def render(frame: Frame) -> str:
+    """The whole report as one JSON document, ending in a newline."""
+    return json.dumps(document(frame), ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def document(frame: Frame) -> dict[str, Any]:
+    """The report as plain values."""
+    snapshot = frame.snapshot
+    roles = _roles(snapshot)
+    names = {worker.id: worker for worker in snapshot.workers.values()}
+    return {
+        "meta": _meta(frame),
+        "health": _health(snapshot),
+        "listeners": [_listener(snapshot, listener) for listener in snapshot.listeners],
+        "groups": [_group(frame, group) for group in frame.groups],
+        "workers": [_worker(worker, roles.get(worker.id, [])) for worker in snapshot.workers.values()],
+        "connections": list(_connections(snapshot, names)),
+        "servers": [_server(frame, server) for server in frame.servers],
+        "findings": [_finding(finding) for finding in frame.findings],
+    }
+
+
+def _meta(frame: Frame) -> dict[str, Any]:
+    meta = asdict(frame.meta)
+    meta["started_unix_ns"] = frame.meta.started_ns + frame.meta.monotonic_offset_ns
+    meta["elapsed_ns"] = frame.snapshot.elapsed_ns
+    meta["connections_total"] = int(frame.snapshot.flow_counts.sum())
+    return meta
+
+
+def _health(snapshot: Snapshot) -> dict[str, Any]:
+    health = snapshot.health
+    return {
+        "lost": [{"what": what, "count": number} for what, number in health.lost],
+        "own_cost": asdict(health.cost),
+        "notes": list(health.notes),
+        "hosts": [asdict(host) for host in snapshot.hosts],
+    }
+
+
+def _listener(snapshot: Snapshot, listener: Listener) -> dict[str, Any]:
+    by = snapshot.workers.get(listener.listened_by)
+    return {
+        "inode": listener.inode,
+        "netns": listener.netns,
+        "address": listener.address,
+        "port": listener.port,
+        "family": listener.family,
+        "reuseport": listener.reuseport,
+        "backlog": listener.backlog,
+        "queue": listener.queue,
+        "queue_max": listener.queue_max,
+        "drops": listener.drops,
+        "syn_queue": listener.syn_queue,
+        "established": listener.established,
+        "accepts": listener.accepted,
+        "holders": [
+            {"pid": held.pid, "comm": _comm(snapshot, held.pid), "descriptors": list(held.descriptors)}
+            for held in listener.holders
+        ],
+        "listened_ns": listener.listened_ns or None,
+        "listened_by": {"pid": by.pid, "tid": by.tid, "comm": by.comm} if by else None,
+        "closed_ns": listener.closed_ns or None,
+    }
+
+
+def _comm(snapshot: Snapshot, pid: int) -> str:
+    process = snapshot.processes.get(pid)
+    return process.comm if process else ""
+
+
+def _group(frame: Frame, group: Group) -> dict[str, Any]:
+    workers = frame.snapshot.workers
+    total = sum(group.accepts.values())
+    return {
+        "netns": group.netns,
+        "address": group.address,
+        "port": group.port,
+        "reuseport": group.reuseport,
+        "members": [listener.inode for listener in group.listeners],
+        "accepts": total,
+        "shares": [
+            {
+                "pid": workers[number].pid,
+                "tid": workers[number].tid,
+                "comm": workers[number].comm,
+                "accepts": accepts,
+                "share": accepts / total,
+            }
+            for number, accepts in sorted(group.accepts.items(), key=lambda item: -item[1])
+            if number in workers
+        ],
+        "spread": _fairness(group.spread),
+        "fairness": _fairness(group.fairness),
+    }
+
+
+def _fairness(judged: Fairness) -> dict[str, Any]:
+    figures = {
+        name: _number(getattr(judged, name))
+        for name in ("total", "max_over_mean", "cv", "noise_cv", "jain", "gini", "chi2", "p_value")
+    }
+    return {**figures, "values": list(judged.values), "judgement": judged.judgement, "words": judged.words}
+
+
+def _worker(worker: Worker, roles: list[str]) -> dict[str, Any]:
+    counted = (
+        "accepts", "accepts_empty", "accepts_failed", "reads", "bytes_read", "reads_empty", "ends_of_stream",
+        "writes", "bytes_written", "waits", "wakeups", "wakeups_wasted", "wait_ns", "busy_ns", "stall_max_ns",
+        "cpu_ns",
+    )  # fmt: skip
+    return {
+        "pid": worker.pid,
+        "tid": worker.tid,
+        "parent_pid": worker.parent_pid,
+        "comm": worker.comm,
+        "roles": roles,
+        **{name: getattr(worker, name) for name in counted},
+        "ended_ns": worker.ended_ns or None,
+    }
+
+
+def _roles(snapshot: Snapshot) -> dict[int, list[str]]:
+    listened = {listener.listened_by for listener in snapshot.listeners}
+    found: dict[int, list[str]] = {}
+    for worker in snapshot.workers.values():
+        played = (
+            ("listener", worker.id in listened),
+            ("acceptor", worker.accepts > 0),
+            ("reader", worker.reads > 0),
+            ("writer", worker.writes > 0),
+        )
+        found[worker.id] = [name for name, did in played if did]
+    return found
+
+
+def _connections(snapshot: Snapshot, workers: dict[int, Worker]) -> Iterator[dict[str, Any]]:
+    records = snapshot.connections
+    deeds = snapshot.deeds
+    starts = np.searchsorted(deeds["connection"], records["id"], side="left")
+    ends = np.searchsorted(deeds["connection"], records["id"], side="right")
+    inodes = {listener.id: listener.inode for listener in snapshot.listeners}
+    exact = is_exact(records)
+    for index, record in enumerate(records):
+        mine = deeds[starts[index] : ends[index]]
+        established, accepted = int(record["established_ns"]), int(record["accepted_ns"])
+        first_data, first_read = int(record["first_data_ns"]), int(record["first_read_ns"])
+        flags = int(record["flags"])
+        yield {
+            "local": units.endpoint(record["local"].tobytes(), int(record["local_port"])),
+            "remote": units.endpoint(record["remote"].tobytes(), int(record["remote_port"])),
+            "listener": inodes.get(int(record["listener"])),
+            "acceptor": _thread(workers, int(record["acceptor"])),
+            "readers": [
+                {**_who(workers, int(deed["worker"])), "reads": int(deed["reads"]), "bytes": int(deed["bytes_read"])}
+                for deed in mine
+                if deed["reads"]
+            ],
+            "writers": [
+                {**_who(workers, int(deed["worker"])), "writes": int(deed["writes"]), "bytes": int(deed["bytes_written"])}
+                for deed in mine
+                if deed["writes"]
+            ],
+            "queue_wait_ns": accepted - established if established and accepted else None,
+            "first_read_wait_ns": max(first_read - first_data, 0) if first_data and first_read else None,
+            "data_wait_max_ns": int(record["data_wait_max_ns"]) or None,
+            "established_ns": established or None,
+            "accepted_ns": accepted or None,
+            "first_data_ns": first_data or None,
+            "first_read_ns": first_read or None,
+            "first_write_ns": int(record["first_write_ns"]) or None,
+            "closed_ns": int(record["closed_ns"]) or None,
+            "exact": bool(exact[index]),
+            "inexact": [words for flag, words in _WHY_INEXACT if flags & flag],
+        }
+
+
+def _who(workers: dict[int, Worker], number: int) -> dict[str, Any]:
+    worker = workers.get(number)
+    return {"pid": worker.pid, "tid": worker.tid, "comm": worker.comm} if worker else {"pid": None, "tid": None, "comm": ""}
+
+
+def _thread(workers: dict[int, Worker], number: int) -> dict[str, Any] | None:
+    return _who(workers, number) if number in workers else None
+
+
+def _server(frame: Frame, server: Server) -> dict[str, Any]:
+    name = server.group.name
+    return {
+        "pid": server.pid,
+        "comm": server.comm,
+        "address": server.group.address,
+        "port": server.group.port,
+        "netns": server.group.netns,
+        "model": server.model,
+        "handoff": server.handoff,
+        "roaming": server.roaming,
+        "confidence": server.confidence,
+        "evidence": list(server.evidence),
+        "why": server.why,
+        "connections": server.connections,
+        "acceptors": [{"pid": worker.pid, "tid": worker.tid} for worker in server.acceptors],
+        "readers": [{"pid": worker.pid, "tid": worker.tid} for worker in server.readers],
+        "writers": [{"pid": worker.pid, "tid": worker.tid} for worker in server.writers],
+        "queue_wait": _wait(frame.queue_wait[name]),
+        "data_wait": _wait(frame.data_wait[name]),
+    }
+
+
+def _wait(wait: Wait) -> dict[str, Any]:
+    return {
+        "samples": wait.samples,
+        "p50_ns": _number(wait.p50),
+        "p99_ns": _number(wait.p99),
+        "max_ns": _number(wait.longest),
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "id": finding.id,
+        "severity": finding.severity,
+        "title": finding.title,
+        "subject": finding.subject,
+        "explanation": finding.explanation,
+        "evidence": {
+            name: _number(value) if isinstance(value, float) else value for name, value in finding.evidence.items()
+        },
+        "remedy": list(finding.remedy),
+    }
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) or math.isinf(value) else value

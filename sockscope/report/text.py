@@ -1,0 +1,134 @@
+"""The report as text: what a person reads in a terminal or pastes into a ticket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from sockscope import units
+from sockscope.analysis.frame import Frame, Server, Wait
+from sockscope.model.snapshot import Worker
+
+_WORKERS_SHOWN = 16
+_BAR = 24
+
+
+def render(frame: Frame) -> str:
+    """The whole report, ending in a newline."""
+    return "\n".join(_lines(frame)) + "\n"
+
+
+def _lines(frame: Frame) -> Iterator[str]:
+    snapshot, meta = frame.snapshot, frame.meta
+    yield f"{meta.host}, Linux {meta.kernel}, {units.duration(snapshot.elapsed_ns)} of {meta.target}"
+    if not frame.servers:
+        yield ""
+        yield "nobody listened there while it was traced"
+    for server in frame.servers:
+        yield ""
+        yield from server_lines(frame, server)
+    yield ""
+    yield from _findings(frame)
+    yield from _health(frame)
+
+
+def server_lines(frame: Frame, server: Server) -> Iterator[str]:
+    """One server: its verdict, who did what, how long it waited."""
+    group = server.group
+    name = group.name
+    members = f", {len(group.listeners)} listening sockets" if len(group.listeners) > 1 else ""
+    yield f"{name}  {server.comm} (pid {server.pid}){members}"
+    yield f"  model        {model_words(server)}"
+    for sentence in server.evidence:
+        yield f"               {sentence}"
+    yield f"  connections  {units.count(server.connections)}"
+    yield f"  queue wait   {_wait(frame.queue_wait[name])}"
+    yield f"  data wait    {_wait(frame.data_wait[name])}"
+    for listener in group.listeners:
+        full = f", {units.count(listener.drops)} dropped" if listener.drops else ""
+        closed = ", closed" if listener.closed_ns else ""
+        yield (
+            f"  queue        {listener.queue} now, {listener.queue_max} at most, of {listener.backlog}{full}"
+            f" (socket {listener.inode}{closed})"
+        )
+    if len(group.listeners) > 1 and group.spread.total:
+        yield f"  spread       over the sockets: {group.spread.words} (max/mean {group.spread.max_over_mean:.2f})"
+    yield ""
+    yield from _worker_table(server)
+
+
+def model_words(server: Server) -> str:
+    """``dispatch (requests are handed over), confidence 0.99``."""
+    if server.model == "unknown":
+        return f"unknown: {server.why}"
+    parts = [server.model]
+    if server.handoff not in ("none", "unknown"):
+        parts.append(f"hand-off by {server.handoff}")
+    if server.roaming:
+        parts.append("roaming")
+    return f"{', '.join(parts)}  (confidence {server.confidence:.2f})"
+
+
+def _worker_table(server: Server) -> Iterator[str]:
+    accepts = server.group.accepts
+    active = [worker for worker in server.workers if worker.did_something]
+    active.sort(key=lambda worker: (-accepts.get(worker.id, 0), -worker.reads, worker.tid))
+    total = sum(accepts.values())
+    yield f"  {'pid/tid':<17}{'thread':<17}{'accepted':>9}{'':>8} {'reads':>10} {'writes':>10}  busy"
+    for worker in islice(active, _WORKERS_SHOWN):
+        taken = accepts.get(worker.id, 0)
+        share = units.share(taken, total) if taken else ""
+        yield (
+            f"  {f'{worker.pid}/{worker.tid}':<17}{worker.comm:<17}{taken or '–':>9}{share:>8} "
+            f"{worker.reads or '–':>10} {worker.writes or '–':>10}  {_busy(worker)}"
+        )
+    if len(active) > _WORKERS_SHOWN:
+        yield f"  … and {len(active) - _WORKERS_SHOWN} more threads"
+    idle = len(server.workers) - len(active)
+    if idle:
+        yield f"  and {idle} thread{'s' * (idle > 1)} of its processes that touched no connection"
+
+
+def _busy(worker: Worker) -> str:
+    return units.share(worker.busy_ns, worker.busy_ns + worker.wait_ns) if worker.waits else "–"
+
+
+def _wait(wait: Wait) -> str:
+    if not wait.samples:
+        return "not measured"
+    return (
+        f"p50 {units.duration(wait.p50)}, p99 {units.duration(wait.p99)}, max {units.duration(wait.longest)}"
+        f"  ({units.count(wait.samples)} measured)"
+    )
+
+
+def _findings(frame: Frame) -> Iterator[str]:
+    for finding in frame.findings:
+        yield f"{finding.severity}: {finding.title} [{finding.id}]"
+        yield f"  {finding.explanation}"
+        for line in finding.remedy:
+            yield f"  → {line}"
+        yield ""
+
+
+def _health(frame: Frame) -> Iterator[str]:
+    health = frame.snapshot.health
+    if health.lost:
+        for what, number in health.lost:
+            yield f"lost: {units.count(number)} {what}"
+    else:
+        yield "lost: nothing"
+    weaker = [signal for signal in frame.meta.signals if signal.weaker]
+    for signal in weaker:
+        yield f"signal {signal.name} ({signal.way or 'missing'}): {signal.weaker}"
+    cost = health.cost
+    if cost.elapsed_ns:
+        probes = ""
+        if cost.probe_runs:
+            each = cost.probe_ns / cost.probe_runs
+            part = cost.probe_ns / cost.sampled_ns if cost.sampled_ns else float("nan")
+            probes = f", probes {units.duration(each)} an event and {100 * part:.2f} % of a CPU while sampled"
+        yield (
+            f"own cost: {100 * cost.user_cpu_ns / cost.elapsed_ns:.1f} % of a CPU in user space, "
+            f"{units.size(cost.resident_bytes)} resident{probes}"
+        )

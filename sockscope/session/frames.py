@@ -1,0 +1,90 @@
+"""Frames for commands: of a whole recording, or of some time of live tracing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from sockscope.analysis.analyse import analyse
+from sockscope.analysis.frame import Frame
+from sockscope.model.state import State
+from sockscope.records.batch import Batch, Meta
+from sockscope.session.live import LiveSession
+from sockscope.sources.kernel.program import Limits
+from sockscope.sources.target import Target
+
+TICK_NS = 1_000_000_000
+
+
+def frame_of_batches(meta: Meta, batches: list[Batch]) -> Frame:
+    """The frame after the last of ``batches``."""
+    state = State()
+    state.started_at(meta.started_ns)
+    for batch in batches:
+        state.apply(batch)
+    return analyse(meta, state.snapshot())
+
+
+def frame_of_recording(path: Path) -> Frame:
+    """All of a recording, as at its end.
+
+    :raises SockscopeError: when it cannot be read
+    """
+    from sockscope.sources.trace import Reader
+
+    with Reader(path) as reader:
+        return frame_of_batches(reader.meta, [reader.final_batch()])
+
+
+def frame_of_live(
+    target: Target,
+    duration_ns: int | None,
+    *,
+    limits: Limits = Limits(),
+    signals: Mapping[str, str] | None = None,
+    started: Callable[[], None] = lambda: None,
+    ended: Callable[[], bool] = lambda: False,
+) -> Frame:
+    """Trace for a while; the frame at the end.
+
+    :param duration_ns: None: until ``ended`` or Ctrl-C
+    :param started: called once everything is attached
+    :param ended: asked now and then whether it is over
+    :raises SockscopeError: when tracing is not possible here
+    """
+    with LiveSession(target, limits, signals) as session:
+        state = State()
+        state.started_at(session.meta.started_ns)
+        run(session, state.apply, duration_ns, started=started, ended=ended)
+        return analyse(session.meta, state.snapshot())
+
+
+def run(
+    session: LiveSession,
+    take: Callable[[Batch], None],
+    duration_ns: int | None,
+    *,
+    started: Callable[[], None] = lambda: None,
+    ended: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Trace, and hand each batch to ``take``, the last one too.
+
+    :returns: False when Ctrl-C ended it: that is a way to end it, not a failure
+    """
+    interrupted = False
+    try:
+        session.start()
+        started()
+        begin = time.monotonic_ns()
+        end = None if duration_ns is None else begin + duration_ns
+        due = begin + TICK_NS
+        while not ended() and (end is None or time.monotonic_ns() < end):
+            session.wait_for_tick(min(due, end or due, time.monotonic_ns() + TICK_NS // 4))
+            if time.monotonic_ns() >= due or session.under_pressure():
+                take(session.batch())
+                due = max(due + TICK_NS, time.monotonic_ns() + TICK_NS // 2)
+    except KeyboardInterrupt:
+        interrupted = True
+    take(session.stop())
+    return not interrupted

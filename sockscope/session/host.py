@@ -1,0 +1,88 @@
+"""What the kernel's probes cannot tell, asked of the host each tick: queues, names, CPU times."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sockscope.errors import SockscopeError
+from sockscope.records.batch import QUEUE, Batch, HostCounters
+from sockscope.sources.sockets import netns
+from sockscope.sources.sockets.diag import ListenQueues
+from sockscope.sources.sockets.host import Host
+from sockscope.sources.sockets.processes import process
+from sockscope.sources.sockets.threads import ThreadClocks
+
+_NAMES_TICKS = 10
+
+
+class HostSampler:
+    """Completes a kernel batch with samples of listen queues, processes and CPU times.
+
+    Namespaces are entered when a traced listener lives in them, and left alone when they vanish.
+    """
+
+    def __init__(self) -> None:
+        self._queues: dict[int, ListenQueues] = {}
+        self._hosts: dict[int, Host] = {}
+        self._out_of_reach: set[int] = set()
+        self._clocks = ThreadClocks()
+        self._pids: set[int] = set()
+        self._working: set[int] = set()
+        self._ticks = 0
+        self._own = netns.own().inode
+
+    def complete(self, batch: Batch) -> Batch:
+        """The batch, with what this host says now of its listeners and processes."""
+        open_listeners = batch.listeners[batch.listeners["closed_ns"] == 0]
+        inodes: dict[int, list[int]] = {}
+        for row in open_listeners:
+            inodes.setdefault(int(row["netns"]), []).append(int(row["inode"]))
+        queues = [self._sample(number, wanted) for number, wanted in inodes.items()]
+        mentioned = (batch.workers["pid"], batch.workers["parent_pid"], batch.holders["pid"])
+        pids = {int(pid) for pid in np.unique(np.concatenate(mentioned)) if pid > 1}
+        fresh = pids - self._pids
+        self._pids |= pids
+        self._ticks += 1
+        named = self._pids if self._ticks % _NAMES_TICKS == 0 else fresh
+        found = {pid: process(pid) for pid in sorted(named)}
+        self._pids -= {pid for pid, known in found.items() if known is None}
+        return replace(
+            batch,
+            queues=np.concatenate(queues) if queues else np.empty(0, QUEUE),
+            threads=self._clocks.sample(self._pids - self._parents(batch)),
+            processes=tuple(known for known in found.values() if known is not None),
+            hosts=tuple(self._counters(inodes)),
+        )
+
+    def close(self) -> None:
+        for opened in (*self._queues.values(), *self._hosts.values(), self._clocks):
+            opened.close()
+
+    def _parents(self, batch: Batch) -> set[int]:
+        """Processes that are only named as parents: a shell's threads are nobody's workers."""
+        self._working |= {int(pid) for pid in np.unique(np.concatenate([batch.workers["pid"], batch.holders["pid"]]))}
+        return self._pids - self._working
+
+    def _sample(self, number: int, inodes: list[int]) -> Any:
+        if number in self._out_of_reach:
+            return np.empty(0, QUEUE)
+        try:
+            if number not in self._queues:
+                namespace = None if number == self._own else netns.resolve(str(number))
+                self._queues[number] = ListenQueues(namespace)
+                self._hosts[number] = Host(namespace)
+            return self._queues[number].sample(inodes)
+        except SockscopeError:  # it vanished, or may not be entered: its queues stay unknown
+            self._out_of_reach.add(number)
+            return np.empty(0, QUEUE)
+
+    def _counters(self, numbers: Iterable[int]) -> Iterable[HostCounters]:
+        for number in numbers:
+            if number in self._hosts:
+                with suppress(OSError, SockscopeError):
+                    yield self._hosts[number].read()

@@ -1,0 +1,113 @@
+"""A live session: the kernel traced, completed by the host, tick by tick."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+
+from sockscope import __version__
+from sockscope.errors import UsageError
+from sockscope.records.batch import Batch, Meta
+from sockscope.session.host import HostSampler
+from sockscope.sources.kernel.program import Limits
+from sockscope.sources.kernel.source import KernelSource
+from sockscope.sources.target import Target
+
+#: A ring fuller than this is drained before the next tick is due.
+_PRESSURE = 0.25
+
+
+def limits_of(given: Mapping[str, str]) -> Limits:
+    """Limits from ``--limits NAME=NUMBER``.
+
+    :raises UsageError: for unknown names and numbers that cannot be
+    """
+    known = {field.name for field in fields(Limits)}
+    numbers = {}
+    for name, value in given.items():
+        if name not in known:
+            raise UsageError(f"--limits {name}: there are {', '.join(sorted(known))}")
+        if not value.isascii() or not value.isdigit() or not 0 < int(value) <= 1 << 24:
+            raise UsageError(f"--limits {name}={value}: write a number from 1 to {1 << 24}")
+        if name.endswith("_pages") and int(value) & (int(value) - 1):
+            raise UsageError(f"--limits {name}={value}: a ring's size is a power of two")
+        numbers[name] = int(value)
+    return Limits(**numbers)
+
+
+class LiveSession:
+    """Trace until :meth:`stop`; use as a context manager.
+
+    :raises SockscopeError: when this kernel, this process or the target does not allow it
+    """
+
+    def __init__(
+        self, target: Target, limits: Limits = Limits(), signals: Mapping[str, str] | None = None
+    ) -> None:
+        self._source = KernelSource(target, limits, signals)
+        self._host = HostSampler()
+        self._stopped = False
+        self.meta = _meta(target, self._source)
+
+    def start(self) -> None:
+        """Attach.  What happens from now on is seen."""
+        self._source.start()
+
+    def add_pid(self, pid: int) -> None:
+        """Add a process to a target by pid."""
+        self._source.add_pid(pid)
+
+    def batch(self) -> Batch:
+        """What happened since the last one."""
+        return self._host.complete(self._source.batch())
+
+    def stop(self) -> Batch:
+        """Detach; the last batch, exact for all that was seen."""
+        self._stopped = True
+        return self._host.complete(self._source.stop())
+
+    def wait_for_tick(self, until_ns: int, slice_s: float = 0.05) -> None:
+        """Sleep until ``until_ns`` (monotonic), or until a ring fills up."""
+        while (left := until_ns - time.monotonic_ns()) > 0:
+            time.sleep(min(slice_s, left / 1e9))
+            if self.under_pressure():
+                return
+
+    def under_pressure(self) -> bool:
+        """Whether a ring is so full that it should be drained before the next tick."""
+        return self._source.pressure() > _PRESSURE
+
+    def close(self) -> None:
+        self._host.close()
+        self._source.close()
+
+    def __enter__(self) -> LiveSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _meta(target: Target, source: KernelSource) -> Meta:
+    monotonic, wall = time.monotonic_ns(), time.time_ns()
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        boot = ""
+    return Meta(
+        host=platform.node(),
+        kernel=platform.release(),
+        version=__version__,
+        target=str(target),
+        command=" ".join(sys.argv),
+        cpus=os.cpu_count() or 1,
+        started_ns=monotonic,
+        monotonic_offset_ns=wall - monotonic,
+        signals=source.signals(),
+        boot_id=boot,
+    )
