@@ -93,9 +93,10 @@ class ListenQueues:
             self._socket.send(messages.question(family, 1 << state, self._sequence, self._ports))
             answer = self._answer()
         except OSError as error:
-            why = "has no inet_diag; load the modules inet_diag and tcp_diag"
-            if error.errno not in (errno.ENOENT, errno.EPROTONOSUPPORT):
-                why = f"refuses to tell its listeners ({error.strerror or 'no answer'}); is its netlink restricted?"
+            if error.errno in (errno.ENOENT, errno.EPROTONOSUPPORT):
+                why = "has no inet_diag; load the modules inet_diag and tcp_diag"
+            else:
+                why = f"does not tell its listeners ({error.strerror or 'no answer'}); is netlink forbidden?"
             raise SockscopeError(f"this kernel {why}") from error
         by_length: dict[int, list[Records]] = {}
         for rows in answer:
@@ -138,7 +139,7 @@ def _open() -> socket.socket:
     pyroute2 opens it, in a thread that has no event loop running; its own decoding takes 140 µs a
     listener, so its socket is all that is used.
     """
-    from pyroute2.netlink.diag import DiagSocket  # type: ignore[import-untyped]
+    from pyroute2.netlink.diag import DiagSocket
 
     try:
         with DiagSocket() as diag:

@@ -47,13 +47,14 @@ def _descriptors(path: str, links: Mapping[str, int]) -> list[tuple[int, int]]:
     found = []
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for name in os.listdir(directory):
-            try:
-                inode = links.get(os.readlink(name, dir_fd=directory))
-            except FileNotFoundError:
-                continue  # closed meanwhile
-            if inode is not None:
-                found.append((int(name), inode))
+        with os.scandir(directory) as descriptors:
+            for name in (entry.name for entry in descriptors):
+                try:
+                    inode = links.get(os.readlink(name, dir_fd=directory))
+                except FileNotFoundError:
+                    continue  # closed meanwhile
+                if inode is not None:
+                    found.append((int(name), inode))
     finally:
         os.close(directory)
     return found

@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 from sockscope.errors import SockscopeError, UsageError
@@ -22,6 +23,10 @@ _NS_GET_NSTYPE = 0xB703
 _LARGEST_PID = 1 << 22  # inode numbers of namespaces begin at 0xf0000000
 
 Result = TypeVar("Result")
+
+
+class NamespaceGoneError(UsageError):
+    """There is no such network namespace (any more)."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +48,8 @@ class Census:
 
 def own() -> Namespace:
     """The namespace of the calling thread."""
-    path = "/proc/thread-self/ns/net"
-    return Namespace(os.stat(path).st_ino, path)
+    path = Path("/proc/thread-self/ns/net")
+    return Namespace(path.stat().st_ino, str(path))
 
 
 def census(proc: str = procfs.PROC) -> Census:
@@ -53,7 +58,7 @@ def census(proc: str = procfs.PROC) -> Census:
     refused = 0
     for pid in procfs.pids(proc):
         try:
-            text = os.readlink(f"{proc}/{pid}/ns/net")
+            text = str(Path(f"{proc}/{pid}/ns/net").readlink())
         except PermissionError:
             refused += 1
         except OSError:
@@ -84,7 +89,7 @@ def resolve(text: str) -> Namespace:
 
     A number is an inode when it is larger than any pid can be, and a name comes first.
 
-    :raises UsageError: when there is no such namespace
+    :raises UsageError: when there is no such namespace (NamespaceGoneError: where the text leads)
     :raises SockscopeError: when we may not look at it
     """
     if "/" in text:
@@ -114,7 +119,8 @@ def inside(namespace: Namespace | None, action: Callable[[], Result]) -> Result:
 
     None is the namespace of the caller.
 
-    :raises SockscopeError: when the namespace is gone, or we may not enter it
+    :raises NamespaceGoneError: when it does not exist any more
+    :raises SockscopeError: when we may not enter it
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -135,7 +141,7 @@ def _enter(namespace: Namespace) -> None:
     descriptor = _open(namespace.path)
     try:
         if os.fstat(descriptor).st_ino != namespace.inode:
-            raise SockscopeError(
+            raise NamespaceGoneError(
                 f"network namespace {namespace.inode} is gone; is its process still running?"
             )
         libc = ctypes.CDLL(None, use_errno=True)
@@ -159,14 +165,15 @@ def _open(path: str, missing: str = "") -> int:
     import fcntl
 
     try:
-        regular = stat.S_ISREG(os.stat(path).st_mode)  # first, as to open a device may do something
+        regular = stat.S_ISREG(Path(path).stat().st_mode)  # first, as to open a device may do something
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if regular else -1
     except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
-        raise UsageError(f"{missing or f'no network namespace at {path!r}'}; does it still exist?") from None
-    except OSError as error:
-        raise SockscopeError(
-            f"cannot look at the network namespace {path!r} ({error.strerror}); run as root"
+        raise NamespaceGoneError(
+            f"{missing or f'no network namespace at {path!r}'}; does it still exist?"
         ) from None
+    except OSError as error:
+        hint = "run as root" if isinstance(error, PermissionError) else "is the path right?"
+        raise SockscopeError(f"cannot look at {path!r} ({error.strerror}); {hint}") from None
     try:
         kind = fcntl.ioctl(descriptor, _NS_GET_NSTYPE) if regular else 0
     except OSError:  # a file of another file system

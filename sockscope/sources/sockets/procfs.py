@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 PROC = "/proc"
 _FIRST_PID_NAMESPACE = 0xEFFF_FFFC  # PROC_PID_INIT_INO
@@ -12,8 +13,9 @@ LARGEST = 1 << 24
 
 
 def pids(proc: str = PROC) -> list[int]:
-    """All processes that /proc shows, lowest pid first."""
-    return sorted(int(name) for name in os.listdir(proc) if name.isascii() and name.isdigit())
+    """The numbered directories of /proc, which are its processes (or of task, threads), lowest first."""
+    with os.scandir(proc) as entries:
+        return sorted(int(entry.name) for entry in entries if entry.name.isascii() and entry.name.isdigit())
 
 
 def read(path: str, largest: int = LARGEST) -> bytes | None:
@@ -48,7 +50,7 @@ def veils(proc: str = PROC) -> tuple[str, ...]:
     if os.geteuid() and _hidepid(read(f"{proc}/self/mountinfo") or b""):
         found.append("/proc hides other users' processes (hidepid)")
     try:
-        if os.stat(f"{proc}/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE:
+        if Path(f"{proc}/self/ns/pid").stat().st_ino != _FIRST_PID_NAMESPACE:
             found.append("processes outside this container are hidden")
     except OSError:
         found.append("it cannot be told whether processes are hidden")

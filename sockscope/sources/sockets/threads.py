@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -62,7 +63,7 @@ class ThreadClocks:
         self._proc = proc
         self._open: dict[tuple[int, int], tuple[int, ...]] = {}
         # without CONFIG_SCHED_INFO there is no schedstat, switched off at boot it tells 0
-        self._files = ("stat", "schedstat") if os.path.exists(f"{proc}/self/schedstat") else ("stat",)
+        self._files = ("stat", "schedstat") if Path(f"{proc}/self/schedstat").exists() else ("stat",)
 
     def sample(self, pids: Iterable[int]) -> Records:
         """THREAD_CPU records of the threads of ``pids``; those that have ended are missing.
@@ -114,7 +115,7 @@ class ThreadClocks:
 
 def _tids(pid: int, proc: str) -> list[int]:
     try:
-        return sorted(int(name) for name in os.listdir(f"{proc}/{pid}/task"))
+        return procfs.pids(f"{proc}/{pid}/task")
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return []
 
