@@ -20,7 +20,8 @@ struct birth {
 
 BPF_PERCPU_ARRAY(births, struct birth, 1);
 
-static __always_inline void connection_born(struct sock *listening, struct listener *listener, struct birth *birth)
+static __always_inline void connection_born(struct sock *listening, struct listener *listener,
+					    struct birth *birth)
 {
 	struct sock_common *child = (struct sock_common *)birth->child;
 	struct connection fresh = {};

@@ -23,26 +23,26 @@
 #define HISTOGRAM_BUCKETS 106
 
 /* connection.flags */
-#define CONNECTION_OPEN_BEFORE 0x1	 /* was there when tracing began: no times before that */
-#define CONNECTION_LATE 0x2		 /* first seen at accept: its listener was learnt only then */
-#define CONNECTION_FAST_OPEN 0x4	 /* queued before the handshake was over */
+#define CONNECTION_OPEN_BEFORE 0x1	   /* was there when tracing began: no times before that */
+#define CONNECTION_LATE 0x2		   /* first seen at accept: its listener was learnt only then */
+#define CONNECTION_FAST_OPEN 0x4	   /* queued before the handshake was over */
 #define CONNECTION_DATA_WITH_HANDSHAKE 0x8 /* the handshake's last packet carried data */
 #define CONNECTION_PEER_CLOSED_FIRST 0x10
 #define CONNECTION_WE_CLOSED_FIRST 0x20
-#define CONNECTION_IO_LOST 0x40		 /* more_io was full: some reads or writes have no thread */
-#define CONNECTION_CLOSED 0x80		 /* the final record */
-#define CONNECTION_LISTENER_GUESSED 0x100 /* several listeners on that port: this is one of them */
+#define CONNECTION_IO_LOST 0x40		   /* more_io was full: some reads or writes have no thread */
+#define CONNECTION_CLOSED 0x80		   /* the final record */
+#define CONNECTION_LISTENER_GUESSED 0x100  /* several listeners on that port: this is one of them */
 #define CONNECTION_UNACCEPTED_BEFORE 0x200 /* waited in an accept queue when tracing began */
-#define CONNECTION_RESET 0x400		 /* left ESTABLISHED straight to CLOSE: reset or aborted */
+#define CONNECTION_RESET 0x400		   /* left ESTABLISHED straight to CLOSE: reset or aborted */
 
 /* worker.flags */
-#define WORKER_IN_WAIT 0x1	/* between entry to and exit from epoll_wait, poll or select */
-#define WORKER_WOKEN 0x2	/* the last wait returned events */
-#define WORKER_CAME_EMPTY 0x4	/* since then an accept or a read found nothing */
-#define WORKER_GOT_WORK 0x8	/* since then an accept, a read or a write did something */
-#define WORKER_READ_SINCE 0x10	/* read since it last woke another thread of its process */
-#define WORKER_SEEDED 0x20	/* existed when tracing began */
-#define WORKER_ENDED 0x40	/* the final record */
+#define WORKER_IN_WAIT 0x1     /* between entry to and exit from epoll_wait, poll or select */
+#define WORKER_WOKEN 0x2       /* the last wait returned events */
+#define WORKER_CAME_EMPTY 0x4  /* since then an accept or a read found nothing */
+#define WORKER_GOT_WORK 0x8    /* since then an accept, a read or a write did something */
+#define WORKER_READ_SINCE 0x10 /* read since it last woke another thread of its process */
+#define WORKER_SEEDED 0x20     /* existed when tracing began */
+#define WORKER_ENDED 0x40      /* the final record */
 
 /* What one thread did on one connection. */
 struct connection_io {
@@ -128,14 +128,14 @@ struct worker {
 
 /* One listening socket. */
 struct listener {
-	unsigned long long inode; /* of the socket: what /proc/PID/fd shows */
+	unsigned long long inode;	/* of the socket: what /proc/PID/fd shows */
 	unsigned long long listened_ns; /* listen(); 0: before tracing began */
 	unsigned long long closed_ns;
 	unsigned long long established; /* connections that entered its accept queue */
 	unsigned long long accepted;
 	unsigned long long drops; /* sk_drops: handshakes refused because the queue was full */
 	unsigned int id;
-	unsigned int netns; /* inode of the network namespace */
+	unsigned int netns;	  /* inode of the network namespace */
 	unsigned int listened_by; /* worker.id; 0: before tracing began */
 	unsigned int backlog;	  /* the limit in force: least of listen()'s and somaxconn */
 	unsigned int queue;	  /* accept queue after the last arrival */

@@ -162,6 +162,7 @@ int bpf_iter__tcp(struct bpf_iter__tcp *ctx)
 	if (holder)
 		return 0;
 	PEEK(port, socket->skc_num);
-	seed_connection(socket, netns_of(socket), port, CONNECTION_OPEN_BEFORE | CONNECTION_UNACCEPTED_BEFORE);
+	seed_connection(socket, netns_of(socket), port,
+			CONNECTION_OPEN_BEFORE | CONNECTION_UNACCEPTED_BEFORE);
 	return 0;
 }

@@ -12,18 +12,18 @@ BPF_TABLE("hash", u64, struct listener, listeners, MAX_LISTENERS);	 /* key: stru
 BPF_TABLE("hash", u32, struct worker, workers, MAX_WORKERS);		 /* key: tid */
 BPF_TABLE("hash", struct io_key, struct connection_io, more_io, MAX_MORE_IO);
 BPF_TABLE("hash", struct wake_key, struct wake_count, wakes, MAX_WAKES);
-BPF_TABLE("hash", u32, u8, servers, MAX_PROCESSES);	  /* processes whose threads are workers */
-BPF_TABLE("hash", u32, u8, target_pids, MAX_PROCESSES);	  /* what --pid means by now */
+BPF_TABLE("hash", u32, u8, servers, MAX_PROCESSES);	/* processes whose threads are workers */
+BPF_TABLE("hash", u32, u8, target_pids, MAX_PROCESSES); /* what --pid means by now */
 BPF_TABLE("hash", u16, u8, target_ports, 1024);
-BPF_TABLE("hash", u64, u8, seeds, MAX_LISTENERS);	  /* listeners to learn: struct sock * */
-BPF_TABLE("hash", u64, u8, seed_ports, MAX_LISTENERS);	  /* netns << 32 | port */
+BPF_TABLE("hash", u64, u8, seeds, MAX_LISTENERS);      /* listeners to learn: struct sock * */
+BPF_TABLE("hash", u64, u8, seed_ports, MAX_LISTENERS); /* netns << 32 | port */
 BPF_ARRAY(target, struct target, 1);
-BPF_ARRAY(blank_worker, struct worker, 1);		  /* zeros: too large for the stack */
-BPF_ARRAY(serials, u64, 3);				  /* the last id given, by enum serial */
+BPF_ARRAY(blank_worker, struct worker, 1); /* zeros: too large for the stack */
+BPF_ARRAY(serials, u64, 3);		   /* the last id given, by enum serial */
 BPF_ARRAY(losses, u64, LOSS_COUNT);
-BPF_RINGBUF_OUTPUT(closed, CLOSED_PAGES);		  /* struct connection */
-BPF_RINGBUF_OUTPUT(ended, ENDED_PAGES);			  /* struct worker */
-BPF_RINGBUF_OUTPUT(shut, SHUT_PAGES);			  /* struct listener */
+BPF_RINGBUF_OUTPUT(closed, CLOSED_PAGES); /* struct connection */
+BPF_RINGBUF_OUTPUT(ended, ENDED_PAGES);	  /* struct worker */
+BPF_RINGBUF_OUTPUT(shut, SHUT_PAGES);	  /* struct listener */
 
 enum serial { SERIAL_CONNECTION, SERIAL_WORKER, SERIAL_LISTENER };
 
@@ -96,11 +96,11 @@ static __always_inline u32 bucket_of(u64 ns)
 	return 1 + (octave - HISTOGRAM_FIRST_OCTAVE) * 4 + ((ns >> (octave - 2)) & 3);
 }
 
-#define COUNT_DURATION(histogram, ns)                                                                        \
-	do {                                                                                                 \
-		u32 bucket = bucket_of(ns);                                                                  \
-		if (bucket < HISTOGRAM_BUCKETS)                                                              \
-			(histogram)[bucket]++;                                                               \
+#define COUNT_DURATION(histogram, ns)           \
+	do {                                    \
+		u32 bucket = bucket_of(ns);     \
+		if (bucket < HISTOGRAM_BUCKETS) \
+			(histogram)[bucket]++;  \
 	} while (0)
 
 /* The record of a thread, made when it is first met.  Only the thread itself writes to its

@@ -20,5 +20,7 @@ def analyse(meta: Meta, snapshot: Snapshot) -> Frame:
         groups=groups,
         servers=servers,
         queue_wait={server.group.name: queue_waits(snapshot, server.group) for server in servers},
-        data_wait={server.group.name: data_waits(snapshot, server.group, server.readers) for server in servers},
+        data_wait={
+            server.group.name: data_waits(snapshot, server.group, server.readers) for server in servers
+        },
     )

@@ -36,8 +36,9 @@ WORDS: dict[Judgement, str] = {
 class Fairness:
     """How evenly ``values`` are shared; NaN where a figure has no meaning.
 
-    ``noise_cv`` is the CV that pure chance would give, for counts of independent things; for bytes
-    or times, which are not counts, ``p_value`` and ``noise_cv`` are NaN.
+    ``noise_cv`` is the CV that pure chance would give, for counts of independent things.  Bytes,
+    reads and times are not that: without knowing how many independent things they belong to,
+    ``p_value`` and ``noise_cv`` are NaN.
     """
 
     values: tuple[float, ...]
@@ -62,10 +63,12 @@ class Fairness:
         return tuple(value / self.total if self.total else 0.0 for value in self.values)
 
 
-def fairness(values: Sequence[float], *, counts: bool = True) -> Fairness:
+def fairness(values: Sequence[float], *, counts: bool = True, independent: float | None = None) -> Fairness:
     """
     :param values: what each sharer had; all sharers, those that had nothing too
     :param counts: whether the values count independent things (connections, yes; bytes, no)
+    :param independent: how many independent things of equal size would scatter as these values do
+        (:func:`independent_of`); makes the test of chance possible where ``counts`` is not
     """
     numbers = tuple(float(value) for value in values)
     sharers, total = len(numbers), math.fsum(numbers)
@@ -77,21 +80,33 @@ def fairness(values: Sequence[float], *, counts: bool = True) -> Fairness:
     variance = math.fsum((value - mean) ** 2 for value in numbers) / sharers
     cv = math.sqrt(variance) / mean
     largest = max(numbers) / mean
-    chi2 = total * cv * cv if counts else float("nan")
-    p_value = chi2_survival(chi2, sharers - 1) if counts and sharers > 1 else float("nan")
+    things = independent if independent is not None else total if counts else float("nan")
+    testable = things > 0
+    chi2 = things * cv * cv if testable else float("nan")
+    p_value = chi2_survival(chi2, sharers - 1) if testable and sharers > 1 else float("nan")
     return Fairness(
         values=numbers,
         total=total,
         mean=mean,
         max_over_mean=largest,
         cv=cv,
-        noise_cv=math.sqrt((sharers - 1) / total) if counts else float("nan"),
+        noise_cv=math.sqrt((sharers - 1) / things) if testable else float("nan"),
         jain=1 / (1 + cv * cv),
         gini=_gini(numbers, total),
         chi2=chi2,
         p_value=p_value,
-        judgement=_judge(sharers, mean, largest, cv, p_value, counts),
+        judgement=_judge(sharers, things / sharers, largest, cv, p_value, testable),
     )
+
+
+def independent_of(sizes: Sequence[float]) -> float:
+    """How many things of equal size scatter as much as these of unequal size: (Σs)² / Σs².
+
+    A worker's bytes come in connections: a few heavy ones make shares uneven by chance alone, as
+    few connections would (L. Kish, Survey Sampling, 1965: the effective sample size).
+    """
+    squares = math.fsum(size * size for size in sizes)
+    return math.fsum(sizes) ** 2 / squares if squares else 0.0
 
 
 def chi2_survival(chi2: float, degrees: int) -> float:
@@ -137,12 +152,12 @@ def _gini(values: Sequence[float], total: float) -> float:
     return 2 * weighted / (sharers * total) - (sharers + 1) / sharers
 
 
-def _judge(sharers: int, mean: float, largest: float, cv: float, p_value: float, counts: bool) -> Judgement:
+def _judge(sharers: int, expected: float, largest: float, cv: float, p_value: float, testable: bool) -> Judgement:
     if sharers == 1:
         return "alone"
-    if not counts:
+    if not testable:
         return "uneven" if largest >= EFFECT else "even"
-    if mean < LEAST_EXPECTED:
+    if expected < LEAST_EXPECTED:
         return "too few"
     if p_value < SIGNIFICANCE:
         return "uneven" if largest >= EFFECT else "even"

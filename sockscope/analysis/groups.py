@@ -20,7 +20,8 @@ def groups_of(snapshot: Snapshot) -> tuple[Group, ...]:
             accepts[int(flow["listener"])][int(flow["acceptor"])] += int(number)
     several = len({netns for netns, *_ in members}) > 1
     return tuple(
-        _group(listeners, accepts, f"@{key[0]}" if several else "") for key, listeners in sorted(members.items())
+        _group(listeners, accepts, f"@{key[0]}" if several else "")
+        for key, listeners in sorted(members.items())
     )
 
 

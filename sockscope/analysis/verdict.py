@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sockscope.analysis.frame import Group, Handoff, Server
@@ -48,9 +49,9 @@ def verdict(snapshot: Snapshot, group: Group) -> Server:
     acceptors = _known(workers, seen.accepted)
     readers, writers = _known(workers, seen.readers), _known(workers, seen.writers)
     pid, comm = _process(snapshot, group, acceptors)
-    accept, accept_says = _accept_axis(seen, group, workers)
-    serve, handoff, serve_says, agree = _serve_axis(snapshot, seen, workers)
-    evidence = [*accept_says, *serve_says]
+    accept, accept_says = _accept_axis(seen, group)
+    serve, handoff, serve_says, agree = _serve_axis(snapshot, seen)
+    evidence = [sentence for sentence in (accept_says, serve_says) if sentence]
     if group.reuseport and accept == "shared":
         evidence.append("SO_REUSEPORT is set, but the workers share one socket: the kernel balances nothing")
     model, why = _name(seen, accept, serve)
@@ -110,50 +111,58 @@ def _relation(acceptor: Worker | None, reader: Worker | None) -> Handoff:
         return "none"
     if acceptor.pid == reader.pid:
         return "thread"
-    return "fork" if reader.parent_pid == acceptor.pid and reader.start_ns > acceptor.first_seen_ns else "process"
+    return (
+        "fork"
+        if reader.parent_pid == acceptor.pid and reader.start_ns > acceptor.first_seen_ns
+        else "process"
+    )
 
 
-def _accept_axis(seen: _Seen, group: Group, workers: object) -> tuple[str, list[str]]:
+def _accept_axis(seen: _Seen, group: Group) -> tuple[str, str]:
+    """(who accepts, what says so)."""
     total = sum(seen.accepted.values())
-    real = {worker for worker, number in seen.accepted.items() if number >= _ACCIDENT * total}
-    used = {listener for listener, by in seen.by_listener.items() if any(worker in real for worker in by)}
     if not total:
-        return "nobody", []
+        return "nobody", ""
+    real = {worker for worker, number in seen.accepted.items() if number >= _ACCIDENT * total}
+    sharers = [len(real & by.keys()) for by in seen.by_listener.values()]
+    used = sum(number > 0 for number in sharers)
     if len(real) == 1:
-        return "one", [f"one thread accepted {total} connections"]
-    shared_by = max(len([worker for worker in by if worker in real]) for by in seen.by_listener.values())
-    if len(used) > 1 and len(used) >= len(real) / 2 and len(group.listeners) > 1:
-        return "reuseport", [
-            f"{len(real)} threads accepted {total} connections on {len(used)} sockets of one address and port"
-        ]
-    return "shared", [f"{shared_by} threads accepted {total} connections on one listening socket"]
+        return "one", f"one thread accepted {total} connections"
+    if used > 1 and used >= len(real) / 2 and len(group.listeners) > 1:
+        return (
+            "reuseport",
+            f"{len(real)} threads accepted {total} connections on {used} sockets of one address and port",
+        )
+    return "shared", f"{max(sharers)} threads accepted {total} connections on one listening socket"
 
 
-def _serve_axis(snapshot: Snapshot, seen: _Seen, workers: object) -> tuple[str, Handoff, list[str], int]:
-    del workers
+def _serve_axis(snapshot: Snapshot, seen: _Seen) -> tuple[str, Handoff, str, int]:
+    """(how it serves, kind of hand-off, what says so, connections that agree)."""
     known = seen.read - seen.served["unknown"]
     if not known:
-        return "nobody", "unknown", [], 0
+        return "nobody", "unknown", "", 0
     others = seen.answered_by_others
     if seen.answered and others / seen.answered >= 0.5:
-        says = f"{others} of {seen.answered} connections were answered by another thread than the one that read them"
-        return "dispatch", "request", [says], others
+        says = f"{others} of {seen.answered} connections were answered by another thread than their reader"
+        return "dispatch", "request", says, others
+    kept = seen.served["none"]
+    if (known - kept) / known >= _PART:
+        kind = max(_READERS, key=lambda word: seen.served[word])
+        says = (
+            f"{known - kept} of {known} connections were read by another {_READERS[kind]} than their acceptor"
+        )
+        return "handoff", kind, says, known - kept
     woken = _wakes_per_read(snapshot, seen)
-    handed = known - seen.served["none"]
-    if handed / known >= _PART:
-        kind = max(("thread", "process", "fork"), key=lambda word: seen.served[word])
-        says = f"{handed} of {known} connections were read by another {_READER[kind]} than the one that accepted them"
-        return "handoff", kind, [says], handed
     if woken.per_read >= 0.5 and woken.wakees > 1:
         says = (
-            f"the readers woke {woken.wakees} other threads of their process {woken.count} times "
-            f"in {woken.reads} reads"
+            f"in {woken.reads} reads the readers woke {woken.wakees} other threads of their process "
+            f"{woken.count} times"
         )
-        return "dispatch", "request", [says], known
-    return "self", "none", [f"{seen.served['none']} of {known} connections were read by their acceptor"], seen.served["none"]
+        return "dispatch", "request", says, known
+    return "self", "none", f"{kept} of {known} connections were read by their acceptor", kept
 
 
-_READER: dict[Handoff, str] = {"thread": "thread", "process": "process", "fork": "process, forked for it,"}
+_READERS: dict[Handoff, str] = {"thread": "thread", "process": "process", "fork": "process, forked for it,"}
 
 
 @dataclass(frozen=True)
@@ -192,9 +201,8 @@ def _name(seen: _Seen, accept: str, serve: str) -> tuple[str, str]:
     return (accept if serve == "self" else f"{accept}+{serve}"), ""
 
 
-def _known(workers: object, counted: Counter[int]) -> tuple[Worker, ...]:
-    table: dict[int, Worker] = workers  # type: ignore[assignment]
-    return tuple(table[number] for number, _ in counted.most_common() if number in table)
+def _known(workers: Mapping[int, Worker], counted: Counter[int]) -> tuple[Worker, ...]:
+    return tuple(workers[number] for number, _ in counted.most_common() if number in workers)
 
 
 def _process(snapshot: Snapshot, group: Group, acceptors: tuple[Worker, ...]) -> tuple[int, str]:
@@ -213,7 +221,9 @@ def _process(snapshot: Snapshot, group: Group, acceptors: tuple[Worker, ...]) ->
     process = snapshot.processes.get(pid)
     if process is not None:
         return pid, process.comm
-    return pid, next((worker.comm for worker in acceptors if worker.pid == pid), acceptors[0].comm if acceptors else "")
+    return pid, next(
+        (worker.comm for worker in acceptors if worker.pid == pid), acceptors[0].comm if acceptors else ""
+    )
 
 
 def _all_workers(snapshot: Snapshot, group: Group, *did: tuple[Worker, ...]) -> tuple[Worker, ...]:

@@ -33,7 +33,9 @@ def data_waits(snapshot: Snapshot, group: Group, workers: Iterable[Worker]) -> W
     wait = from_histogram(counted)
     highest = float(longest.max()) if len(longest) else wait.longest
     # a percentile is interpolated inside its bucket: never beyond what was measured exactly
-    return Wait(wait.samples, min(wait.p50, highest), min(wait.p99, highest), highest) if wait.samples else wait
+    return (
+        Wait(wait.samples, min(wait.p50, highest), min(wait.p99, highest), highest) if wait.samples else wait
+    )
 
 
 def exact(waited: Records) -> Wait:

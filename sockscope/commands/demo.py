@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from sockscope import units
@@ -26,10 +27,16 @@ class Demo:
 
     def prepare(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("models", nargs="*", metavar="MODEL", help=f"{', '.join(_MODELS)} (default: all)")
-        parser.add_argument("--workers", type=int, default=3, metavar="N", help="workers a server (default 3)")
-        parser.add_argument("--connections", type=int, default=2000, metavar="N", help="a server (default 2000)")
+        parser.add_argument(
+            "--workers", type=int, default=3, metavar="N", help="workers a server (default 3)"
+        )
+        parser.add_argument(
+            "--connections", type=int, default=2000, metavar="N", help="a server (default 2000)"
+        )
         parser.add_argument("--requests", type=int, default=2, metavar="N", help="a connection (default 2)")
-        parser.add_argument("--concurrency", type=int, default=20, metavar="N", help="connections at a time (default 20)")
+        parser.add_argument(
+            "--concurrency", type=int, default=20, metavar="N", help="connections at a time (default 20)"
+        )
 
     def run(self, args: argparse.Namespace) -> int:
         for model in args.models:
@@ -58,14 +65,22 @@ def _demonstrate(models: list[str], args: argparse.Namespace) -> int:
                 running[model] = stack.enter_context(servers.start(model, **options))
             except servers.ServerError as error:
                 raise SockscopeError(f"the reference server {model} did not start: {error}") from error
-        session = stack.enter_context(LiveSession(Target(ports=tuple(server.port for server in running.values()))))
+        session = stack.enter_context(
+            LiveSession(Target(ports=tuple(server.port for server in running.values())))
+        )
         session.start()
         state = State()
         state.started_at(session.meta.started_ns)
+
+        def tick() -> None:
+            state.apply(session.batch())
+
         for model, server in running.items():
             print(f"── {model} {'─' * (76 - len(model))}", flush=True)
-            load = _load(server.address, args, lambda: state.apply(session.batch()))
-            print(f"load: {units.count(args.connections)} connections, {args.requests} requests each: {load}\n")
+            load = _load(server.address, args, tick)
+            print(
+                f"load: {units.count(args.connections)} connections, {args.requests} requests each: {load}\n"
+            )
             state.apply(session.batch())
             frame = analyse(session.meta, state.snapshot())
             verdicts = [item for item in frame.servers if item.group.port == server.port]
@@ -74,18 +89,22 @@ def _demonstrate(models: list[str], args: argparse.Namespace) -> int:
             right = right and any(verdict.model == model for verdict in verdicts)
         state.apply(session.stop())
         lost = state.snapshot().health.lost
-    print("lost: " + ("; ".join(f"{units.count(number)} {what}" for what, number in lost) if lost else "nothing"))
+    print(
+        "lost: "
+        + ("; ".join(f"{units.count(number)} {what}" for what, number in lost) if lost else "nothing")
+    )
     if not right:
-        raise SockscopeError("a verdict differs from the model that was started; please report it with this output")
+        raise SockscopeError(
+            "a verdict differs from the model that was started; please report it with this output"
+        )
     return 0
 
 
-def _load(address: str, args: argparse.Namespace, tick) -> str:  # type: ignore[no-untyped-def]
+def _load(address: str, args: argparse.Namespace, tick: Callable[[], None]) -> str:
     """Run the load generator in a process of its own; its own words on how it went."""
-    command = [
-        sys.executable, "-m", "servers.load", "--connect", address, "--connections", str(args.connections),
-        "--requests", str(args.requests), "--concurrency", str(args.concurrency), "--duration", str(_LONGEST_LOAD_S),
-    ]  # fmt: skip
+    command = [sys.executable, "-m", "servers.load", "--connect", address]
+    command += ["--connections", str(args.connections), "--requests", str(args.requests)]
+    command += ["--concurrency", str(args.concurrency), "--duration", str(_LONGEST_LOAD_S)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         while True:

@@ -46,7 +46,11 @@ class Doctor:
     def run(self, args: argparse.Namespace) -> int:
         checks = examine()
         if args.format == "json":
-            print(json.dumps({"kernel": platform.release(), "checks": [asdict(check) for check in checks]}, indent=2))
+            print(
+                json.dumps(
+                    {"kernel": platform.release(), "checks": [asdict(check) for check in checks]}, indent=2
+                )
+            )
         else:
             _print(checks)
         return 1 if any(check.state == "missing" for check in checks) else 0
@@ -77,7 +81,12 @@ def _privileges() -> Check:
     if os.geteuid() != 0:
         return Check("privileges", "missing", f"not root; lacking {', '.join(lacking)}", "run it with sudo")
     if lacking:
-        return Check("privileges", "missing", f"root without {', '.join(lacking)}", "give the container these capabilities")
+        return Check(
+            "privileges",
+            "missing",
+            f"root without {', '.join(lacking)}",
+            "give the container these capabilities",
+        )
     return Check("privileges", "ok", "root with " + ", ".join(name for _, name, _ in _CAPABILITIES))
 
 
@@ -89,7 +98,11 @@ def _bcc() -> Check:
     except SockscopeError as error:
         says, _, remedy = str(error).partition("; ")
         return Check("bcc", "missing", says, remedy)
-    return Check("bcc", "ok", f"{getattr(module, '__version__', 'unknown version')} at {Path(module.__file__ or '').parent}")
+    return Check(
+        "bcc",
+        "ok",
+        f"{getattr(module, '__version__', 'unknown version')} at {Path(module.__file__ or '').parent}",
+    )
 
 
 def _tracefs() -> Check:
@@ -129,7 +142,9 @@ def _signals() -> list[Check]:
         what = f"signal {signal.name}"
         if way is None:
             state = "missing" if signal.needed else "weaker"
-            checks.append(Check(what, state, f"no way ({ways}) on this kernel: {signal.without}", "a newer kernel"))
+            checks.append(
+                Check(what, state, f"no way ({ways}) on this kernel: {signal.without}", "a newer kernel")
+            )
         elif way.weaker:
             checks.append(Check(what, "weaker", f"by {way.name}: {way.weaker}", "a newer kernel"))
         else:

@@ -16,8 +16,12 @@ class Report:
 
     def prepare(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("file", type=Path, metavar="FILE", help="a recording")
-        parser.add_argument("--format", choices=("text", "json"), default="text", help="text (default) or json")
-        parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there instead of standard output")
+        parser.add_argument(
+            "--format", choices=("text", "json"), default="text", help="text (default) or json"
+        )
+        parser.add_argument(
+            "-o", "--output", type=Path, metavar="FILE", help="write there instead of standard output"
+        )
 
     def run(self, args: argparse.Namespace) -> int:
         from sockscope.report import FORMATS
@@ -30,5 +34,7 @@ class Report:
         try:
             args.output.write_text(text)
         except OSError as error:
-            raise SockscopeError(f"cannot write {args.output} ({error.strerror}); choose another place") from error
+            raise SockscopeError(
+                f"cannot write {args.output} ({error.strerror}); choose another place"
+            ) from error
         return 0

@@ -15,7 +15,9 @@ class Serve:
     name = "serve"
 
     def prepare(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("words", nargs=argparse.REMAINDER, metavar="MODEL ...", help="the model and its options")
+        parser.add_argument(
+            "words", nargs=argparse.REMAINDER, metavar="MODEL ...", help="the model and its options"
+        )
 
     def run(self, args: argparse.Namespace) -> int:
         from servers.__main__ import main

@@ -10,15 +10,25 @@ from sockscope.sources.target import Target
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:
     """Add --port, --pid, --comm, --cgroup and --netns."""
-    group = parser.add_argument_group("target", "every part given must hold; nothing given is every listener of the host")
-    group.add_argument("--port", type=int, action="append", default=[], metavar="PORT", help="a listening port (may repeat)")
+    group = parser.add_argument_group(
+        "target", "every part given must hold; nothing given is every listener of the host"
+    )
+    group.add_argument(
+        "--port", type=int, action="append", default=[], metavar="PORT", help="a listening port (may repeat)"
+    )
     group.add_argument(
         "--pid", type=int, action="append", default=[], metavar="PID",
         help="a process with its threads and children, present and future (may repeat)",
     )  # fmt: skip
-    group.add_argument("--comm", default="", metavar="NAME", help="processes of this name (at most 15 characters)")
-    group.add_argument("--cgroup", default="", metavar="PATH", help="processes in this cgroup (v2) or below it")
-    group.add_argument("--netns", default="", metavar="NAME", help="a network namespace: name, path, pid or inode")
+    group.add_argument(
+        "--comm", default="", metavar="NAME", help="processes of this name (at most 15 characters)"
+    )
+    group.add_argument(
+        "--cgroup", default="", metavar="PATH", help="processes in this cgroup (v2) or below it"
+    )
+    group.add_argument(
+        "--netns", default="", metavar="NAME", help="a network namespace: name, path, pid or inode"
+    )
 
 
 def target_of(args: argparse.Namespace) -> Target:

@@ -123,7 +123,7 @@ class Snapshot:
     wakes: tuple[Wake, ...] = ()
     processes: Mapping[int, Process] = field(default_factory=dict)
     hosts: tuple[HostCounters, ...] = ()
-    health: Health = Health()
+    health: Health = field(default_factory=Health)
 
     @property
     def elapsed_ns(self) -> int:

@@ -100,7 +100,11 @@ class State:
         for index in unknown:
             local = units.address(records["local"][index].tobytes())
             port = int(records["local_port"][index])
-            fitting = [item for item in self._listeners.values() if item.port == port and _covers(item.address, local)]
+            fitting = [
+                item
+                for item in self._listeners.values()
+                if item.port == port and _covers(item.address, local)
+            ]
             if len(fitting) == 1:
                 records["listener"][index] = fitting[0].id
             elif fitting:
@@ -168,14 +172,11 @@ def _listener(record: Any) -> Listener:
 
 
 def _worker(record: Any) -> Worker:
-    plain = {name: int(record[name]) for name in _PLAIN}
-    histograms = {name: record[name].copy() for name in _HISTOGRAMS}
-    return Worker(
-        comm=units.text(record["comm"].tobytes()),
-        flags=WorkerFlag(int(record["flags"])),
-        **plain,
-        **histograms,
-    )
+    values: dict[str, Any] = {name: int(record[name]) for name in _PLAIN}
+    values.update((name, record[name].copy()) for name in _HISTOGRAMS)
+    values["comm"] = units.text(record["comm"].tobytes())
+    values["flags"] = WorkerFlag(int(record["flags"]))
+    return Worker(**values)
 
 
 def _holders(rows: Any) -> dict[tuple[int, int], tuple[Holding, ...]]:

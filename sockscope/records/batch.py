@@ -7,6 +7,7 @@ moment), so a later record of the same identity replaces an earlier one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -95,7 +96,7 @@ class Health:
     """Whether everything that happened was recorded.  ``lost`` maps a reason to a count."""
 
     lost: tuple[tuple[str, int], ...] = ()
-    cost: Cost = Cost()
+    cost: Cost = field(default_factory=Cost)
     notes: tuple[str, ...] = ()
 
 
@@ -127,8 +128,8 @@ class Meta:
     boot_id: str = ""
 
 
-def _none(dtype: np.dtype[Any]) -> Any:
-    return field(default_factory=lambda: np.empty(0, dtype))
+def _no(dtype: np.dtype[Any]) -> Callable[[], Records]:
+    return lambda: np.empty(0, dtype)
 
 
 @dataclass(frozen=True)
@@ -136,15 +137,15 @@ class Batch:
     """One tick: what changed since the last one, and samples taken at ``time_ns``."""
 
     time_ns: int
-    connections: Records = _none(CONNECTION)
-    more_io: Records = _none(MORE_IO)
-    workers: Records = _none(WORKER)
-    listeners: Records = _none(LISTENER)
-    wakes: Records = _none(WAKE)
-    holders: Records = _none(HOLDER)
-    queues: Records = _none(QUEUE)
-    threads: Records = _none(THREAD_CPU)
+    connections: Records = field(default_factory=_no(CONNECTION))
+    more_io: Records = field(default_factory=_no(MORE_IO))
+    workers: Records = field(default_factory=_no(WORKER))
+    listeners: Records = field(default_factory=_no(LISTENER))
+    wakes: Records = field(default_factory=_no(WAKE))
+    holders: Records = field(default_factory=_no(HOLDER))
+    queues: Records = field(default_factory=_no(QUEUE))
+    threads: Records = field(default_factory=_no(THREAD_CPU))
     processes: tuple[Process, ...] = ()
     hosts: tuple[HostCounters, ...] = ()
-    health: Health = Health()
+    health: Health = field(default_factory=Health)
     final: bool = False

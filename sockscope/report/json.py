@@ -180,12 +180,20 @@ def _connections(snapshot: Snapshot, workers: dict[int, Worker]) -> Iterator[dic
             "listener": inodes.get(int(record["listener"])),
             "acceptor": _thread(workers, int(record["acceptor"])),
             "readers": [
-                {**_who(workers, int(deed["worker"])), "reads": int(deed["reads"]), "bytes": int(deed["bytes_read"])}
+                {
+                    **_who(workers, int(deed["worker"])),
+                    "reads": int(deed["reads"]),
+                    "bytes": int(deed["bytes_read"]),
+                }
                 for deed in mine
                 if deed["reads"]
             ],
             "writers": [
-                {**_who(workers, int(deed["worker"])), "writes": int(deed["writes"]), "bytes": int(deed["bytes_written"])}
+                {
+                    **_who(workers, int(deed["worker"])),
+                    "writes": int(deed["writes"]),
+                    "bytes": int(deed["bytes_written"]),
+                }
                 for deed in mine
                 if deed["writes"]
             ],
@@ -205,7 +213,11 @@ def _connections(snapshot: Snapshot, workers: dict[int, Worker]) -> Iterator[dic
 
 def _who(workers: dict[int, Worker], number: int) -> dict[str, Any]:
     worker = workers.get(number)
-    return {"pid": worker.pid, "tid": worker.tid, "comm": worker.comm} if worker else {"pid": None, "tid": None, "comm": ""}
+    return (
+        {"pid": worker.pid, "tid": worker.tid, "comm": worker.comm}
+        if worker
+        else {"pid": None, "tid": None, "comm": ""}
+    )
 
 
 def _thread(workers: dict[int, Worker], number: int) -> dict[str, Any] | None:
@@ -252,7 +264,8 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "subject": finding.subject,
         "explanation": finding.explanation,
         "evidence": {
-            name: _number(value) if isinstance(value, float) else value for name, value in finding.evidence.items()
+            name: _number(value) if isinstance(value, float) else value
+            for name, value in finding.evidence.items()
         },
         "remedy": list(finding.remedy),
     }

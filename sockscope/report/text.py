@@ -52,7 +52,8 @@ def server_lines(frame: Frame, server: Server) -> Iterator[str]:
             f" (socket {listener.inode}{closed})"
         )
     if len(group.listeners) > 1 and group.spread.total:
-        yield f"  spread       over the sockets: {group.spread.words} (max/mean {group.spread.max_over_mean:.2f})"
+        spread = group.spread
+        yield f"  spread       over the sockets: {spread.words} (max/mean {spread.max_over_mean:.2f})"
     yield ""
     yield from _worker_table(server)
 

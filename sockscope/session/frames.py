@@ -10,7 +10,7 @@ from sockscope.analysis.analyse import analyse
 from sockscope.analysis.frame import Frame
 from sockscope.model.state import State
 from sockscope.records.batch import Batch, Meta
-from sockscope.session.live import LiveSession
+from sockscope.session.live import DEFAULT_LIMITS, LiveSession
 from sockscope.sources.kernel.program import Limits
 from sockscope.sources.target import Target
 
@@ -41,7 +41,7 @@ def frame_of_live(
     target: Target,
     duration_ns: int | None,
     *,
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT_LIMITS,
     signals: Mapping[str, str] | None = None,
     started: Callable[[], None] = lambda: None,
     ended: Callable[[], bool] = lambda: False,

@@ -60,12 +60,17 @@ class HostSampler:
         )
 
     def close(self) -> None:
-        for opened in (*self._queues.values(), *self._hosts.values(), self._clocks):
-            opened.close()
+        for queues in self._queues.values():
+            queues.close()
+        for host in self._hosts.values():
+            host.close()
+        self._clocks.close()
 
     def _parents(self, batch: Batch) -> set[int]:
         """Processes that are only named as parents: a shell's threads are nobody's workers."""
-        self._working |= {int(pid) for pid in np.unique(np.concatenate([batch.workers["pid"], batch.holders["pid"]]))}
+        self._working |= {
+            int(pid) for pid in np.unique(np.concatenate([batch.workers["pid"], batch.holders["pid"]]))
+        }
         return self._pids - self._working
 
     def _sample(self, number: int, inodes: list[int]) -> Any:

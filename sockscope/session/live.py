@@ -18,6 +18,8 @@ from sockscope.sources.kernel.program import Limits
 from sockscope.sources.kernel.source import KernelSource
 from sockscope.sources.target import Target
 
+DEFAULT_LIMITS = Limits()
+
 #: A ring fuller than this is drained before the next tick is due.
 _PRESSURE = 0.25
 
@@ -47,7 +49,7 @@ class LiveSession:
     """
 
     def __init__(
-        self, target: Target, limits: Limits = Limits(), signals: Mapping[str, str] | None = None
+        self, target: Target, limits: Limits = DEFAULT_LIMITS, signals: Mapping[str, str] | None = None
     ) -> None:
         self._source = KernelSource(target, limits, signals)
         self._host = HostSampler()

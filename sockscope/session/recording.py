@@ -33,7 +33,9 @@ class Recording:
         self._writer.commit()
         self.connections_closed += int(((batch.connections["flags"] & int(ConnectionFlag.CLOSED)) != 0).sum())
         workers = batch.workers
-        self._workers.update(workers["id"][(workers["accepts"] + workers["reads"] + workers["writes"]) > 0].tolist())
+        self._workers.update(
+            workers["id"][(workers["accepts"] + workers["reads"] + workers["writes"]) > 0].tolist()
+        )
         self.listeners_seen = self.listeners_seen or len(batch.listeners) > 0
         self.lost = batch.health.lost
 

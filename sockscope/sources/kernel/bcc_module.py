@@ -71,7 +71,8 @@ def _import(package: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(
         "bcc", package / "__init__.py", submodule_search_locations=[str(package)]
     )
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     before = sys.modules.get("bcc")
     sys.modules["bcc"] = module

@@ -58,8 +58,10 @@ class Compilation:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket = ours
         self._stub_tree = stub_tree
-        self._messages = tempfile.TemporaryFile()
-        command = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve({theirs.fileno()})"
+        self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - read in result()
+        command = (
+            f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve({theirs.fileno()})"
+        )
         self._child = subprocess.Popen(
             [sys.executable, "-S", "-c", command],
             pass_fds=(theirs.fileno(),),
@@ -87,7 +89,9 @@ class Compilation:
             raise LoadError(f"loading the probes failed (status {status}); {self._said()}")
         answer = json.loads(raw)
         if "error" in answer:
-            raise LoadError(f"{answer['error']}; {self._said()}" if answer.get("see") else str(answer["error"]))
+            raise LoadError(
+                f"{answer['error']}; {self._said()}" if answer.get("see") else str(answer["error"])
+            )
         self._messages.close()
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
@@ -107,7 +111,11 @@ class Compilation:
     def _said(self) -> str:
         """The line of bcc's messages that tells most."""
         self._messages.seek(0)
-        lines = [line.strip() for line in self._messages.read().decode("utf-8", "replace").splitlines() if line.strip()]
+        lines = [
+            line.strip()
+            for line in self._messages.read().decode("utf-8", "replace").splitlines()
+            if line.strip()
+        ]
         self._messages.close()
         telling = [line for line in lines if "error" in line.lower() or "HINT" in line] or lines[-1:]
         return f"bcc says: {telling[0]}" if telling else "bcc said nothing"

@@ -210,7 +210,9 @@ def _declare(btf: Btf, name: str, number: int) -> str:
     for member, c_type in FIELDS[name].items():
         field = found.get(member)
         if field is None:
-            raise BtfError(f"the kernel's struct {name} has no field {member}; sockscope does not know this kernel")
+            raise BtfError(
+                f"the kernel's struct {name} has no field {member}; sockscope does not know this kernel"
+            )
         size = 8 if c_type.endswith("*") else _SIZES.get(c_type, 0)
         if size and field.size != size:
             raise BtfError(f"the kernel's {name}.{member} has {field.size} bytes, not {size}")
@@ -235,7 +237,9 @@ def _constants(btf: Btf, numbers: dict[str, int]) -> tuple[str, ...]:
         raise BtfError(f"sockscope does not know the registers of {machine}; it runs on x86_64 and aarch64")
     first, third, fourth = _ARGUMENTS[machine]
     strides = (0, 16, 24) if machine == "aarch64" else (0, 0, 0)
-    for name, register, stride in zip(("FIRST", "THIRD", "FOURTH"), (first, third, fourth), strides, strict=True):
+    for name, register, stride in zip(
+        ("FIRST", "THIRD", "FOURTH"), (first, third, fourth), strides, strict=True
+    ):
         field = btf.field(numbers["pt_regs"], register)
         if field is None:
             raise BtfError(f"the kernel's struct pt_regs has no field {register}")

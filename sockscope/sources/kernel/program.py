@@ -132,10 +132,14 @@ class Program:
             else:
                 number = event_number(*hook.place.split(":"))
                 if number is None:
-                    raise LoadError(f"the kernel has no tracepoint {hook.place}; sockscope doctor lists the ways")
+                    raise LoadError(
+                        f"the kernel has no tracepoint {hook.place}; sockscope doctor lists the ways"
+                    )
                 link = syscall.attach_tracepoint(number, program)
         except OSError as error:
-            raise LoadError(f"the kernel refused to attach to {hook.place} ({error.strerror}); sockscope doctor says more") from error
+            raise LoadError(
+                f"the kernel refused to attach to {hook.place} ({error.strerror}); sockscope doctor says more"
+            ) from error
         self._links.append(link)
 
     def iterate(self, name: str, record: np.dtype[Any]) -> np.ndarray[Any, np.dtype[Any]]:

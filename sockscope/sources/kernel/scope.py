@@ -1,4 +1,4 @@
-"""From a target in the user's words to what the probes compare with, and to the listeners that are there already."""
+"""From a target in the user's words to what the probes compare with."""
 
 from __future__ import annotations
 
@@ -65,14 +65,23 @@ def resolve(target: Target) -> Scope:
         if not 0 < port < 65536:
             raise UsageError(f"{port} is not a port; ports are 1 to 65535")
     if len(target.comm.encode()) > _COMM_ROOM:
-        raise UsageError(f"{target.comm!r} is too long; the kernel keeps {_COMM_ROOM} bytes of a name: try {target.comm[:_COMM_ROOM]!r}")
+        raise UsageError(
+            f"{target.comm!r} is too long: the kernel keeps {_COMM_ROOM} bytes of a name; "
+            f"try {target.comm[:_COMM_ROOM]!r}"
+        )
     for pid in target.pids:
         if not Path(f"/proc/{pid}").exists():
             raise TargetError(f"there is no process {pid}; ps -e lists those that run")
     path, number, level = _cgroup(target.cgroup) if target.cgroup else ("", 0, 0)
     netns = _netns(target.netns) if target.netns else 0
     return Scope(
-        frozenset(target.ports), frozenset(_with_children(target.pids)), target.comm, path, number, level, netns
+        frozenset(target.ports),
+        frozenset(_with_children(target.pids)),
+        target.comm,
+        path,
+        number,
+        level,
+        netns,
     )
 
 
@@ -100,7 +109,9 @@ def _cgroup_root() -> Path:
         fields = line.split()
         if len(fields) > 2 and fields[2] == "cgroup2":
             return Path(fields[1].replace("\\040", " "))
-    raise TargetError("no cgroup v2 hierarchy is mounted; mount -t cgroup2 none /sys/fs/cgroup/unified, or choose by --pid")
+    raise TargetError(
+        "no cgroup v2 hierarchy is mounted; mount -t cgroup2 none /sys/fs/cgroup/unified, or choose by --pid"
+    )
 
 
 def _cgroup(name: str) -> tuple[str, int, int]:

@@ -62,4 +62,5 @@ def _wanted(found: Holdings, scope: Scope) -> Holdings:
         keep &= found["netns"] == scope.netns
     belongs = {int(pid): scope.holds(int(pid)) for pid in np.unique(found["pid"][keep])}
     inodes = {int(row["inode"]) for row in found[keep] if belongs[int(row["pid"])]}
-    return found[keep & np.isin(found["inode"], list(inodes))]
+    chosen: Holdings = found[keep & np.isin(found["inode"], list(inodes))]
+    return chosen

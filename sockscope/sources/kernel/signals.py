@@ -60,7 +60,12 @@ SIGNALS: tuple[Signal, ...] = (
     Signal(
         "life",
         "when each connection was established and closed, which sockets listen",
-        (Way("tracepoint", (_raw("inet_sock_set_state", "on_state"), _raw("tcp_destroy_sock", "on_destroy"))),),
+        (
+            Way(
+                "tracepoint",
+                (_raw("inet_sock_set_state", "on_state"), _raw("tcp_destroy_sock", "on_destroy")),
+            ),
+        ),
         without="nothing can be traced",
     ),
     Signal(

@@ -37,7 +37,7 @@ _LOSS_NAMES = {
 }
 
 
-class NeedsRoot(SockscopeError):
+class NeedsRootError(SockscopeError):
     """Tracing needs privileges that this process lacks."""
 
 
@@ -51,13 +51,17 @@ class KernelSource:
 
     def __init__(self, target: Target, limits: Limits, forced: Mapping[str, str] | None = None) -> None:
         if os.geteuid() != 0:
-            raise NeedsRoot("tracing needs root; run it with sudo (sockscope doctor says which capabilities would do)")
+            raise NeedsRootError(
+                "tracing needs root; run it with sudo (sockscope doctor says which capabilities would do)"
+            )
         self._scope = resolve(target)
         self._availability = Availability.of_running_kernel()
         self._chosen = choose(self._availability, forced)
         for signal in SIGNALS:
             if signal.needed and self._chosen[signal.name] is None:
-                raise SockscopeError(f"this kernel has no way to tell {signal.tells}; sockscope doctor says more")
+                raise SockscopeError(
+                    f"this kernel has no way to tell {signal.tells}; sockscope doctor says more"
+                )
         self._hooks = hooks_of(self._chosen, self._availability)
         self._program = Program(self._availability.btf, limits, self._hooks)
         self._started_ns = time.monotonic_ns()
@@ -74,7 +78,9 @@ class KernelSource:
         in_use = []
         for signal in SIGNALS:
             way = self._chosen[signal.name]
-            in_use.append(SignalInUse(signal.name, way.name if way else "", way.weaker if way else signal.without))
+            in_use.append(
+                SignalInUse(signal.name, way.name if way else "", way.weaker if way else signal.without)
+            )
         return tuple(in_use)
 
     def start(self) -> None:

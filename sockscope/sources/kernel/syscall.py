@@ -62,7 +62,7 @@ def read_iterator(program: int) -> bytes:
     finally:
         os.close(link)
     try:
-        parts = []
+        parts: list[bytes] = []
         while True:
             try:
                 part = os.read(reader, 1 << 16)
@@ -83,7 +83,9 @@ def enable_stats() -> int:
 def run_time(program: int) -> tuple[int, int]:
     """(nanoseconds, runs) of a program while statistics were on: struct bpf_prog_info."""
     info = ctypes.create_string_buffer(232)
-    attributes = ctypes.create_string_buffer(struct.pack("<IIQ", program, len(info), ctypes.addressof(info)), 16)
+    attributes = ctypes.create_string_buffer(
+        struct.pack("<IIQ", program, len(info), ctypes.addressof(info)), 16
+    )
     bpf_in_place(OBJ_GET_INFO_BY_FD, attributes)
     run_time_ns, run_count = struct.unpack_from("<QQ", info.raw, 192)
     return run_time_ns, run_count
@@ -100,7 +102,9 @@ def attach_tracepoint(number: int, program: int) -> int:
 
     perf_event_open(2): a program set on one event of a tracepoint runs wherever it fires.
     """
-    attributes = struct.pack("<IIQQ", _PERF_TYPE_TRACEPOINT, _PERF_ATTR_SIZE, number, 1).ljust(_PERF_ATTR_SIZE, b"\0")
+    attributes = struct.pack("<IIQQ", _PERF_TYPE_TRACEPOINT, _PERF_ATTR_SIZE, number, 1).ljust(
+        _PERF_ATTR_SIZE, b"\0"
+    )
     buffer = ctypes.create_string_buffer(attributes, _PERF_ATTR_SIZE)
     event = _libc.syscall(
         _PERF_EVENT_OPEN[platform.machine()], ctypes.byref(buffer), -1, 0, -1, _PERF_FLAG_FD_CLOEXEC

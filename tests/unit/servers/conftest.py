@@ -21,6 +21,7 @@ class Served(NamedTuple):
     server: servers.RunningServer
     model: str
     options: Options
+    descriptors: dict[int, int]  # how many each of its processes had open before the first client
 
 
 VARIANTS: tuple[tuple[str, Options], ...] = (
@@ -69,7 +70,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
     """Each variant once for all tests of a module that leave it as they found it; it must keep silent."""
     model, options = request.param
     with servers.start(model, **({} if model == "single" else {"workers": 3}), **options) as server:
-        yield Served(server, model, dict(options))
+        yield Served(server, model, dict(options), count_descriptors(server.pid))
         assert server.stop() == 0, server.said()
         assert server.said() == ""
 
@@ -127,14 +128,24 @@ def ask() -> Callable[[HTTPConnection], HTTPResponse]:
     return ask_once
 
 
+def processes_of(pid: int) -> list[int]:
+    """A server's process and its children."""
+    found = [pid]
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        found += [int(child) for child in (task / "children").read_text().split()]
+    return found
+
+
+def count_descriptors(pid: int) -> dict[int, int]:
+    """How many descriptors each process of a server has open."""
+    return {member: len(list(Path(f"/proc/{member}/fd").iterdir())) for member in processes_of(pid)}
+
+
 @pytest.fixture
 def family() -> Callable[[int], list[int]]:
-    """A server's process and its children."""
+    return processes_of
 
-    def pids(pid: int) -> list[int]:
-        found = [pid]
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            found += [int(child) for child in (task / "children").read_text().split()]
-        return found
 
-    return pids
+@pytest.fixture
+def descriptors() -> Callable[[int], dict[int, int]]:
+    return count_descriptors

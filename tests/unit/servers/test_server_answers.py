@@ -167,13 +167,8 @@ def test_a_last_reply_arrives_whole_though_the_client_sends_on(served):
         assert received.count(b"HTTP/1.1 ") == 1
 
 
-def test_resets_and_idle_clients_leave_no_descriptor_behind(served, ask, family, wait_until):
+def test_resets_and_idle_clients_leave_no_descriptor_behind(served, ask, descriptors, wait_until):
     server = served.server
-
-    def descriptors():
-        return {pid: len(os.listdir(f"/proc/{pid}/fd")) for pid in family(server.pid)}
-
-    before = descriptors()
     for index in range(60):
         client = socket.create_connection((server.host, server.port), timeout=10)
         if index % 3 == 1:
@@ -183,7 +178,7 @@ def test_resets_and_idle_clients_leave_no_descriptor_behind(served, ask, family,
         if index % 2:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # close resets
         client.close()
-    wait_until(lambda: descriptors() == before, "every connection is closed")
+    wait_until(lambda: descriptors(server.pid) == served.descriptors, "every connection is closed")
     connection = HTTPConnection(server.host, server.port, timeout=10)
     ask(connection)
     connection.close()

@@ -1,0 +1,41 @@
+# Two targets do all their own set-up: `make demo` and `make test`.  `make help` lists the rest.
+.DEFAULT_GOAL := help
+PYTHON := .venv/bin/python
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=CI)
+PROBES := $(wildcard probes/*.c probes/*.h)
+
+.PHONY: help demo test prepare lint format unit kernel clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: ## trace the five server models under load (sets everything up; needs root or sudo)
+	@.ci/prepare demo
+	@$(SUDO) $(PYTHON) -m sockscope demo
+
+test: prepare lint ## lint, types, layers and all tests (sets everything up; needs root or sudo)
+	$(SUDO) $(PYTHON) -m pytest
+
+prepare: ## what the tests need: system packages and .venv
+	@.ci/prepare test
+
+lint: ## ruff, mypy, import layers, clang-format
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	.venv/bin/lint-imports
+	clang-format --dry-run --Werror $(PROBES)
+
+format: ## put everything into shape
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+	clang-format -i $(PROBES)
+
+unit: ## tests that need no root
+	$(PYTHON) -m pytest -m 'not kernel and not servers and not slow'
+
+kernel: ## tests that need root and a kernel
+	$(SUDO) $(PYTHON) -m pytest -m 'kernel and not slow'
+
+clean: ## remove what was built
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache
