@@ -1,0 +1,27 @@
+"""What all tests share: when a test that needs the kernel may be skipped, and how to wait."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without root, tests of the kernel are skipped, except in CI: there they fail."""
+    if os.geteuid() == 0 or os.environ.get("CI"):
+        return
+    for item in items:
+        if item.get_closest_marker("kernel"):
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+def wait_until(condition: Callable[[], object], within_s: float = 10.0, what: str = "the condition") -> None:
+    """Return as soon as ``condition()`` holds; fail the test when it does not in time."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what} did not hold within {within_s} s")
+        time.sleep(0.01)

@@ -1,0 +1,81 @@
+"""Attribution compared, connection by connection, with the server's own books and its clients'."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.kernel.tracing import by_remote, essence_of_ledger, essence_of_seen, run_traced
+
+pytestmark = pytest.mark.kernel
+
+CONNECTIONS = 10_000
+
+VARIANTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("single", "single", {}),
+    ("handoff", "handoff", {"workers": 4}),
+    ("handoff", "handoff", {"workers": 2, "pick": "least"}),
+    ("handoff", "handoff", {"workers": 3, "processes": True}),
+    ("dispatch", "dispatch", {"workers": 4}),
+    ("dispatch", "dispatch", {"workers": 3, "reply": "dispatcher"}),
+    ("shared", "shared", {"workers": 4}),
+    ("shared", "shared", {"workers": 3, "wait": "accept"}),
+    ("shared", "shared", {"workers": 3, "wait": "epoll"}),
+    ("shared", "shared", {"workers": 3, "wait": "lock"}),
+    ("shared", "shared", {"workers": 3, "threads": True}),
+    ("reuseport", "reuseport", {"workers": 4}),
+    ("reuseport", "reuseport", {"workers": 2, "steer": "cpu"}),
+    ("reuseport", "reuseport", {"workers": 3, "threads": True}),
+)
+
+
+def _name(variant: tuple[str, str, dict[str, Any]]) -> str:
+    return " ".join([variant[1], *(f"{key}={value}" for key, value in variant[2].items())])
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=_name)
+def test_every_connection_is_attributed_as_the_server_itself_says(variant: tuple[str, str, dict[str, Any]], tmp_path: Path) -> None:
+    expected, model, options = variant
+    run = run_traced(
+        tmp_path, model, options, ("--connections", CONNECTIONS, "--concurrency", 32, "--heavy", "100:5", "--requests", 1)
+    )
+
+    assert run.seen["health"]["lost"] == []
+    assert len(run.ledger) == len(run.client) == len(run.seen["connections"]) == CONNECTIONS
+    seen, ledger, client = by_remote(run.seen["connections"]), by_remote(run.ledger), by_remote(run.client, "local")
+    assert seen.keys() == ledger.keys() == client.keys()
+    for remote, rows in seen.items():
+        mine = sorted((essence_of_seen(row) for row in rows), key=repr)
+        assert mine == sorted((essence_of_ledger(row) for row in ledger[remote]), key=repr), remote
+        told = sorted((row["listener"], row["acceptor"], sorted(row["readers"]), sorted(row["writers"])) for row in client[remote])
+        assert told == sorted(
+            (row["listener"], "{pid}/{tid}".format(**row["acceptor"]), _threads(row["readers"]), _threads(row["writers"]))
+            for row in rows
+        ), remote
+        assert all(row["exact"] and row["queue_wait_ns"] >= 0 and row["first_read_wait_ns"] >= 0 for row in rows)
+
+    (server,) = run.seen["servers"]
+    assert server["model"] == expected, server
+    assert server["connections"] == CONNECTIONS
+    accepts = sum(listener["accepts"] for listener in run.seen["listeners"])
+    assert accepts == sum(worker["accepts"] for worker in run.seen["workers"]) == CONNECTIONS
+
+
+def _threads(rows: list[dict[str, Any]]) -> list[str]:
+    return sorted(f"{row['pid']}/{row['tid']}" for row in rows)
+
+
+@pytest.mark.parametrize("workers", [2, 4, 8])
+@pytest.mark.parametrize("variant", [variant for variant in VARIANTS if variant[1] != "single"], ids=_name)
+def test_the_verdict_is_right_for_any_number_of_workers(
+    variant: tuple[str, str, dict[str, Any]], workers: int, tmp_path: Path
+) -> None:
+    expected, model, options = variant
+    run = run_traced(
+        tmp_path, model, {**options, "workers": workers}, ("--connections", 400, "--concurrency", 24, "--requests", 3)
+    )
+    (server,) = run.seen["servers"]
+    assert (server["model"], server["roaming"]) == (expected, False), server
+    assert server["confidence"] > 0.9
