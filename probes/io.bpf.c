@@ -55,7 +55,9 @@ static __always_inline void bytes_read(struct connection *connection, s64 result
 	worker->flags |= WORKER_GOT_WORK;
 	if (peeked)
 		return;
-	worker->flags |= WORKER_READ_SINCE;
+	if (!(worker->flags & WORKER_READ_THIS_TIME))
+		worker->bursts++;
+	worker->flags |= WORKER_READ_SINCE | WORKER_READ_THIS_TIME;
 	worker->reads++;
 	worker->bytes_read += result;
 	connection->touched_ns = now;

@@ -36,13 +36,14 @@
 #define CONNECTION_RESET 0x400		   /* left ESTABLISHED straight to CLOSE: reset or aborted */
 
 /* worker.flags */
-#define WORKER_IN_WAIT 0x1     /* between entry to and exit from epoll_wait, poll or select */
-#define WORKER_WOKEN 0x2       /* the last wait returned events */
-#define WORKER_CAME_EMPTY 0x4  /* since then an accept or a read found nothing */
-#define WORKER_GOT_WORK 0x8    /* since then an accept, a read or a write did something */
-#define WORKER_READ_SINCE 0x10 /* read since it last woke another thread of its process */
-#define WORKER_SEEDED 0x20     /* existed when tracing began */
-#define WORKER_ENDED 0x40      /* the final record */
+#define WORKER_IN_WAIT 0x1	   /* between entry to and exit from epoll_wait, poll or select */
+#define WORKER_WOKEN 0x2	   /* the last wait returned events */
+#define WORKER_CAME_EMPTY 0x4	   /* since then an accept or a read found nothing */
+#define WORKER_GOT_WORK 0x8	   /* since then an accept, a read or a write did something */
+#define WORKER_READ_SINCE 0x10	   /* read since it last woke another thread of its process */
+#define WORKER_SEEDED 0x20	   /* existed when tracing began */
+#define WORKER_READ_THIS_TIME 0x80 /* read since its last wait */
+#define WORKER_ENDED 0x40	   /* the final record */
 
 /* What one thread did on one connection. */
 struct connection_io {
@@ -114,6 +115,7 @@ struct worker {
 	unsigned long long waits;
 	unsigned long long wakeups; /* waits that returned events */
 	unsigned long long wakeups_wasted;
+	unsigned long long bursts; /* times it read, however often, between two waits */
 	unsigned long long wait_ns;
 	unsigned long long busy_ns; /* from a wait's exit to the next wait's entry */
 	unsigned long long stall_max_ns;

@@ -30,7 +30,7 @@ int on_wait_enter(struct syscall_enter *ctx)
 	if ((worker->flags & (WORKER_WOKEN | WORKER_CAME_EMPTY | WORKER_GOT_WORK)) ==
 	    (WORKER_WOKEN | WORKER_CAME_EMPTY))
 		worker->wakeups_wasted++;
-	worker->flags &= ~(WORKER_WOKEN | WORKER_CAME_EMPTY | WORKER_GOT_WORK);
+	worker->flags &= ~(WORKER_WOKEN | WORKER_CAME_EMPTY | WORKER_GOT_WORK | WORKER_READ_THIS_TIME);
 	worker->flags |= WORKER_IN_WAIT;
 	worker->waits++;
 	worker->last_wait = ctx->number;

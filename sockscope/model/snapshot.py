@@ -74,6 +74,7 @@ class Worker:
     waits: int
     wakeups: int
     wakeups_wasted: int
+    bursts: int
     wait_ns: int
     busy_ns: int
     stall_max_ns: int

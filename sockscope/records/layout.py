@@ -44,6 +44,7 @@ class WorkerFlag(IntFlag):
     READ_SINCE = 0x10
     SEEDED = 0x20
     ENDED = 0x40
+    READ_THIS_TIME = 0x80
 
 
 class Loss(IntEnum):
@@ -128,6 +129,7 @@ WORKER = np.dtype(
         ("waits", "<u8"),
         ("wakeups", "<u8"),
         ("wakeups_wasted", "<u8"),
+        ("bursts", "<u8"),
         ("wait_ns", "<u8"),
         ("busy_ns", "<u8"),
         ("stall_max_ns", "<u8"),

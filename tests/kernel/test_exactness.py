@@ -36,25 +36,44 @@ def _name(variant: tuple[str, str, dict[str, Any]]) -> str:
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=_name)
-def test_every_connection_is_attributed_as_the_server_itself_says(variant: tuple[str, str, dict[str, Any]], tmp_path: Path) -> None:
+def test_every_connection_is_attributed_as_the_server_itself_says(
+    variant: tuple[str, str, dict[str, Any]], tmp_path: Path
+) -> None:
     expected, model, options = variant
     run = run_traced(
-        tmp_path, model, options, ("--connections", CONNECTIONS, "--concurrency", 32, "--heavy", "100:5", "--requests", 1)
+        tmp_path,
+        model,
+        options,
+        ("--connections", CONNECTIONS, "--concurrency", 32, "--heavy", "100:5", "--requests", 1),
     )
 
     assert run.seen["health"]["lost"] == []
     assert len(run.ledger) == len(run.client) == len(run.seen["connections"]) == CONNECTIONS
-    seen, ledger, client = by_remote(run.seen["connections"]), by_remote(run.ledger), by_remote(run.client, "local")
+    seen, ledger, client = (
+        by_remote(run.seen["connections"]),
+        by_remote(run.ledger),
+        by_remote(run.client, "local"),
+    )
     assert seen.keys() == ledger.keys() == client.keys()
     for remote, rows in seen.items():
         mine = sorted((essence_of_seen(row) for row in rows), key=repr)
         assert mine == sorted((essence_of_ledger(row) for row in ledger[remote]), key=repr), remote
-        told = sorted((row["listener"], row["acceptor"], sorted(row["readers"]), sorted(row["writers"])) for row in client[remote])
+        told = sorted(
+            (row["listener"], row["acceptor"], sorted(row["readers"]), sorted(row["writers"]))
+            for row in client[remote]
+        )
         assert told == sorted(
-            (row["listener"], "{pid}/{tid}".format(**row["acceptor"]), _threads(row["readers"]), _threads(row["writers"]))
+            (
+                row["listener"],
+                "{pid}/{tid}".format(**row["acceptor"]),
+                _threads(row["readers"]),
+                _threads(row["writers"]),
+            )
             for row in rows
         ), remote
-        assert all(row["exact"] and row["queue_wait_ns"] >= 0 and row["first_read_wait_ns"] >= 0 for row in rows)
+        assert all(
+            row["exact"] and row["queue_wait_ns"] >= 0 and row["first_read_wait_ns"] >= 0 for row in rows
+        )
 
     (server,) = run.seen["servers"]
     assert server["model"] == expected, server
@@ -74,7 +93,10 @@ def test_the_verdict_is_right_for_any_number_of_workers(
 ) -> None:
     expected, model, options = variant
     run = run_traced(
-        tmp_path, model, {**options, "workers": workers}, ("--connections", 400, "--concurrency", 24, "--requests", 3)
+        tmp_path,
+        model,
+        {**options, "workers": workers},
+        ("--connections", 400, "--concurrency", 24, "--requests", 3),
     )
     (server,) = run.seen["servers"]
     assert (server["model"], server["roaming"]) == (expected, False), server

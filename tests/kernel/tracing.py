@@ -32,7 +32,9 @@ class Traced:
     client: list[dict[str, Any]]
 
 
-def load(port: int, *options: object, host: str = "127.0.0.1", timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def load(
+    port: int, *options: object, host: str = "127.0.0.1", timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
     """The load generator, to its end."""
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     command = [sys.executable, "-m", "servers.load", "--connect", address, *map(str, options)]
@@ -82,7 +84,10 @@ def essence_of_seen(row: dict[str, Any]) -> tuple[Any, ...]:
         row["listener"],
         (acceptor.get("pid"), acceptor.get("tid")),
         {f"{reader['pid']}/{reader['tid']}": [reader["reads"], reader["bytes"]] for reader in row["readers"]},
-        {f"{writer['pid']}/{writer['tid']}": [writer["writes"], writer["bytes"]] for writer in row["writers"]},
+        {
+            f"{writer['pid']}/{writer['tid']}": [writer["writes"], writer["bytes"]]
+            for writer in row["writers"]
+        },
     )
 
 

@@ -1,0 +1,37 @@
+"""Every registry names everything that lies in its folder: nothing is written and then forgotten."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+from sockscope.commands import COMMANDS
+from sockscope.sources.kernel.program import PROBES, probe_directory
+from sockscope.sources.kernel.signals import SIGNALS
+
+ROOT = Path(__file__).resolve().parents[2]
+HELPERS = {"target_options"}  # modules of the commands' folder that are no commands
+
+
+def test_every_module_of_the_commands_is_listed() -> None:
+    present = {path.stem for path in (ROOT / "sockscope" / "commands").glob("*.py")} - {"__init__"} - HELPERS
+    assert {module for _, module, _, _ in COMMANDS} == present
+
+
+def test_the_help_of_a_command_is_the_first_line_of_its_docstring() -> None:
+    for name, module, attribute, summary in COMMANDS:
+        command = getattr(importlib.import_module(f"sockscope.commands.{module}"), attribute)
+        assert command.name == name
+        assert command.__doc__.splitlines()[0] == summary
+
+
+def test_every_probe_file_is_compiled() -> None:
+    assert {path.name.removesuffix(".bpf.c") for path in probe_directory().glob("*.bpf.c")} == set(PROBES)
+
+
+def test_every_function_that_a_signal_names_exists_in_the_probes_and_the_other_way_round() -> None:
+    text = "".join(path.read_text() for path in probe_directory().glob("*.bpf.c"))
+    written = set(re.findall(r"^int (on_\w+)\(", text, re.M))
+    named = {hook.function for signal in SIGNALS for way in signal.ways for hook in way.hooks}
+    assert named == written
