@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _HEADINGS = ("LISTENER", "QUEUE", "LIMIT", "ASKED", "SYN", "DROPS", "HELD BY")
 _ROOM_FOR_HOLDERS = 18
-_WIDE = 72  # columns; in fewer, gaps are narrow and holders have lines of their own
+_WIDE = 72  # columns; in fewer, the gaps between columns are narrow
 _Row = tuple[str, ...]
 
 
@@ -104,7 +104,7 @@ def text(seen: Overview, width: int) -> str:
     ends = [max(len(row[column]) for row in rows) for column in range(1, 6)]
     gap = 2 if width >= _WIDE else 1
     room = width - sum(ends) - gap * (len(ends) + 1) - _ROOM_FOR_HOLDERS
-    begin = min(max(len(row[0]) for row in rows), max(room, len("  inode 4294967295")))
+    begin = max(len(row[0]) for row in rows if len(row[0]) <= max(room, len("  inode 4294967295")))
     lines: list[str] = []
     for host in sorted(seen.hosts, key=lambda host: (host.netns != seen.own, seen.names[host.netns])):
         if host.netns != seen.own and not tables[host.netns] and lines:
@@ -179,11 +179,11 @@ def _lines(row: _Row, sizes: list[int], gap: int, width: int) -> list[str]:
     line = cells[0].ljust(sizes[0])
     for cell, size in zip(cells[1:], sizes[1:], strict=True):
         line += " " * gap + cell.rjust(size)
-    if gap > 1:
+    below = []
+    if len(line) + gap + len(holders) <= width:
         line += " " * gap + holders
-        below = []
-    else:
-        below = [" " * 4 + holders] if holders and row is not _HEADINGS else []
+    elif row is not _HEADINGS:
+        below = [" " * 4 + holders]
     return [shortened.rstrip() for shortened in (_cut(text, width) for text in (*above, line, *below))]
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,13 +21,19 @@ from sockscope.sources.sockets import diag, messages, netns
 from sockscope.sources.sockets.diag import ListenQueues
 
 
+def open_files() -> list[str]:
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+
+
 @pytest.fixture
 def queues() -> Iterator[ListenQueues]:
     with ListenQueues() as opened:
         yield opened
 
 
-def listen(address: str = "127.0.0.1", port: int = 0, backlog: int = 9, reuse_port: bool = False) -> socket.socket:
+def listen(
+    address: str = "127.0.0.1", port: int = 0, backlog: int = 9, reuse_port: bool = False
+) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     return socket.create_server((address, port), family=family, backlog=backlog, reuse_port=reuse_port)
 
@@ -38,8 +45,8 @@ def inode(listener: socket.socket) -> int:
 def test_a_listener_is_told_with_its_address_and_limit(queues: ListenQueues) -> None:
     with listen("127.0.0.1") as v4, listen("::1", backlog=17) as v6:
         four, six = (queues.sample([inode(each)])[0] for each in (v4, v6))
-        assert units.endpoint(four["address"].tobytes(), four["port"]) == "127.0.0.1:%d" % v4.getsockname()[1]
-        assert units.endpoint(six["address"].tobytes(), six["port"]) == "[::1]:%d" % v6.getsockname()[1]
+        assert units.endpoint(four["address"].tobytes(), four["port"]) == f"127.0.0.1:{v4.getsockname()[1]}"
+        assert units.endpoint(six["address"].tobytes(), six["port"]) == f"[::1]:{v6.getsockname()[1]}"
         assert (four["family"], six["family"]) == (socket.AF_INET, socket.AF_INET6)
         assert (four["backlog"], six["backlog"]) == (9, 17)
         assert four["netns"] == six["netns"] == netns.own().inode
@@ -122,7 +129,9 @@ def test_mptcp_listeners_are_told_under_their_own_inode(queues: ListenQueues) ->
         assert queues.sample([inode(listener)])["backlog"].tolist() == [6]
 
 
-def test_an_interrupted_sample_does_not_spoil_the_next(queues: ListenQueues, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_sample_does_not_spoil_the_next(
+    queues: ListenQueues, monkeypatch: pytest.MonkeyPatch
+) -> None:
     opened = [listen() for _ in range(400)]  # more than one part
 
     def interrupt(chunk: bytes) -> Iterator[messages.Records]:
@@ -154,12 +163,12 @@ def test_what_the_kernel_refuses_is_one_clear_error(queues: ListenQueues) -> Non
 
 def test_nothing_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
     ListenQueues().close()  # what the first use imports may keep files of its own
-    before = os.listdir("/proc/self/fd"), threading.active_count()
+    before = open_files(), threading.active_count()
     queues = ListenQueues()
     queues.sample()
     queues.close()
     queues.close()
-    assert (os.listdir("/proc/self/fd"), threading.active_count()) == before
+    assert (open_files(), threading.active_count()) == before
 
 
 def test_it_opens_where_an_event_loop_runs() -> None:
@@ -186,5 +195,7 @@ def test_importing_costs_neither_pyroute2_nor_psutil() -> None:
         "import sys, sockscope.commands.listeners, sockscope.sources.sockets.overview;"
         "print([name for name in ('pyroute2', 'psutil', 'asyncio') if name in sys.modules])"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=os.getcwd())
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path.cwd()
+    )
     assert answer.stdout.strip() == "[]"

@@ -42,12 +42,16 @@ class Told:
         body += struct.pack("=IIII", self.queue, self.backlog, self.uid, self.inode)
         memory = [(7, bytes(32) + struct.pack("=I", self.drops))] if self.drops is not None else []
         for kind, payload in [*self.before, *memory, *self.behind]:
-            body += struct.pack("=HH", 4 + len(payload), kind) + payload.ljust(-(-len(payload) // 4) * 4, b"\0")
+            body += struct.pack("=HH", 4 + len(payload), kind) + payload.ljust(
+                -(-len(payload) // 4) * 4, b"\0"
+            )
         return message(messages.SOCK_DIAG_BY_FAMILY, body)
 
 
 def message(kind: int, body: bytes, sequence: int = SEQUENCE) -> bytes:
-    return struct.pack("=IHHII", 16 + len(body), kind, 2, sequence, 0) + body.ljust(-(-len(body) // 4) * 4, b"\0")
+    return struct.pack("=IHHII", 16 + len(body), kind, 2, sequence, 0) + body.ljust(
+        -(-len(body) // 4) * 4, b"\0"
+    )
 
 
 attribute = st.tuples(st.sampled_from([1, 2, 4, 8, 11, 15, 17, 21, 22]), st.binary(max_size=12))
@@ -133,7 +137,9 @@ def test_a_message_too_short_for_a_socket_is_refused() -> None:
 
 
 def test_the_end_of_a_dump_tells_its_status() -> None:
-    chunk = message(messages.NLMSG_DONE, struct.pack("=i", -2)) + message(messages.NLMSG_DONE, struct.pack("=i", 0))
+    chunk = message(messages.NLMSG_DONE, struct.pack("=i", -2)) + message(
+        messages.NLMSG_DONE, struct.pack("=i", 0)
+    )
     (rows,) = messages.runs(chunk)
     assert messages.heading(rows) == (messages.NLMSG_DONE, SEQUENCE, -2)
     assert messages.heading(rows[1:]) == (messages.NLMSG_DONE, SEQUENCE, 0)

@@ -81,11 +81,20 @@ ADDRESSES = {
 def test_counting_in_bulk_is_counting_one_by_one(
     listening: list[tuple[int, str, int, int]], half_open: list[tuple[int, str, int, int]]
 ) -> None:
-    listeners = [(family, ADDRESSES[family, name], port, device, 1) for family, name, port, device in listening]
-    handshakes = [(family, ADDRESSES[family, name], port, device, 0) for family, name, port, device in half_open]
+    listeners = [
+        (family, ADDRESSES[family, name], port, device, 1) for family, name, port, device in listening
+    ]
+    handshakes = [
+        (family, ADDRESSES[family, name], port, device, 0) for family, name, port, device in half_open
+    ]
     expected = [0] * len(listeners)
     for family, address, port, device, _ in handshakes:
-        for place in ((address, device), (address, 0), (ADDRESSES[family, "any"], device), (ADDRESSES[family, "any"], 0)):
+        for place in (
+            (address, device),
+            (address, 0),
+            (ADDRESSES[family, "any"], device),
+            (ADDRESSES[family, "any"], 0),
+        ):
             its = [at for at, it in enumerate(listeners) if it[:4] == (family, place[0], port, place[1])]
             for at in its:
                 expected[at] += 1
