@@ -135,16 +135,13 @@ int on_send(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* The ways for kernels without those tracepoints.  A thread that is not of a server process
- * leaves at once: read() is called by everybody. */
+/* The ways for kernels without those tracepoints.  Everybody calls read(), so these cost every
+ * process of the host the way from descriptor to file; a connection may have been passed to any of
+ * them, so none can be left out. */
 static __always_inline struct connection *connection_of_call(void)
 {
-	u32 pid = bpf_get_current_pid_tgid() >> 32;
-	u64 key;
+	u64 key = (u64)socket_of(first_argument());
 
-	if (!servers.lookup(&pid))
-		return 0;
-	key = (u64)socket_of(first_argument());
 	return key ? connections.lookup(&key) : 0;
 }
 

@@ -59,11 +59,16 @@ def _meta(frame: Frame) -> dict[str, Any]:
 def _health(snapshot: Snapshot) -> dict[str, Any]:
     health = snapshot.health
     return {
-        "lost": [{"what": what, "count": number} for what, number in health.lost],
+        "lost": [_loss(text, number) for text, number in health.lost],
         "own_cost": asdict(health.cost),
         "notes": list(health.notes),
         "hosts": [asdict(host) for host in snapshot.hosts],
     }
+
+
+def _loss(text: str, number: int) -> dict[str, Any]:
+    what, _, where = text.partition(": ")
+    return {"what": what, "where": where, "count": number}
 
 
 def _listener(snapshot: Snapshot, listener: Listener) -> dict[str, Any]:
