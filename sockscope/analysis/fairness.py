@@ -73,9 +73,9 @@ def fairness(values: Sequence[float], *, counts: bool = True, independent: float
     numbers = tuple(float(value) for value in values)
     sharers, total = len(numbers), math.fsum(numbers)
     if not sharers or not total:
-        nothing = float("nan")
+        nan = float("nan")
         empty: Judgement = "alone" if sharers == 1 else "too few"
-        return Fairness(numbers, total, 0.0, *([nothing] * 7), empty)
+        return Fairness(numbers, total, 0.0, nan, nan, nan, nan, nan, nan, nan, empty)
     mean = total / sharers
     variance = math.fsum((value - mean) ** 2 for value in numbers) / sharers
     cv = math.sqrt(variance) / mean
@@ -152,7 +152,9 @@ def _gini(values: Sequence[float], total: float) -> float:
     return 2 * weighted / (sharers * total) - (sharers + 1) / sharers
 
 
-def _judge(sharers: int, expected: float, largest: float, cv: float, p_value: float, testable: bool) -> Judgement:
+def _judge(
+    sharers: int, expected: float, largest: float, cv: float, p_value: float, testable: bool
+) -> Judgement:
     if sharers == 1:
         return "alone"
     if not testable:

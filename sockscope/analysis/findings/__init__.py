@@ -1,0 +1,146 @@
+"""Findings: what is wrong with a server, how one can tell, and what to change.
+
+One detector a file, all in one visible tuple.  A detector looks at one server and says what it
+sees; here causes are put before their symptoms and take them in, so that one fault is one finding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sockscope.analysis.findings import (
+    accept_lock_contention,
+    accept_skew_reuseport,
+    accept_skew_shared,
+    acceptor_saturated,
+    backlog_clamped,
+    client_slow,
+    dispatcher_saturated,
+    handoff_across_cpus,
+    heavy_connections,
+    idle_workers,
+    loop_stall,
+    member_orphaned,
+    member_stalled,
+    open_connections_skew,
+    queue_near_limit,
+    queue_overflow,
+    queue_wait_high,
+    queue_wait_limit,
+    reader_late,
+    reuseport_unused,
+    share_limit,
+    single_saturated,
+    straggler,
+    syn_queue_pressure,
+    thundering_herd,
+    too_few_cpus,
+    wasted_wakeups,
+    workers_saturated,
+)
+from sockscope.analysis.findings._case import Case
+from sockscope.analysis.findings._detector import Detector, Diagnosis
+from sockscope.analysis.frame import Finding, Frame, Severity
+from sockscope.analysis.thresholds import Thresholds
+
+#: Causes before symptoms: of two findings that explain each other the earlier is the cause.
+FINDINGS: tuple[Detector, ...] = (
+    member_orphaned.DETECTOR,
+    reuseport_unused.DETECTOR,
+    straggler.DETECTOR,
+    too_few_cpus.DETECTOR,
+    member_stalled.DETECTOR,
+    loop_stall.DETECTOR,
+    accept_lock_contention.DETECTOR,
+    accept_skew_shared.DETECTOR,
+    accept_skew_reuseport.DETECTOR,
+    heavy_connections.DETECTOR,
+    open_connections_skew.DETECTOR,
+    acceptor_saturated.DETECTOR,
+    dispatcher_saturated.DETECTOR,
+    single_saturated.DETECTOR,
+    workers_saturated.DETECTOR,
+    backlog_clamped.DETECTOR,
+    queue_overflow.DETECTOR,
+    syn_queue_pressure.DETECTOR,
+    thundering_herd.DETECTOR,
+    wasted_wakeups.DETECTOR,
+    queue_wait_high.DETECTOR,
+    reader_late.DETECTOR,
+    queue_near_limit.DETECTOR,
+    queue_wait_limit.DETECTOR,
+    share_limit.DETECTOR,
+    idle_workers.DETECTOR,
+    handoff_across_cpus.DETECTOR,
+    client_slow.DETECTOR,
+)
+
+SEVERITIES: tuple[Severity, ...] = ("info", "notice", "warning", "critical")
+
+
+def findings_of(frame: Frame, thresholds: Thresholds) -> tuple[Finding, ...]:
+    """What is wrong with the servers of a frame: severest first, causes without their symptoms.
+
+    A cause names in its evidence (``explains``) the findings that it took in.
+    """
+    diagnoses = [
+        diagnosis for server in frame.servers for diagnosis in _causes(Case(frame, server, thresholds))
+    ]
+    diagnoses.sort(key=lambda item: (-SEVERITIES.index(item.finding.severity), -item.weight))
+    return tuple(diagnosis.finding for diagnosis in diagnoses)
+
+
+def explained(finding: Finding) -> tuple[str, ...]:
+    """Ids of the findings that this one is the cause of."""
+    return tuple(str(finding.evidence.get("explains", "")).split())
+
+
+def _causes(case: Case) -> list[Diagnosis]:
+    """The diagnoses of one server that no other explains, each with its symptoms taken in."""
+    if not len(case.connections) and not case.server.connections:
+        return []
+    left = [diagnosis for detector in FINDINGS for diagnosis in detector.look(case)]
+    causes = []
+    while left:
+        # where each is the cause of another, in a circle, the first in the tuple is the root
+        roots = [one for one in left if not any(_comes_from(one, other, left) for other in left)] or left[:1]
+        taken = _reached(roots[0], left)
+        causes.append(_with(roots[0], taken[1:]))
+        left = [one for one in left if not any(one is other for other in taken)]
+    return causes
+
+
+def _reached(root: Diagnosis, among: list[Diagnosis]) -> list[Diagnosis]:
+    """A cause, what it explains, what that explains, and so on."""
+    reached = [root]
+    for cause in reached:
+        reached += [
+            one for one in among if _comes_from(one, cause, among) and not any(one is had for had in reached)
+        ]
+    return reached
+
+
+def _comes_from(symptom: Diagnosis, cause: Diagnosis, order: list[Diagnosis]) -> bool:
+    """Whether ``cause`` is one of ``symptom``; of two that explain each other the earlier is."""
+    if not _is_cause(cause, symptom):
+        return False
+    before = next(one is cause for one in order if one is cause or one is symptom)
+    return before or not _is_cause(symptom, cause)
+
+
+def _is_cause(cause: Diagnosis, symptom: Diagnosis) -> bool:
+    if cause is symptom or cause.finding.severity == "info" or symptom.finding.id not in cause.explains:
+        return False
+    return not symptom.threads or not cause.threads or symptom.threads <= cause.threads
+
+
+def _with(cause: Diagnosis, symptoms: list[Diagnosis]) -> Diagnosis:
+    if not symptoms:
+        return cause
+    finding = cause.finding
+    severity = max((finding.severity, *(one.finding.severity for one in symptoms)), key=SEVERITIES.index)
+    ids = sorted({one.finding.id for one in symptoms})
+    return replace(
+        cause,
+        finding=replace(finding, severity=severity, evidence={**finding.evidence, "explains": " ".join(ids)}),
+    )

@@ -1,0 +1,114 @@
+"""A thread stays away from its event loop while connections wait for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from sockscope import units
+from sockscope.analysis.figures import away_ns
+from sockscope.analysis.findings._case import Case, thread
+from sockscope.analysis.findings._detector import Diagnosis, diagnosis
+from sockscope.model.histogram import bucket_of
+from sockscope.model.snapshot import Worker
+
+
+class LoopStall:
+    id = "loop-stall"
+    title = "Blocking work on an event loop"
+
+    def look(self, case: Case) -> Iterator[Diagnosis]:
+        limits = case.thresholds
+        worst: tuple[int, Worker, int, float] | None = None
+        stalled: dict[int, int] = {}
+        for worker in {item.id: item for item in (*case.server.acceptors, *case.server.readers)}.values():
+            away = away_ns(worker, case.snapshot.time_ns)
+            longest = max(worker.stall_max_ns, away)
+            if longest < limits.stall_ns or not worker.waits:
+                continue
+            victims, waited = _victims(case, worker, longest, away)
+            if not victims or not _blocks(case, worker, longest):
+                continue
+            stalled[worker.id] = _times(worker, limits.stall_ns) + (away >= limits.stall_ns)
+            if worst is None or longest > worst[0]:
+                worst = (longest, worker, victims, waited)
+        if worst is None:
+            return
+        longest, worker, victims, waited = worst
+        others = f" So did {len(stalled) - 1} others." if len(stalled) > 1 else ""
+        yield diagnosis(
+            self,
+            "warning" if longest >= limits.stall_severe_ns or stalled[worker.id] >= 3 else "notice",
+            f"{case.name}, {thread(worker)}",
+            f"{thread(worker)} stayed away from its event loop for {units.duration(longest)} at worst, and "
+            f"{stalled[worker.id]} times for {units.duration(limits.stall_ns)} or more; {victims} of its "
+            "connections "
+            f"had to wait for that, up to {units.duration(waited)}.{others}",
+            {
+                "longest_ms": round(longest / 1e6, 3),
+                "times": stalled[worker.id],
+                "threads": len(stalled),
+                "connections_waited": victims,
+                "longest_wait_ms": round(waited / 1e6, 3),
+                "thread": thread(worker),
+            },
+            (
+                "Move what blocks (file and database access, DNS look-ups, compression, long computations) "
+                "to a thread "
+                "pool, or cut it into short pieces.",
+                f"See what it does: `perf record -g -t {worker.tid} -- sleep 10`, or its stack while it is "
+                "away: "
+                f"`cat /proc/{worker.pid}/task/{worker.tid}/stack`.",
+            ),
+            weight=min(longest / 10e9, 1),
+            threads=stalled,
+            explains=(
+                "member-stalled",
+                "queue-wait-high",
+                "reader-late",
+                "queue-near-limit",
+                "queue-overflow",
+                "single-saturated",
+                "acceptor-saturated",
+                "dispatcher-saturated",
+                "workers-saturated",
+                "backlog-clamped",
+                "accept-skew-shared",
+                "idle-workers",
+            ),
+        )
+
+
+def _times(worker: Worker, least: int) -> int:
+    return int(worker.stall[bucket_of(least) :].sum())
+
+
+def _victims(case: Case, worker: Worker, longest: int, away: int) -> tuple[int, float]:
+    """Connections that this thread kept waiting about as long as it was away, and the longest such wait.
+
+    A thread that blocks in accept or read itself is away too, but nothing waits for it.
+    """
+    least = max(case.thresholds.stall_ns, longest // 2) // 2
+    late = case.data_waits.of((case.data_waits.reader == worker.id) & (case.data_waits.ns >= least))
+    waits, rows = case.queue_waits, case.connections
+    queued = waits.of((waits.acceptor == worker.id) & (waits.ns >= least))
+    waited = [late.ns.max() if len(late) else 0, queued.ns.max() if len(queued) else 0]
+    number = len(late) + len(queued)
+    if away >= case.thresholds.stall_ns:
+        mine = rows["listener"][rows["acceptor"] == worker.id]
+        stuck = waits.of(~waits.over & np.isin(waits.listener, mine) & (waits.ns >= least))
+        number += len(stuck)
+        waited.append(stuck.ns.max() if len(stuck) else 0)
+    return number, float(max(waited))
+
+
+def _blocks(case: Case, worker: Worker, longest: int) -> bool:
+    """Whether it was one long piece of work, not a great many short ones that were ready at once."""
+    if case.load(worker) < case.thresholds.busy:
+        each = worker.busy_ns / max(worker.reads + worker.accepts, 1)
+        return longest >= 5 * each
+    return bool(worker.answer[bucket_of(longest // 4) :].sum())
+
+
+DETECTOR = LoopStall()

@@ -1,0 +1,87 @@
+"""One socket of a SO_REUSEPORT group is not emptied, while the others are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from sockscope import units
+from sockscope.analysis.findings._case import Case, thread
+from sockscope.analysis.findings._detector import Diagnosis, diagnosis
+from sockscope.model.snapshot import Listener, Worker
+
+
+class MemberStalled:
+    id = "member-stalled"
+    title = "A member of the SO_REUSEPORT group does not keep up"
+
+    def look(self, case: Case) -> Iterator[Diagnosis]:
+        limits, waits = case.thresholds, case.queue_waits
+        members = case.listeners
+        if len(members) < 2 or not len(waits):
+            return
+        p90 = {item.id: waits.of(waits.listener == item.id).percentile(0.9) for item in members}
+        usual = float(np.median(list(p90.values())))
+        for listener in members:
+            mine = waits.of(waits.listener == listener.id)
+            stuck = mine.of(~mine.over)
+            hangs = bool(len(stuck)) and float(stuck.ns.max()) >= limits.hang_ns
+            slow = len(mine) >= 10 and p90[listener.id] >= max(limits.queue_wait_ns, 5 * usual)
+            if not listener.accepted or not (hangs or slow):
+                continue
+            who = _acceptor(case, listener)
+            name = thread(who) if who else "nobody"
+            lost = hangs and float(stuck.ns.max()) >= limits.stall_severe_ns
+            severe = hangs or p90[listener.id] >= limits.queue_wait_severe_ns
+            yield diagnosis(
+                self,
+                "critical" if lost else "warning" if severe else "notice",
+                f"{case.name}, socket {listener.inode}",
+                f"Connections of this socket wait {units.duration(p90[listener.id])} (p90) to be accepted "
+                f"by {name}, "
+                f"those of a usual member {units.duration(usual)}; {len(stuck)} wait now, the oldest for "
+                f"{units.duration(float(stuck.ns.max()) if len(stuck) else 0)}. The kernel goes on hashing "
+                "its "
+                f"share to it ({units.count(listener.established)} so far).",
+                {
+                    "queue_wait_p90_ms": round(p90[listener.id] / 1e6, 3),
+                    "usual_p90_ms": round(usual / 1e6, 3),
+                    "waiting": len(stuck),
+                    "queue_max": listener.queue_max,
+                    "acceptor": name,
+                },
+                (
+                    "Find out what that thread does instead: a blocking call, a long request, a stop signal "
+                    + (f"(`cat /proc/{who.pid}/task/{who.tid}/{{stat,wchan,syscall}}`)." if who else "."),
+                    "Take blocking work off the event loop, or use one shared queue, or steer by load "
+                    "(SO_ATTACH_REUSEPORT_EBPF).",
+                ),
+                weight=0.9 if hangs else 0.6,
+                threads=(who.id,) if who else (),
+                explains=(*_EXPLAINS, "loop-stall") if hangs else _EXPLAINS,
+            )
+
+
+_EXPLAINS = (
+    "queue-wait-high",
+    "queue-overflow",
+    "queue-near-limit",
+    "backlog-clamped",
+    "reader-late",
+    "idle-workers",
+    "open-connections-skew",
+    "heavy-connections",
+)
+
+
+def _acceptor(case: Case, listener: Listener) -> Worker | None:
+    rows = case.connections
+    took = rows["acceptor"][(rows["listener"] == listener.id) & (rows["acceptor"] > 0)]
+    if not len(took):
+        return None
+    numbers, counts = np.unique(took, return_counts=True)
+    return case.snapshot.workers.get(int(numbers[counts.argmax()]))
+
+
+DETECTOR = MemberStalled()

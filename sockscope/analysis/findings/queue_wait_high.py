@@ -1,0 +1,57 @@
+"""Connections wait long to be accepted, and nothing more precise is known than who kept them waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sockscope import units
+from sockscope.analysis.findings._case import Case, percent
+from sockscope.analysis.findings._detector import Diagnosis, diagnosis
+
+
+class QueueWaitHigh:
+    id = "queue-wait-high"
+    title = "Connections wait long to be accepted"
+
+    def look(self, case: Case) -> Iterator[Diagnosis]:
+        limits, waits = case.thresholds, case.queue_waits
+        p99 = waits.percentile(0.99)
+        if len(waits) < limits.fewest or p99 < limits.queue_wait_ns:
+            return
+        late = int((waits.ns >= limits.queue_wait_ns).sum())
+        fault = _fault(case)
+        yield diagnosis(
+            self,
+            "warning" if p99 >= limits.queue_wait_severe_ns or late >= 0.1 * len(waits) else "notice",
+            case.name,
+            f"Connections wait {units.duration(waits.percentile(0.5))} (p50) and {units.duration(p99)} (p99)"
+            f" between the end of the handshake and accept(); {units.count(late)} of"
+            f" {units.count(len(waits))} wait {units.duration(limits.queue_wait_ns)} or more. {fault}",
+            {
+                "p50_ms": round(waits.percentile(0.5) / 1e6, 3),
+                "p99_ms": round(p99 / 1e6, 3),
+                "longest_ms": round(float(waits.ns.max()) / 1e6, 3),
+                "late": late,
+                "connections": len(waits),
+                "acceptor_load": round(max(case.loads(case.server.acceptors), default=0.0), 3),
+            },
+            (
+                "Take all that waits at each wake-up (accept4 until EAGAIN), and accept before serving.",
+                "Add acceptors (SO_REUSEPORT), or move work off the accepting threads.",
+            ),
+            weight=min(late / len(waits), 1),
+        )
+
+
+def _fault(case: Case) -> str:
+    loads = case.loads(case.server.acceptors)
+    if not loads:
+        return "Nobody accepts."
+    if min(loads) >= case.thresholds.busy:
+        return f"All {len(loads)} acceptors are busy ({percent(min(loads))} of the time or more)."
+    if max(loads) >= case.thresholds.busy:
+        return f"One acceptor is busy {percent(max(loads))} of the time, the idlest {percent(min(loads))}."
+    return f"The acceptors are not short of time (busy {percent(max(loads))} at most): they come late."
+
+
+DETECTOR = QueueWaitHigh()

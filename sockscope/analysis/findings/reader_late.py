@@ -1,0 +1,45 @@
+"""Bytes lie readable on accepted connections, and nobody reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sockscope import units
+from sockscope.analysis.findings._case import Case
+from sockscope.analysis.findings._detector import Diagnosis, diagnosis
+
+
+class ReaderLate:
+    id = "reader-late"
+    title = "Requests lie unread on accepted connections"
+
+    def look(self, case: Case) -> Iterator[Diagnosis]:
+        limits, waits = case.thresholds, case.data_waits
+        p99 = waits.percentile(0.99)
+        late = int((waits.ns >= limits.data_wait_ns).sum())
+        if len(waits) < limits.fewest or p99 < limits.data_wait_ns or late < 3:
+            return
+        yield diagnosis(
+            self,
+            "warning" if p99 >= limits.data_wait_severe_ns or late >= 0.1 * len(waits) else "notice",
+            case.name,
+            f"On {units.count(late)} of {units.count(len(waits))} connections bytes lay readable for"
+            f" {units.duration(limits.data_wait_ns)} or more before a thread read them (longest wait of a"
+            f" connection: p50 {units.duration(waits.percentile(0.5))}, p99 {units.duration(p99)}). The"
+            " server is late, not the clients.",
+            {
+                "p50_ms": round(waits.percentile(0.5) / 1e6, 3),
+                "p99_ms": round(p99 / 1e6, 3),
+                "late": late,
+                "connections": len(waits),
+                "reader_load": round(max(case.loads(case.server.readers), default=0.0), 3),
+            },
+            (
+                "Use more reading threads, or take work off them.",
+                "Bound how much one connection may do at a time, so that others get their turn.",
+            ),
+            weight=min(late / len(waits), 1),
+        )
+
+
+DETECTOR = ReaderLate()
