@@ -218,8 +218,10 @@ def test_a_full_syn_queue_is_answered_with_cookies(room: Room) -> None:
     with ListenQueues(room.place) as queues, Host(room.place) as host:
         before = host.read()
         room.knock(V4, 10)
-        assert numbers(queues, listener) == caused(0, 4, syn_queue=4)
-        assert host.read().syn_cookies_sent - before.syn_cookies_sent == 6
+        waiting = numbers(queues, listener)["syn_queue"]
+        assert waiting in (4, 5)  # newer kernels take one more than the limit here too
+        assert numbers(queues, listener) == caused(0, 4, syn_queue=waiting)
+        assert host.read().syn_cookies_sent - before.syn_cookies_sent == 10 - waiting
 
 
 def test_a_dual_stack_listener_has_the_handshakes_and_connections_of_both_families(room: Room) -> None:
@@ -252,9 +254,10 @@ def test_listeners_of_both_families_on_one_port_keep_apart(room: Room) -> None:
 def test_a_listener_bound_to_a_device_has_its_own_syn_queue(room: Room) -> None:
     wild = room.listen("0.0.0.0", 50, group=True)
     bound = room.listen("0.0.0.0", 60, device="v0", group=True)
+    ip("-n", room.name, "addr", "add", "10.9.0.9/32", "dev", "lo")
     mac = netns.inside(room.place, lambda: device_address("v0"))
     with ListenQueues(room.place) as queues:
-        room.knock(V4, 3)  # through lo
+        room.knock("10.9.0.9", 3)
         room.knock_through("v1", mac, V4, 4)
         wait_until(lambda: numbers(queues, bound)["syn_queue"] == 4)
         assert numbers(queues, bound) == caused(0, 60, syn_queue=4)
