@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Protocol
@@ -43,6 +44,7 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
 def run(arguments: Sequence[str]) -> int:
     """Run a command line (without the program's name); the exit status."""
     # what can be interrupted at any moment ends like any other Unix tool: quietly, with 130
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         return _run(arguments)
     except SockscopeError as error:
@@ -54,6 +56,11 @@ def run(arguments: Sequence[str]) -> int:
         # the reader (head, less) has gone; do not fail again when Python flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """SIGTERM ends a command as Ctrl-C does: what was recorded is kept."""
+    raise KeyboardInterrupt
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -74,9 +74,11 @@ def _record(
     from sockscope.session.live import LiveSession
     from sockscope.session.recording import Recording
 
-    def started() -> None:
+    def started(listeners: int) -> None:
         until = "until it ends or Ctrl-C" if duration is None else f"for {units.duration(duration)}"
         _say(f"tracing {target}; {until}")
+        if not listeners and not child:
+            _say("nobody listens there yet; waiting for one who does")
         if child:
             child.go()
 
@@ -85,7 +87,9 @@ def _record(
         Recording(args.output, session.meta, args.force) as recording,
     ):
         ended = child.has_ended if child else lambda: False
-        run(session, recording.take, duration, started=started, ended=ended)
+        ending = run(session, recording.take, duration, started=started, ended=ended)
+    if ending == "target ended" and not child:
+        _say(f"the target has ended: {target}")
     if not recording.listeners_seen:
         _say(f"nobody listened: {target}")
     _say(

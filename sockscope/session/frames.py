@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Literal
 
 from sockscope.analysis.analyse import analyse
 from sockscope.analysis.frame import Frame
@@ -15,6 +16,9 @@ from sockscope.sources.kernel.program import Limits
 from sockscope.sources.target import Target
 
 TICK_NS = 1_000_000_000
+
+#: What ended a session: ``ended()`` said so, the time, the target, or Ctrl-C.
+Ending = Literal["ended", "time is up", "target ended", "interrupted"]
 
 
 def frame_of_batches(meta: Meta, batches: list[Batch]) -> Frame:
@@ -43,13 +47,13 @@ def frame_of_live(
     *,
     limits: Limits = DEFAULT_LIMITS,
     signals: Mapping[str, str] | None = None,
-    started: Callable[[], None] = lambda: None,
+    started: Callable[[int], None] = lambda listeners: None,
     ended: Callable[[], bool] = lambda: False,
 ) -> Frame:
     """Trace for a while; the frame at the end.
 
     :param duration_ns: None: until ``ended`` or Ctrl-C
-    :param started: called once everything is attached
+    :param started: called once everything is attached, with the number of listeners there are
     :param ended: asked now and then whether it is over
     :raises SockscopeError: when tracing is not possible here
     """
@@ -65,26 +69,31 @@ def run(
     take: Callable[[Batch], None],
     duration_ns: int | None,
     *,
-    started: Callable[[], None] = lambda: None,
+    started: Callable[[int], None] = lambda listeners: None,
     ended: Callable[[], bool] = lambda: False,
-) -> bool:
-    """Trace, and hand each batch to ``take``, the last one too.
+) -> Ending:
+    """Trace, and hand each batch to ``take``, the last one too; what ended it.
 
-    :returns: False when Ctrl-C ended it: that is a way to end it, not a failure
+    Ctrl-C is a way to end it, not a failure.
     """
-    interrupted = False
+    ending: Ending = "ended"
     try:
-        session.start()
-        started()
+        started(session.start())
         begin = time.monotonic_ns()
         end = None if duration_ns is None else begin + duration_ns
         due = begin + TICK_NS
-        while not ended() and (end is None or time.monotonic_ns() < end):
+        while not ended():
+            if end is not None and time.monotonic_ns() >= end:
+                ending = "time is up"
+                break
+            if session.target_has_ended():
+                ending = "target ended"
+                break
             session.wait_for_tick(min(due, end or due, time.monotonic_ns() + TICK_NS // 4))
             if time.monotonic_ns() >= due or session.under_pressure():
                 take(session.batch())
                 due = max(due + TICK_NS, time.monotonic_ns() + TICK_NS // 2)
     except KeyboardInterrupt:
-        interrupted = True
+        ending = "interrupted"
     take(session.stop())
-    return not interrupted
+    return ending

@@ -56,13 +56,13 @@ class LiveSession:
         self._stopped = False
         self.meta = _meta(target, self._source)
 
-    def start(self) -> None:
-        """Attach.  What happens from now on is seen."""
-        self._source.start()
+    def start(self) -> int:
+        """Attach; what happens from now on is seen.  How many listeners of the target there are."""
+        return self._source.start()
 
-    def add_pid(self, pid: int) -> None:
-        """Add a process to a target by pid."""
-        self._source.add_pid(pid)
+    def target_has_ended(self) -> bool:
+        """Whether the target was given by pid, and all of it has ended."""
+        return self._source.target_has_ended()
 
     def batch(self) -> Batch:
         """What happened since the last one."""

@@ -82,9 +82,11 @@ class Compilation:
         """
         try:
             raw, descriptors, _, _ = socket.recv_fds(self._socket, _ROOM, _MOST_DESCRIPTORS)
-        finally:
-            self._socket.close()
-            status = self._child.wait()
+        except BaseException:  # Ctrl-C: the child has its own session and would go on
+            self.abandon()
+            raise
+        self._socket.close()
+        status = self._child.wait()
         if not raw:
             raise LoadError(f"loading the probes failed (status {status}); {self._said()}")
         answer = json.loads(raw)

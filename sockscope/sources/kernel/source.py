@@ -83,8 +83,8 @@ class KernelSource:
             )
         return tuple(in_use)
 
-    def start(self) -> None:
-        """Attach, then learn what is there already."""
+    def start(self) -> int:
+        """Attach, then learn what is there already; how many of the target's listeners are."""
         maps, scope = self._program.maps, self._scope
         for port in scope.ports:
             maps["target_ports"].put(port, 1)
@@ -95,10 +95,14 @@ class KernelSource:
             self._program.attach(hook)
         held = seeding.seed(self._program, scope)
         self._keep_holders(held)
+        return len(np.unique(held["listener"]))
 
-    def add_pid(self, pid: int) -> None:
-        """Make a process (a command just started, not yet exec'd) part of a target by pid."""
-        self._program.maps["target_pids"].put(pid, 1)
+    def target_has_ended(self) -> bool:
+        """Whether the target was given by pid and none of those processes, nor a child, is left."""
+        if not self._scope.pids:
+            return False
+        pids = self._program.maps["target_pids"].read_all()[0]
+        return not any(_is_alive(int(pid)) for pid in pids)
 
     def batch(self, *, final: bool = False) -> Batch:
         """What changed since the last batch.  Rings are read before maps: a connection that closes
@@ -217,3 +221,12 @@ class KernelSource:
 def _resident() -> int:
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[1]) * resource.getpagesize()
+
+
+def _is_alive(pid: int) -> bool:
+    """Whether it runs; a zombie, which nobody has waited for yet, does not."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:
+            return stat.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except OSError:
+        return False
