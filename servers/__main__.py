@@ -5,7 +5,7 @@ import sys
 
 from .arguments import parse
 from .burn import Burner
-from .errors import ServerError, UsageError
+from .errors import ServerError, UsageError, complain
 from .ledger import Ledger
 from .linux import allow_many_descriptors
 from .listening import text_address
@@ -18,10 +18,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _serve(arguments)
     except UsageError as error:
-        print(f"servers: {error}", file=sys.stderr)
+        complain(f"servers: {error}")
         return 2
     except ServerError as error:
-        print(f"servers: {error}", file=sys.stderr)
+        complain(f"servers: {error}")
         return 1
 
 

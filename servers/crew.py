@@ -3,14 +3,13 @@
 import os
 import select
 import signal
-import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from .errors import ServerError
+from .errors import ServerError, complain
 from .linux import die_with_parent, set_thread_name
 from .model import Context
 
@@ -97,7 +96,7 @@ class Crew:
         code = os.waitstatus_to_exitcode(status)
         if not expected:
             how = f"was killed by signal {-code}" if code < 0 else f"ended with status {code}"
-            print(f"servers: {name} (pid {pid}) {how}", file=sys.stderr, flush=True)
+            complain(f"servers: {name} (pid {pid}) {how}")
         self._failed |= code != 0 or not expected
 
     def _spawn(self, index: int, work: Work) -> None:
@@ -139,6 +138,6 @@ class Crew:
         os.write(self._ready_write, b".")
 
     def _fail(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        complain(text)
         self._failed = True
         self._context.stop.set()

@@ -1,5 +1,7 @@
 """What a user can get wrong, kept apart from what is a bug: only these become one line on stderr."""
 
+import sys
+
 
 class UsageError(Exception):
     """The command line asks for something that cannot be: exit status 2."""
@@ -7,3 +9,9 @@ class UsageError(Exception):
 
 class ServerError(Exception):
     """The command line is right, but the machine refuses (port in use, no such address): exit status 1."""
+
+
+def complain(text: str) -> None:
+    """Say something on stderr in one write: processes of one server share it, and lines must not mix."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

@@ -1,14 +1,13 @@
 """`handoff`, the way of Memcached: one acceptor gives whole connections to N readers."""
 
 import select
-import sys
 from argparse import Namespace
 from collections.abc import Callable
 
 from .channel import Channel, ProcessChannel, ThreadChannel
 from .connection import Acceptor
 from .crew import Crew
-from .errors import ServerError
+from .errors import ServerError, complain
 from .linux import set_thread_name
 from .listening import listen
 from .loop import Loop
@@ -65,7 +64,7 @@ def _accept(context: Context, acceptor: Acceptor, channels: list[Channel], tally
                 if context.stop.is_set():
                     connection.close(context.ledger)
                     return
-                print(f"servers: ss-worker-{last} is gone", file=sys.stderr, flush=True)
+                complain(f"servers: ss-worker-{last} is gone")
                 tally.retire(last)
                 if tally.empty:
                     connection.close(context.ledger)

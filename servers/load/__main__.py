@@ -2,7 +2,7 @@
 
 import sys
 
-from ..errors import ServerError, UsageError
+from ..errors import ServerError, UsageError, complain
 from .arguments import parse
 from .engine import run
 
@@ -14,10 +14,10 @@ def main(arguments: list[str] | None = None) -> int:
         result = run(plan)
         print(result.as_json() if form == "json" else result.as_text(), flush=True)
     except UsageError as error:
-        print(f"servers.load: {error}", file=sys.stderr)
+        complain(f"servers.load: {error}")
         return 2
     except ServerError as error:
-        print(f"servers.load: {error}", file=sys.stderr)
+        complain(f"servers.load: {error}")
         return 1
     except BrokenPipeError:
         return 1

@@ -68,7 +68,7 @@ def test_a_connection_is_kept_alive_and_keeps_its_acceptor_and_listener(variant,
 
 
 def test_a_reply_names_live_threads_by_their_part_and_the_listening_socket(served, ask):
-    server, model, options = served
+    server, model, options, _ = served
     connection = HTTPConnection(server.host, server.port, timeout=10)
     reply = ask(connection)
     acceptor, reader, writer = (
@@ -83,6 +83,7 @@ def test_a_reply_names_live_threads_by_their_part_and_the_listening_socket(serve
     if options.get("reply") == "dispatcher":
         parts = {("ss-dispatch",) * 3}
     assert (acceptor, reader, writer) in parts
+    connection.close()
     listening = {
         int(line.split()[9])
         for line in Path("/proc/net/tcp").read_text().splitlines()[1:]
