@@ -1,0 +1,119 @@
+"""``sockscope live``: the dashboard on servers that run now."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+
+from sockscope.commands.target_options import add_target_options, add_tracing_options, pairs_of, target_of
+from sockscope.errors import SockscopeError, UsageError
+
+_DEFAULT_SERVE = "127.0.0.1:8000"
+
+
+class Live:
+    """Watch servers in a dashboard
+
+    One look says whether the work is shared fairly: which thread accepts and reads each connection, how the
+    queues stand, how the kernel spreads connections over SO_REUSEPORT listeners. ? in the dashboard explains
+    each screen; r records what is seen to a file that `sockscope replay` and `sockscope report` read.
+    """
+
+    name = "live"
+
+    def prepare(self, parser: argparse.ArgumentParser) -> None:
+        add_target_options(parser)
+        add_tracing_options(parser)
+        group = parser.add_argument_group("dashboard")
+        add_dashboard_options(group)
+        group.add_argument("--interval", type=float, default=0.5, metavar="SECONDS", help="time between two frames (0.5)")
+        group.add_argument(
+            "--serve", nargs="?", const=_DEFAULT_SERVE, metavar="ADDRESS:PORT",
+            help=f"offer the dashboard to a browser instead ({_DEFAULT_SERVE}; whoever reaches it can use it)",
+        )  # fmt: skip
+
+    def run(self, args: argparse.Namespace) -> int:
+        if not 0.05 <= args.interval <= 60:
+            raise UsageError(f"--interval {args.interval}: use 0.05 to 60 seconds")
+        target = target_of(args)
+        if args.serve:
+            return serve(args.serve)
+        need_terminal("record the target with `sockscope record` and read it with `sockscope report`")
+        from sockscope.session.feeds import live_feed
+        from sockscope.tui.app import make_app
+
+        feed = live_feed(
+            target,
+            interval_s=args.interval,
+            signals=pairs_of(args.signals, "--signals"),
+            limits=pairs_of(args.limits, "--limits"),
+        )
+        return show(make_app(feed, theme=f"sockscope-{args.theme}"))
+
+
+def add_dashboard_options(group: argparse._ArgumentGroup) -> None:
+    """Add --theme."""
+    group.add_argument(
+        "--theme", choices=("dark", "light", "dark-safe", "light-safe"), default="dark",
+        help="colours; the safe ones can be told apart by the colour-blind (NO_COLOR=1 takes them away)",
+    )  # fmt: skip
+
+
+def need_terminal(instead: str) -> None:
+    """
+    :raises UsageError: when there is no terminal to draw on
+    """
+    import os
+
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) and "TEXTUAL_DRIVER" not in os.environ:
+        raise UsageError(f"the dashboard needs a terminal, and this is none; {instead}")
+    if os.environ.get("TERM", "") in ("dumb", "") and "TEXTUAL_DRIVER" not in os.environ:
+        raise UsageError(f"the dashboard cannot draw on a terminal of type {os.environ.get('TERM') or 'unknown'!r}; {instead}")
+
+
+def show(app: object) -> int:
+    """Run a dashboard until it is left; the exit status.
+
+    :raises SockscopeError: when there was never anything to show
+    """
+    from sockscope.tui.app import Dashboard
+
+    assert isinstance(app, Dashboard)
+    status = app.run()
+    if app.failure:
+        raise SockscopeError(app.failure)
+    return status or app.return_code or 0
+
+
+def serve(where: str) -> int:
+    """The same command, without --serve, in a browser: one process a visitor.
+
+    :raises UsageError: for an address that cannot be one, or when textual-serve is missing
+    """
+    host, colon, number = where.rpartition(":")
+    host = host.strip("[]") or "127.0.0.1"
+    if not number.isdigit() or not 0 < int(number) < 65536:
+        raise UsageError(f"--serve {where}: write ADDRESS:PORT, such as {_DEFAULT_SERVE}")
+    del colon
+    try:
+        from textual_serve.server import Server
+    except ImportError:
+        raise UsageError("--serve needs textual-serve; pip install 'sockscope[serve]'") from None
+    print(f"sockscope: serving the dashboard on http://{where}/ until Ctrl+C", file=sys.stderr)
+    Server(shlex.join(_without_serve(sys.argv[1:])), host=host, port=int(number), title="sockscope").serve()
+    return 0
+
+
+def _without_serve(arguments: list[str]) -> list[str]:
+    """This command line, as a browser's session runs it."""
+    kept, skip = [], False
+    for index, word in enumerate(arguments):
+        if skip:
+            skip = False
+        elif word == "--serve":
+            following = arguments[index + 1] if index + 1 < len(arguments) else "-"
+            skip = not following.startswith("-")
+        elif not word.startswith("--serve="):
+            kept.append(word)
+    return [sys.executable, "-m", "sockscope", *kept]

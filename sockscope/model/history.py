@@ -1,0 +1,300 @@
+"""What happened when: bounded series of each worker and listener, by the time of the records.
+
+Batches hold cumulative records, so a series is made of their differences.  Counts live in arrays
+that only ever grow at their end; a view is a slice of them that nothing later changes, so it costs
+nothing to take and is safe in another thread.  Histograms are kept sparse, tick by tick: most
+threads touch few buckets, and most of a thousand threads do nothing in half a second.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from sockscope.model.histogram import EDGES
+from sockscope.records.batch import Batch
+from sockscope.records.layout import BUCKETS, WorkerFlag
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+#: Series of a worker: counts of the tick, nanoseconds for ``busy``, ``cpu`` and the three waits
+#: (the tick's 99th percentile; of ``stall`` the longest).
+WORKER_SERIES = (
+    "accepts", "reads", "bytes", "answers", "wakeups", "wasted", "busy", "cpu", "queue_wait", "data_wait", "stall",
+)  # fmt: skip
+#: Series of a listener: the first three as they stood, the others counts of the tick.
+LISTENER_SERIES = ("queue", "backlog", "syn_queue", "drops", "established")
+HISTOGRAMS = ("queue_wait", "data_wait", "stall")
+_LEVELS = 3
+_COUNTERS = ("accepts", "reads", "bytes", "answers", "wakeups", "wasted")
+_FRACTIONS = {"queue_wait": 0.99, "data_wait": 0.99, "stall": 1.0}
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """One tick's histograms, sparse: ``counts[i]`` more in ``buckets[i]`` of ``workers[i]`` (ids)."""
+
+    kinds: Array
+    workers: Array
+    buckets: Array
+    counts: Array
+
+
+@dataclass(frozen=True)
+class HistoryView:
+    """The series as they are at one moment; the last tick comes last.  Nothing changes it."""
+
+    times_ns: Array
+    seconds: Array
+    workers: Mapping[int, int]
+    listeners: Mapping[int, int]
+    _worker: Array = field(repr=False)
+    _listener: Array = field(repr=False)
+    _spectra: tuple[Spectrum, ...] = field(repr=False)
+
+    @property
+    def ticks(self) -> int:
+        return len(self.times_ns)
+
+    def worker(self, series: str, ids: Iterable[int], ticks: int | None = None) -> Array:
+        """One row a worker, one column a tick (the last ``ticks``); zeros for who is not known."""
+        return _rows(self._worker, WORKER_SERIES.index(series), self.workers, list(ids), ticks)
+
+    def listener(self, series: str, ids: Iterable[int], ticks: int | None = None) -> Array:
+        """One row a listener, one column a tick."""
+        return _rows(self._listener, LISTENER_SERIES.index(series), self.listeners, list(ids), ticks)
+
+    def rates(self, series: str, ids: Iterable[int], seconds: float = 3.0) -> Array:
+        """Per second, each worker, over the last ``seconds`` (at least one tick)."""
+        return self._rates(self.worker(series, ids, self._last(seconds)))
+
+    def listener_rates(self, series: str, ids: Iterable[int], seconds: float = 3.0) -> Array:
+        """Per second, each listener."""
+        return self._rates(self.listener(series, ids, self._last(seconds)))
+
+    def spectrum(self, kind: str, ids: Iterable[int] | None = None, ticks: int | None = None) -> Array:
+        """Counts by tick and bucket, of some workers or of all."""
+        spectra = self._spectra[-ticks:] if ticks else self._spectra
+        number = HISTOGRAMS.index(kind)
+        wanted = None if ids is None else np.fromiter(ids, np.int64)
+        found = np.zeros((len(spectra), BUCKETS))
+        for index, tick in enumerate(spectra):
+            chosen = tick.kinds == number
+            if wanted is not None:
+                chosen &= np.isin(tick.workers, wanted)
+            found[index] = np.bincount(tick.buckets[chosen], tick.counts[chosen], BUCKETS)
+        return found
+
+    def _last(self, seconds: float) -> int:
+        total, ticks = 0.0, 0
+        for length in self.seconds[::-1]:
+            total, ticks = total + float(length), ticks + 1
+            if total >= seconds * 0.999:
+                break
+        return ticks
+
+    def _rates(self, rows: Array) -> Array:
+        length = float(self.seconds[len(self.seconds) - rows.shape[1] :].sum())
+        return rows.sum(axis=1) / length if length > 0 else np.zeros(len(rows))
+
+
+class History:
+    """Fed with the batches that the model is fed with.
+
+    :param ticks: how many to keep
+    """
+
+    def __init__(self, ticks: int = 300) -> None:
+        self._keep = ticks
+        self._times: deque[tuple[int, float]] = deque(maxlen=ticks)
+        self._spectra: deque[Spectrum] = deque(maxlen=ticks)
+        self._worker = _Grown(ticks, len(WORKER_SERIES))
+        self._listener = _Grown(ticks, len(LISTENER_SERIES))
+        self._last_ns = 0
+        self._counters = np.zeros((0, len(_COUNTERS)))
+        self._busy = np.zeros((0, 4))  # busy_ns, since (0: waits), what was counted of both, 1: ended
+        self._cpu = np.zeros((0, 2))  # so far, counted
+        self._histograms = np.zeros((0, len(HISTOGRAMS), BUCKETS), np.int64)
+        self._threads: dict[tuple[int, int], int] = {}
+        self._sockets: dict[tuple[int, int], int] = {}
+        self._totals = np.zeros((0, 2))  # drops, established
+
+    def apply(self, batch: Batch) -> None:
+        """Take in one batch.  The first is what there was before: it is no tick of its own."""
+        first, seconds = not self._last_ns, (batch.time_ns - self._last_ns) / 1e9
+        if not first and seconds <= 0:
+            return
+        self._last_ns = batch.time_ns
+        series, spectrum = self._of_workers(batch)
+        listeners = self._of_listeners(batch)
+        if first:
+            return
+        self._times.append((batch.time_ns, seconds))
+        self._spectra.append(spectrum)
+        self._worker.append(series)
+        self._listener.append(listeners)
+
+    def view(self) -> HistoryView:
+        return HistoryView(
+            times_ns=np.array([time for time, _ in self._times], np.int64),
+            seconds=np.array([seconds for _, seconds in self._times]),
+            workers=dict(self._worker.columns),
+            listeners=dict(self._listener.columns),
+            _worker=self._worker.last(len(self._times)),
+            _listener=self._listener.last(len(self._times)),
+            _spectra=tuple(self._spectra),
+        )
+
+    def _of_workers(self, batch: Batch) -> tuple[Array, Spectrum]:
+        records = batch.workers
+        if len(records) > 1:  # an ended worker and its last record may come together: the later counts
+            _, last = np.unique(records["id"][::-1], return_index=True)
+            records = records[len(records) - 1 - last]
+        at = self._worker.columns_of(int(number) for number in records["id"])
+        self._make_room()
+        for record, column in zip(records[["pid", "tid"]], at, strict=True):
+            self._threads[int(record["pid"]), int(record["tid"])] = int(column)
+        series = np.zeros((len(self._counters), len(WORKER_SERIES)))
+        now = np.stack(
+            [
+                records["accepts"], records["reads"], records["bytes_read"] + records["bytes_written"],
+                records["writes"], records["wakeups"], records["wakeups_wasted"],
+            ],
+            axis=1,
+        ).astype(float)  # fmt: skip
+        series[at, : len(_COUNTERS)] = np.maximum(now - self._counters[at], 0)
+        self._counters[at] = now
+        series[:, WORKER_SERIES.index("busy")] = self._busy_since(batch.time_ns, records, at)
+        for row in batch.threads:
+            column = self._threads.get((int(row["pid"]), int(row["tid"])))
+            if column is not None:
+                so_far = float(row["cpu_ns"])
+                if self._cpu[column, 0]:
+                    series[column, WORKER_SERIES.index("cpu")] = max(so_far - self._cpu[column, 0], 0)
+                self._cpu[column, 0] = so_far
+        kinds, workers, buckets, counts = [], [], [], []
+        for number, kind in enumerate(HISTOGRAMS):
+            histogram = records[kind].astype(np.int64)
+            delta = np.maximum(histogram - self._histograms[at, number], 0)
+            self._histograms[at, number] = histogram
+            series[at, WORKER_SERIES.index(kind)] = _percentiles(delta, _FRACTIONS[kind])
+            rows, touched = np.nonzero(delta)
+            kinds.append(np.full(len(rows), number, np.int8))
+            workers.append(records["id"][rows].astype(np.int64))
+            buckets.append(touched)
+            counts.append(delta[rows, touched])
+        return series, Spectrum(*(np.concatenate(parts) for parts in (kinds, workers, buckets, counts)))
+
+    def _busy_since(self, now_ns: int, records: Array, at: Array) -> Array:
+        """Busy nanoseconds of each worker, those of a stall that is not over yet included."""
+        waits = (records["flags"] & int(WorkerFlag.IN_WAIT | WorkerFlag.ENDED)) != 0
+        self._busy[at, 0] = records["busy_ns"]
+        self._busy[at, 1] = np.where(waits, 0, records["wait_exit_ns"])
+        since = self._busy[:, 1]
+        so_far = self._busy[:, 0] + np.where(since > 0, np.maximum(now_ns - since, 0), 0)
+        more = np.maximum(so_far - self._busy[:, 2], 0)
+        self._busy[:, 2] = np.maximum(so_far, self._busy[:, 2])
+        return more
+
+    def _of_listeners(self, batch: Batch) -> Array:
+        at = self._listener.columns_of(int(number) for number in batch.listeners["id"])
+        room = self._listener.width
+        if room > len(self._totals):
+            self._totals = _larger(self._totals, room)
+        before = self._listener.latest()
+        series = np.zeros((room, len(LISTENER_SERIES)))
+        series[: len(before), :_LEVELS] = before[:, :_LEVELS]
+        totals = self._totals.copy()
+        for record, column in zip(batch.listeners, at, strict=True):
+            self._sockets[int(record["netns"]), int(record["inode"])] = int(column)
+            gone = bool(record["closed_ns"])
+            series[column, 0] = 0 if gone else record["queue"]
+            series[column, 1] = record["backlog"] or series[column, 1]
+            totals[column] = max(totals[column, 0], record["drops"]), record["established"]
+        for row in batch.queues:
+            sampled = self._sockets.get((int(row["netns"]), int(row["inode"])))
+            if sampled is not None:
+                series[sampled, 0] = row["queue"]
+                series[sampled, 1] = row["backlog"] or series[sampled, 1]
+                series[sampled, 2] = row["syn_queue"]
+                totals[sampled, 0] = max(totals[sampled, 0], row["drops"])
+        series[:, 3:] = np.maximum(totals - self._totals, 0)
+        self._totals = totals
+        return series
+
+    def _make_room(self) -> None:
+        room = self._worker.width
+        if room > len(self._counters):
+            self._counters = _larger(self._counters, room)
+            self._busy = _larger(self._busy, room)
+            self._cpu = _larger(self._cpu, room)
+            self._histograms = _larger(self._histograms, room)
+
+
+class _Grown:
+    """Ticks × columns × series; rows are appended and never written again."""
+
+    def __init__(self, ticks: int, series: int) -> None:
+        self._ticks, self._series = ticks, series
+        self._rows = np.zeros((ticks + ticks // 2, 0, series))
+        self._used = 0
+        self.columns: dict[int, int] = {}
+
+    @property
+    def width(self) -> int:
+        return int(self._rows.shape[1])
+
+    def columns_of(self, ids: Iterable[int]) -> Array:
+        found = np.fromiter((self.columns.setdefault(number, len(self.columns)) for number in ids), np.intp)
+        if len(self.columns) > self.width:
+            self._move(max(8, 2 * len(self.columns)))
+        return found
+
+    def append(self, row: Array) -> None:
+        if self._used == len(self._rows):
+            self._move(self.width)
+        self._rows[self._used, : len(row)] = row
+        self._used += 1
+
+    def latest(self) -> Array:
+        return self._rows[self._used - 1] if self._used else np.zeros((0, self._series))
+
+    def last(self, ticks: int) -> Array:
+        seen = self._rows[max(self._used - ticks, 0) : self._used]
+        seen.flags.writeable = False
+        return seen
+
+    def _move(self, width: int) -> None:
+        """To a new array, which views of the old one do not notice."""
+        kept = self._rows[max(self._used - self._ticks, 0) : self._used]
+        self._rows = np.zeros((self._ticks + self._ticks // 2, width, self._series))
+        self._rows[: len(kept), : kept.shape[1]] = kept
+        self._used = len(kept)
+
+
+def _larger(array: Array, length: int) -> Array:
+    grown = np.zeros((length, *array.shape[1:]), array.dtype)
+    grown[: len(array)] = array
+    return grown
+
+
+def _rows(array: Array, series: int, columns: Mapping[int, int], ids: list[int], ticks: int | None) -> Array:
+    seen = array[-ticks:] if ticks else array
+    found = np.zeros((len(ids), len(seen)))
+    for row, number in enumerate(ids):
+        column = columns.get(number)
+        if column is not None and column < seen.shape[1]:
+            found[row] = seen[:, column, series]
+    return found
+
+
+def _percentiles(deltas: Array, fraction: float) -> Array:
+    """Of each row, the upper edge of the bucket that holds the percentile; 0 for an empty row."""
+    totals = deltas.sum(axis=1)
+    reached = np.cumsum(deltas, axis=1) >= (fraction * totals)[:, None]
+    edges = np.append(EDGES[1:-1], EDGES[-2])
+    return np.where(totals > 0, edges[reached.argmax(axis=1)], 0.0)

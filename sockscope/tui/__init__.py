@@ -1,0 +1,1 @@
+"""The dashboard: one frozen frame and its history in, screens out."""

@@ -1,0 +1,247 @@
+"""The app, made by one function for the command line and for the tests."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.reactive import reactive
+
+from sockscope.analysis.frame import Frame
+from sockscope.errors import SockscopeError
+from sockscope.tui.collector import Collector
+from sockscope.tui.feed import Feed, Moment
+from sockscope.tui.messages import Arrived, Ended, RowOpened
+from sockscope.tui.replaying import ReplayControls
+from sockscope.tui.screens.base import MomentScreen
+from sockscope.tui.screens.connection import ConnectionScreen
+from sockscope.tui.screens.finding import FindingScreen
+from sockscope.tui.screens.help import HelpScreen
+from sockscope.tui.screens.main import MainScreen
+from sockscope.tui.screens.worker import WorkerScreen
+from sockscope.tui.themes import PALETTES
+from sockscope.tui.views import VIEWS
+from sockscope.tui.views.connections import ConnectionsView
+from sockscope.tui.views.findings import finding_of
+from sockscope.tui.widgets.header import Header
+
+#: Saves a frame as a report and says where.
+Save = Callable[[Frame, Path], Path]
+
+
+class Dashboard(ReplayControls, App[int]):
+    """Shows what its feed gives, until the user has seen enough."""
+
+    CSS_PATH = "app.tcss"
+    TITLE = "sockscope"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(key, f"view('{name}')", view.title, show=False) for key, name, view in VIEWS),
+        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("m", "switch", "Switch"),
+        Binding("p", "pause", "Pause"),
+        Binding("r", "record", "Record"),
+        Binding("e", "save", "Save"),
+        Binding("t", "theme", "Theme"),
+        Binding("escape", "back", "Back", show=False),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("q", "quit", "Quit"),
+        *ReplayControls.KEYS,
+    ]
+    paused: reactive[bool] = reactive(False, init=False)
+
+    def __init__(self, feed: Feed, *, save: Save | None, theme: str, directory: Path) -> None:
+        super().__init__()
+        self.feed = feed
+        self.latest: Moment | None = None
+        self.shown: Moment | None = None
+        self.failure = ""
+        self._save, self._directory = save, directory
+        self._ended = Ended("")
+        self._collector = Collector(self, feed)
+        for palette in PALETTES:
+            self.register_theme(palette.theme())
+        self.theme = theme
+
+    def get_default_screen(self) -> MainScreen:
+        return MainScreen(self.feed.replay)
+
+    def on_mount(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            # a loop that is not the main thread's (textual-serve, some tests) cannot have handlers
+            try:
+                asyncio.get_running_loop().add_signal_handler(number, self.exit, 128 + number)
+            except (RuntimeError, ValueError, NotImplementedError):
+                break
+        self._tell_headers()
+        self._collector.start()
+
+    def on_unmount(self) -> None:
+        self._collector.stop()
+
+    def on_resize(self) -> None:
+        for screen in self.screen_stack:
+            screen.set_class(self.size.height < 32, "short")
+
+    @property
+    def main(self) -> MainScreen:
+        return next(screen for screen in self.screen_stack if isinstance(screen, MainScreen))
+
+    def on_arrived(self, message: Arrived) -> None:
+        self.latest = message.moment
+        if not self.paused:
+            self._show()
+
+    def on_ended(self, message: Ended) -> None:
+        if message.failed and self.latest is None:
+            self.failure = message.reason
+            self.exit(1)
+            return
+        self._ended = message
+        self._tell_headers()
+        if message.failed:
+            self.notify(f"{message.reason}\nWhat was seen until then stays here.", title="Tracing stopped", severity="error", timeout=10, markup=False)
+
+    def on_row_opened(self, message: RowOpened) -> None:
+        kind = message.table.removesuffix("-table")
+        if kind == "workers":
+            self._open(WorkerScreen(message.key))
+        elif kind == "connections":
+            self._open(ConnectionScreen(message.key))
+        elif kind == "findings" and self.shown:
+            finding = finding_of(self.shown.frame, message.key)
+            if finding is not None:
+                self._open(FindingScreen(message.key, finding))
+        elif kind == "listeners" and self.shown:
+            ports = [item.port for item in self.shown.frame.snapshot.listeners if item.id == message.key]
+            self.main.current = "connections"
+            self.main.query_one(ConnectionsView).filter_by(f"port:{ports[0]}" if ports else "")
+
+    def action_view(self, name: str) -> None:
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        self.main.current = name
+
+    def action_filter(self) -> None:
+        if self.screen is not self.main or not self.main.view.take_filter():
+            self.notify("there is nothing to filter on this screen; 2 to 5 have tables", timeout=3)
+
+    def action_switch(self) -> None:
+        if self.screen is self.main:
+            self.main.view.next_choice()
+
+    def action_pause(self) -> None:
+        if self.feed.replay is not None:
+            self.action_play()
+        else:
+            self.paused = not self.paused
+
+    def watch_paused(self, paused: bool) -> None:
+        self._tell_headers()
+        if not paused:
+            self._show()
+
+    def action_record(self) -> None:
+        if self.feed.replay is not None:
+            self.notify("this is a recording already", timeout=3)
+            return
+        try:
+            if self.feed.recording:
+                name = self.feed.recording
+                self.feed.stop_recording()
+                self.notify(f"saved as {name}", title="Recording stopped", markup=False)
+            elif not self._ended.reason:
+                self.feed.record(self._file("", ".sockscope"))
+        except (SockscopeError, OSError) as error:
+            self.notify(str(error), title="Cannot record", severity="error", markup=False)
+        self._tell_headers()
+
+    def action_save(self) -> None:
+        if self.shown is None:
+            self.notify("there is nothing to save yet", timeout=3)
+            return
+        try:
+            if self._save is not None:
+                path = self._save(self.shown.frame, self._file("-report", ".html"))
+            else:
+                path = self._file("-screen", ".svg")
+                path.write_text(self.export_screenshot())
+        except (SockscopeError, OSError) as error:
+            self.notify(str(error), title="Cannot save", severity="error", markup=False)
+        else:
+            self.notify(str(path), title="Saved", markup=False)
+
+    def action_theme(self) -> None:
+        names = [palette.name for palette in PALETTES]
+        self.theme = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0]
+        self.notify(self.theme.removeprefix("sockscope-").replace("-safe", ", colour-blind safe"), title="Theme", timeout=2)
+
+    def action_back(self) -> None:
+        if len(self.screen_stack) > 1:
+            self.pop_screen()
+            self._show()
+        else:
+            self.main.view.drop_filter()
+
+    def action_help(self) -> None:
+        top = self.screen
+        if isinstance(top, MainScreen):
+            title, sections = top.view.title, top.view.help
+        elif isinstance(top, MomentScreen):
+            title, sections = top.heading, top.help
+        else:
+            return
+        self.push_screen(HelpScreen(title, sections, replaying=self.feed.replay is not None))
+
+    def _open(self, screen: MomentScreen) -> None:
+        screen.set_class(self.size.height < 32, "short")
+        self.push_screen(screen, wait_for_dismiss=False)
+        self.call_after_refresh(self._opened)
+
+    def _opened(self) -> None:
+        self._tell_headers()
+        if self.shown is not None and isinstance(self.screen, MomentScreen):
+            self.screen.give(self.shown)
+
+    def _show(self) -> None:
+        if self.latest is None:
+            return
+        self.shown = self.latest
+        if isinstance(self.screen, MomentScreen):
+            self.screen.give(self.shown)
+        self._tell_headers()
+
+    def _tell_headers(self) -> None:
+        for screen in self.screen_stack:
+            for header in screen.query(Header):
+                header.title = self.feed.title
+                header.paused = self.paused
+                header.recording = self.feed.recording
+                header.ended, header.failed = self._ended.reason, self._ended.failed
+                header.replaying = self.feed.replay is not None
+
+    def _file(self, what: str, ending: str) -> Path:
+        """A name by the time of what is seen; never one that exists."""
+        moment = self.latest or self.shown
+        meta = self.feed.meta
+        ns = (moment.frame.snapshot.time_ns if moment else meta.started_ns) + meta.monotonic_offset_ns
+        stamp = datetime.fromtimestamp(ns / 1e9, timezone.utc).strftime("%Y%m%d-%H%M%S")
+        path = self._directory / f"sockscope-{stamp}{what}{ending}"
+        number = 2
+        while path.exists():
+            path = self._directory / f"sockscope-{stamp}{what}-{number}{ending}"
+            number += 1
+        return path
+
+
+def make_app(feed: Feed, *, save: Save | None = None, theme: str = "sockscope-dark", directory: Path | None = None) -> Dashboard:
+    """
+    :param save: writes a report of a frame; without it ``e`` saves a picture of the screen
+    :param directory: where recordings and reports go; the working directory by default
+    """
+    return Dashboard(feed, save=save, theme=theme, directory=directory or Path())

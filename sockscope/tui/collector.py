@@ -1,0 +1,54 @@
+"""The thread that takes frames from the feed and posts them; the screen never waits for it."""
+
+from __future__ import annotations
+
+from threading import Event, Thread
+
+from textual.app import App
+
+from sockscope.errors import SockscopeError
+from sockscope.tui.feed import Feed, Moment
+from sockscope.tui.messages import Arrived, Ended
+
+_WAIT_S = 0.2
+
+
+class Collector:
+    """Runs from :meth:`start` until :meth:`stop`; goes on whatever the screen shows."""
+
+    def __init__(self, app: App[int], feed: Feed) -> None:
+        self._app, self._feed = app, feed
+        self._stopping = Event()
+        self._thread = Thread(target=self._run, name="collector", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float = 5.0) -> None:
+        self._stopping.set()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        try:
+            self._feed.start()
+            self._collect()
+        except SockscopeError as error:
+            self._app.post_message(Ended(str(error), failed=True))
+        except Exception as error:  # the screen says what would otherwise be lost with this thread
+            self._app.post_message(Ended(f"internal error: {type(error).__name__}: {error}", failed=True))
+        finally:
+            self._stopping.wait()
+            self._feed.close()
+
+    def _collect(self) -> None:
+        told = False
+        while not self._stopping.is_set():
+            found = self._feed.next(_WAIT_S)
+            if found is not None:
+                self._app.post_message(Arrived(Moment(*found)))
+            elif self._feed.ended and not told:
+                told = True
+                self._app.post_message(Ended(self._feed.ended))
+                if self._feed.replay is None:
+                    return

@@ -1,0 +1,55 @@
+"""What happens in the dashboard that more than one widget cares about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.message import Message
+
+from sockscope.tui.feed import Moment
+
+
+@dataclass
+class Arrived(Message):
+    """A new moment.  When the screen is slow only the last of several counts."""
+
+    moment: Moment
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, Arrived)
+
+
+@dataclass
+class Ended(Message):
+    """No further moment will come; ``failed`` when that was not meant."""
+
+    reason: str
+    failed: bool = False
+
+
+@dataclass
+class ServerChosen(Message):
+    """The user turned to another server (by its group's name)."""
+
+    name: str
+
+
+@dataclass
+class RowOpened(Message):
+    """Enter or a double click on a row of a table."""
+
+    table: str
+    key: int
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, RowOpened) and message.table == self.table
+
+
+@dataclass
+class FilterChanged(Message):
+    """The text of the filter bar, after each key."""
+
+    text: str
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, FilterChanged)

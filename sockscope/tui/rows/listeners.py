@@ -1,0 +1,133 @@
+"""The rows of the table of listeners."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sockscope import units
+from sockscope.analysis.frame import Group
+from sockscope.model.snapshot import Listener
+from sockscope.tui.feed import Moment
+from sockscope.tui.filters import Key, Mask
+from sockscope.tui.lines import plain, sparkline
+from sockscope.tui.table import Column
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+COLUMNS: tuple[Column, ...] = (
+    Column("name", "Listens on", 20, grows=True, least_first=True),
+    Column("socket", "Socket", 8, right=True, least_first=True),
+    Column("queue", "Queue", 6, right=True),
+    Column("limit", "Limit", 6, right=True),
+    Column("over", "Queue, last minute", 20),
+    Column("peak", "Peak", 6, right=True),
+    Column("drops", "Drops", 7, right=True),
+    Column("rate", "New/s", 7, right=True),
+    Column("established", "Arrived", 10, right=True),
+    Column("held", "Held by", 18, grows=True),
+    Column("accepted", "Accepted", 10, right=True),
+    Column("syn", "SYN queue", 9, right=True),
+    Column("state", "State", 20),
+)
+KEYS: tuple[Key, ...] = (
+    Key("port", "number", "port"),
+    Key("address", "text", "address"),
+    Key("holder", "text", "name or id of a process that holds it"),
+    Key("queue", "number", "connections waiting to be accepted"),
+    Key("drops", "number", "connections refused because the queue was full"),
+)
+
+
+class ListenerRows:
+    """All listeners, by address, port and socket."""
+
+    def __init__(self, moment: Moment) -> None:
+        frame, self._history = moment.frame, moment.history
+        self._groups = [(group, listener) for group in frame.groups for listener in group.listeners]
+        self.listeners = [listener for _, listener in self._groups]
+        ids = [listener.id for listener in self.listeners]
+        self._rates = self._history.listener_rates("established", ids)
+        ticks = 120
+        self._queues = self._history.listener("queue", ids, ticks)
+        names = {pid: plain(process.comm) for pid, process in frame.snapshot.processes.items()}
+        self._held = [_held(listener, names) for listener in self.listeners]
+        self._traced = bool(self._history.ticks)
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        return KEYS
+
+    def __len__(self) -> int:
+        return len(self.listeners)
+
+    def identities(self) -> Array:
+        return np.array([listener.id for listener in self.listeners], np.int64)
+
+    def numbers(self, key: str) -> Array:
+        return np.array([getattr(listener, key) for listener in self.listeners], np.float64)
+
+    def contains(self, key: str, word: str) -> Mask:
+        found = []
+        for (group, listener), held in zip(self._groups, self._held, strict=True):
+            text = {"address": listener.address, "holder": held}.get(key, f"{group.name} {held} {listener.inode}")
+            found.append(word in text.lower())
+        return np.array(found, bool)
+
+    def order(self, column: str) -> Array:
+        if column == "name":
+            return np.array([f"{group.name} {index:06}" for index, (group, _) in enumerate(self._groups)])
+        if column == "held":
+            return np.array(self._held)
+        if column == "state":
+            return np.array([self.cell(row, "state")[0] for row in range(len(self))])
+        if column == "rate":
+            return self._rates
+        name = {"socket": "inode", "limit": "backlog", "over": "queue", "peak": "queue_max", "syn": "syn_queue"}.get(column, column)
+        return np.array([getattr(listener, name) for listener in self.listeners], np.float64)
+
+    def cell(self, row: int, column: str) -> tuple[str, str]:
+        group, listener = self._groups[row]
+        full = bool(listener.backlog) and listener.queue >= listener.backlog
+        if column == "name":
+            return group.name + (" ⑃" if group.reuseport and len(group.listeners) > 1 else ""), "text"
+        if column == "queue":
+            return str(listener.queue), "critical" if full else "warning" if listener.queue else "text"
+        if column == "over":
+            top = max(float(self._queues[row].max(initial=0)), 1.0)
+            return sparkline([float(value) for value in self._queues[row]], 20, top), "warning" if full else "accent"
+        if column == "peak":
+            return str(listener.queue_max), "warning" if listener.backlog and listener.queue_max > listener.backlog else "text"
+        if column == "drops":
+            return units.count(listener.drops), "critical" if listener.drops else "faint"
+        if column == "rate":
+            return units.count(float(self._rates[row])), "text"
+        if column == "held":
+            return self._held[row], "muted"
+        if column == "state":
+            return _state(group, listener)
+        value = {
+            "socket": listener.inode, "limit": listener.backlog, "syn": listener.syn_queue,
+        }.get(column)  # fmt: skip
+        if value is not None:
+            return str(value), "muted"
+        return units.count(getattr(listener, column)), "text"
+
+
+def _held(listener: Listener, names: dict[int, str]) -> str:
+    if not listener.holders:
+        return "nobody" if listener.closed_ns else "not known"
+    first = listener.holders[0]
+    more = f" and {len(listener.holders) - 1} more" if len(listener.holders) > 1 else ""
+    return f"{names.get(first.pid, 'pid')} {first.pid}{more}"
+
+
+def _state(group: Group, listener: Listener) -> tuple[str, str]:
+    if listener.closed_ns:
+        return "closed", "muted"
+    if listener.established and not listener.accepted and listener.queue:
+        return "nobody accepts here", "critical"
+    if listener.backlog and listener.queue >= listener.backlog:
+        return "queue full", "critical"
+    return "listening", "good"

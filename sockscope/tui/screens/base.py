@@ -1,0 +1,28 @@
+"""A screen that is given moments."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.screen import Screen
+
+from sockscope.tui.feed import Moment
+from sockscope.tui.widgets.header import Header
+
+
+class MomentScreen(Screen[None]):
+    """It shows what it is given while it is on top, and the latest when it comes back to the top."""
+
+    heading: ClassVar[str] = ""
+    help: ClassVar[tuple[tuple[str, str], ...]] = ()
+    moment: Moment | None = None
+
+    def give(self, moment: Moment) -> None:
+        self.moment = moment
+        for header in self.query(Header):
+            header.moment = moment
+        self.show(moment)
+
+    def show(self, moment: Moment) -> None:
+        """Hand the moment to the widgets."""
+        raise NotImplementedError

@@ -1,0 +1,96 @@
+"""One connection: its steps as a pipeline, and every thread that did something on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from textual.app import ComposeResult
+from textual.widgets import Footer
+
+from sockscope import units
+from sockscope.tui.feed import Moment
+from sockscope.tui.lines import Line, wrap
+from sockscope.tui.names import name_of
+from sockscope.tui.screens.base import MomentScreen
+from sockscope.tui.steps import remarks_of
+from sockscope.tui.themes import Palette
+from sockscope.tui.widgets.header import Header
+from sockscope.tui.widgets.pipeline import Pipeline
+from sockscope.tui.widgets.sheet import Sheet
+
+
+class ConnectionScreen(MomentScreen):
+    heading = "One connection"
+    help = (
+        ("The pipeline", "Each step with the time since the first and who did it; between two steps how long that took. "
+         "Steps stand in the order in which they happened: data often comes before accept."),
+        ("Exact", "What was not seen, or is a guess, is said below; nothing said means all of it was seen."),
+        ("Threads", "Every thread that read or wrote. Of several, the pipeline names the one that did most."),
+    )  # fmt: skip
+
+    def __init__(self, connection: int) -> None:
+        super().__init__()
+        self.connection = connection
+        self._record: Any = None
+
+    def compose(self) -> ComposeResult:
+        yield Header(id="header")
+        yield Sheet(self._title, id="facts")
+        yield Pipeline(id="pipeline")
+        yield Sheet(self._threads, id="threads")
+        yield Footer(compact=True, show_command_palette=False)
+
+    def show(self, moment: Moment) -> None:
+        records = moment.frame.snapshot.connections
+        found = np.flatnonzero(records["id"] == self.connection)
+        if len(found):  # else it was closed and is no longer kept: what was seen last stays
+            self._record = records[found[-1]].copy()
+            pipeline = self.query_one(Pipeline)
+            pipeline.moment = moment
+            pipeline.record = self._record
+        self._gone = not len(found)
+        for sheet in self.query(Sheet):
+            sheet.moment = moment
+
+    _gone = False
+
+    def _title(self, moment: Moment, palette: Palette, width: int, height: int) -> list[Line]:
+        record, style = self._record, palette.style
+        if record is None:
+            return [Line().add(" this connection is not known at this time", style("warning"))]
+        ends = (
+            units.endpoint(record["remote"].tobytes(), int(record["remote_port"])),
+            units.endpoint(record["local"].tobytes(), int(record["local_port"])),
+        )
+        line = Line().add(f" {ends[0]}", style("bold text")).add(" → ", style("muted")).add(ends[1], style("bold text"))
+        inexact, _ = remarks_of(record)
+        if self._gone:
+            line.add("   closed a while ago, shown as last seen", style("warning"))
+        else:
+            line.add("   not exact" if inexact else "   exact: seen from beginning to end", style("warning" if inexact else "good"))
+        cpus = f" CPUs: handshake on {record['established_cpu']}, accepted on {record['accepted_cpu']}, first read on {record['first_read_cpu']}"
+        longest = int(record["data_wait_max_ns"])
+        if longest:
+            cpus += f"; longest wait of data {units.duration(longest)}"
+        return [line, Line().add(cpus, style("muted"))]
+
+    def _threads(self, moment: Moment, palette: Palette, width: int, height: int) -> list[Line]:
+        if self._record is None:
+            return []
+        style, deeds = palette.style, moment.frame.snapshot.deeds
+        lines = [Line().add(f" {'Thread':<20}{'Reads':>9}{'Bytes in':>12}{'Writes':>9}{'Bytes out':>12}", style("bold muted"))]
+        own = deeds[deeds["connection"] == self.connection]
+        for deed in own[np.argsort(-own["reads"].astype(np.int64), kind="stable")]:
+            line = Line().add(" ").fit(name_of(moment.frame, int(deed["worker"])), 20, style("reader" if deed["reads"] else "writer"))
+            line.fit(units.count(int(deed["reads"])), 9, style("text"), right=True)
+            line.fit(units.size(int(deed["bytes_read"])), 12, style("text"), right=True)
+            line.fit(units.count(int(deed["writes"])), 9, style("text"), right=True)
+            lines.append(line.fit(units.size(int(deed["bytes_written"])), 12, style("text"), right=True))
+        if not len(own):
+            lines.append(Line().add(" nobody has read or written yet", style("muted")))
+        lines.append(Line())
+        inexact, remarks = remarks_of(self._record)
+        for words, colour in [(words, "warning") for words in inexact] + [(words, "muted") for words in remarks]:
+            lines += [Line().add(f" {part}", style(colour)) for part in wrap(words, width - 2)]
+        return lines

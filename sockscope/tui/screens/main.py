@@ -1,0 +1,60 @@
+"""The numbered views under one header."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.reactive import reactive
+from textual.widgets import ContentSwitcher, Footer
+
+from sockscope.tui.feed import Moment, Replay
+from sockscope.tui.screens.base import MomentScreen
+from sockscope.tui.views import VIEWS, View
+from sockscope.tui.widgets.header import Header
+from sockscope.tui.widgets.scrub import ScrubBar
+from sockscope.tui.widgets.tabs import Tabs
+
+
+class MainScreen(MomentScreen):
+    current: reactive[str] = reactive(VIEWS[0][1], init=False)
+
+    def __init__(self, replay: Replay | None) -> None:
+        super().__init__()
+        self._replay = replay
+
+    def compose(self) -> ComposeResult:
+        yield Header(id="header")
+        if self._replay is not None:
+            yield ScrubBar(self._replay, id="scrub")
+        yield Tabs(tuple((key, name, view.title) for key, name, view in VIEWS), id="tabs")
+        with ContentSwitcher(initial=VIEWS[0][1], id="views"):
+            for _, name, view in VIEWS:
+                yield view(id=name)
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        self.query_one(Tabs).current = self.current
+        self.view.start_focus()
+
+    @property
+    def view(self) -> View:
+        return self.query_one(f"#{self.current}", View)
+
+    def show(self, moment: Moment) -> None:
+        self.query_one(Tabs).moment = moment
+        self.view.moment = moment
+        self.tick()
+
+    def tick(self) -> None:
+        """The position in a recording may have changed."""
+        for bar in self.query(ScrubBar):
+            bar.tick += 1
+
+    def watch_current(self, name: str) -> None:
+        self.query_one(ContentSwitcher).current = name
+        self.query_one(Tabs).current = name
+        if self.moment is not None:
+            self.view.moment = self.moment
+        self.view.start_focus()
+
+    def on_tabs_chosen(self, message: Tabs.Chosen) -> None:
+        self.current = message.view

@@ -1,0 +1,263 @@
+"""A table that makes only the rows one can see: ten thousand connections cost as much as twenty."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from sockscope.errors import UsageError
+from sockscope.tui import filters
+from sockscope.tui.lines import Line
+from sockscope.tui.messages import RowOpened
+from sockscope.tui.themes import Palette, palette_of
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.  ``least_first`` says which way the first sort by it goes."""
+
+    key: str
+    title: str
+    width: int
+    right: bool = False
+    least_first: bool = False
+    grows: bool = False
+
+
+class Rows(filters.Filtered, Protocol):
+    """What a table shows: built anew for each moment, cheap; cells are made when they are seen."""
+
+    def identities(self) -> Array:
+        """A number for each row that stays the same from moment to moment."""
+
+    def cell(self, row: int, column: str) -> tuple[str, str]:
+        """Text, and the words of its style."""
+
+    def order(self, column: str) -> Array:
+        """Values to sort by."""
+
+
+class Table(ScrollView, can_focus=True):
+    """Rows under a heading; knows cursor, sort, filter.  Keeps all three when rows change."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("pagedown,ctrl+d", "page(1)", "Page down", show=False),
+        Binding("pageup,ctrl+u", "page(-1)", "Page up", show=False),
+        Binding("home,g", "edge(0)", "Top", show=False),
+        Binding("end,G", "edge(1)", "Bottom", show=False),
+        Binding("right,l", "shift(1)", "More columns", show=False),
+        Binding("left,h", "shift(-1)", "Columns back", show=False),
+        Binding("enter", "open", "Open"),
+        Binding("s", "sort", "Sort by next column"),
+        Binding("S", "reverse", "Turn order", show=False),
+    ]
+
+    cursor: reactive[int] = reactive(0, repaint=False)
+
+    def __init__(self, columns: Sequence[Column], sort: str, *, empty: str, id: str) -> None:
+        super().__init__(id=id)
+        self.columns = tuple(columns)
+        self.sort_column = sort
+        self.descending = not self._column(sort).least_first
+        self.shift = 0
+        self.filter_text = ""
+        self.filter_error = ""
+        self._empty = empty
+        self._rows: Rows | None = None
+        self._order: Array = np.empty(0, np.intp)
+        self._chosen: int | None = None
+        self.total = 0
+
+    @property
+    def palette(self) -> Palette:
+        return palette_of(self.app.theme, self.app.current_theme.dark)
+
+    @property
+    def shown(self) -> int:
+        """How many rows pass the filter."""
+        return len(self._order)
+
+    @property
+    def chosen(self) -> int | None:
+        """The identity of the row under the cursor."""
+        return self._chosen
+
+    def show(self, rows: Rows) -> None:
+        """New rows, under the same choice of order, filter and cursor."""
+        self._rows, self.total = rows, len(rows)
+        try:
+            mask = filters.parse(self.filter_text, rows.keys).mask(rows)
+            self.filter_error = ""
+        except UsageError as error:
+            self.filter_error, mask = str(error), np.ones(len(rows), bool)
+        index = np.flatnonzero(mask)
+        values = np.asarray(rows.order(self.sort_column))[index]
+        order = np.argsort(values, kind="stable")
+        self._order = index[order[::-1] if self.descending else order]
+        self._follow(rows.identities()[self._order])
+        self.virtual_size = Size(self.size.width, len(self._order) + 1)
+        self.refresh()
+
+    def set_filter(self, text: str) -> None:
+        self.filter_text = text
+        self._again()
+
+    def choose(self, identity: int) -> None:
+        """Put the cursor on a row, now or as soon as it is there."""
+        self._chosen = identity
+        self._again()
+
+    def sort_by(self, key: str) -> None:
+        """Sort by a column; the same again turns the order."""
+        if key == self.sort_column:
+            self.descending = not self.descending
+        else:
+            self.sort_column, self.descending = key, not self._column(key).least_first
+        self._again()
+
+    def action_move(self, rows: int) -> None:
+        self._go(self.cursor + rows)
+
+    def action_page(self, pages: int) -> None:
+        self._go(self.cursor + pages * max(self.size.height - 2, 1))
+
+    def action_edge(self, end: int) -> None:
+        self._go(end * (len(self._order) - 1))
+
+    def action_shift(self, columns: int) -> None:
+        hidden = len(self.columns) - len(self._visible()[0])
+        self.shift = min(max(self.shift + columns, 0), self.shift + hidden if columns > 0 else len(self.columns))
+        self.shift = min(self.shift, len(self.columns) - 2)
+        self.refresh()
+
+    def action_open(self) -> None:
+        if self._chosen is not None and len(self._order):
+            self.post_message(RowOpened(self.id or "", self._chosen))
+
+    def action_sort(self) -> None:
+        keys = [column.key for column in self.columns]
+        self.sort_by(keys[(keys.index(self.sort_column) + 1) % len(keys)])
+
+    def action_reverse(self) -> None:
+        self.sort_by(self.sort_column)
+
+    def on_click(self, event: events.Click) -> None:
+        if event.y == 0:
+            left = 0
+            for column, width in zip(*self._visible(), strict=True):
+                if left <= event.x < left + width + 1:
+                    self.sort_by(column.key)
+                    return
+                left += width + 1
+            return
+        row = event.y - 1 + self.scroll_offset.y
+        if 0 <= row < len(self._order):
+            again = row == self.cursor and event.chain > 1
+            self._go(row)
+            if again:
+                self.action_open()
+
+    def on_resize(self) -> None:
+        self.virtual_size = Size(self.size.width, len(self._order) + 1)
+
+    def render_line(self, y: int) -> Strip:
+        width = self.size.width
+        columns, widths = self._visible()
+        if y == 0:
+            line = self._heading(columns, widths)
+        else:
+            line = self._line(y - 1 + self.scroll_offset.y, y, columns, widths, width)
+        return line.strip().adjust_cell_length(width, self.rich_style).apply_style(self.rich_style)
+
+    def _line(self, row: int, y: int, columns: Sequence[Column], widths: Sequence[int], width: int) -> Line:
+        line, palette = Line(), self.palette
+        if self._rows is None or row >= len(self._order):
+            if y == 2 and not len(self._order):
+                text = self._empty if not self.total else f"none of {self.total:,} fits the filter"
+                line.add(f"  {text}", palette.style("muted"))
+            return line
+        here = row == self.cursor
+        back = f" on {'raised' if here else 'background'}" if here else ""
+        for column, size in zip(columns, widths, strict=True):
+            text, words = self._rows.cell(int(self._order[row]), column.key)
+            style = palette.style(("bold " if here and not self.app.no_color else "") + words + back)
+            if here and self.app.no_color:
+                style = palette.style(f"reverse {words}")
+            line.fit(text, size, style, right=column.right).add(" ", style)
+        if here:
+            line.to(width, palette.style("reverse text" if self.app.no_color else "text on raised"))
+        return line
+
+    def _heading(self, columns: Sequence[Column], widths: Sequence[int]) -> Line:
+        line, palette = Line(), self.palette
+        for column, size in zip(columns, widths, strict=True):
+            sorted_by = column.key == self.sort_column
+            title = f"{column.title}{('▼' if self.descending else '▲') if sorted_by else ''}"
+            line.fit(title, size, palette.style("bold accent" if sorted_by else "bold muted"), right=column.right).add(" ")
+        hidden = len(self.columns) - len(columns)
+        if hidden:
+            sign = f"‹ {self.shift}" if self.shift and hidden == self.shift else f"+{hidden} ›"
+            line.end(self.size.width, (sign, palette.style("accent")))
+        return line
+
+    def _visible(self) -> tuple[list[Column], list[int]]:
+        """The first column always, then as many as fit from the one shifted to."""
+        room = self.size.width
+        chosen = [self.columns[0], *self.columns[1 + self.shift :]]
+        marker = 5 if sum(column.width + 1 for column in self.columns) > room else 0
+        fitting: list[Column] = []
+        used = marker
+        for column in chosen:
+            if fitting and used + column.width + 1 > room:
+                break
+            fitting.append(column)
+            used += column.width + 1
+        growing = [index for index, column in enumerate(fitting) if column.grows]
+        widths = [column.width for column in fitting]
+        spare = max(room - used, 0)
+        for index in growing:
+            widths[index] += min(spare // len(growing), 24)
+        return fitting, widths
+
+    def _column(self, key: str) -> Column:
+        return next(column for column in self.columns if column.key == key)
+
+    def _again(self) -> None:
+        if self._rows is not None:
+            self.show(self._rows)
+
+    def _follow(self, identities: Array) -> None:
+        """Keep the cursor on its row, wherever that is now; else at its height."""
+        if self._chosen is not None:
+            found = np.flatnonzero(identities == self._chosen)
+            if len(found):
+                self.cursor = int(found[0])
+                return
+        self.cursor = min(self.cursor, max(len(identities) - 1, 0))
+        self._chosen = int(identities[self.cursor]) if len(identities) else None
+
+    def _go(self, row: int) -> None:
+        if self._rows is None or not len(self._order):
+            return
+        self.cursor = min(max(row, 0), len(self._order) - 1)
+        self._chosen = int(self._rows.identities()[self._order[self.cursor]])
+        top, height = self.scroll_offset.y, max(self.size.height - 1, 1)
+        if self.cursor < top:
+            self.scroll_to(y=self.cursor, animate=False, immediate=True)
+        elif self.cursor >= top + height:
+            self.scroll_to(y=self.cursor - height + 1, animate=False, immediate=True)
+        self.refresh()
+

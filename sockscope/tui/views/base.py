@@ -1,0 +1,42 @@
+"""What every screen of the dashboard can do."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.containers import Vertical
+from textual.reactive import reactive
+
+from sockscope.tui.feed import Moment
+
+
+class View(Vertical):
+    """One of the numbered screens.  It gets moments while it is shown, and one when it is turned to."""
+
+    title: ClassVar[str]
+    #: What ``?`` says: (heading, text) pairs.
+    help: ClassVar[tuple[tuple[str, str], ...]]
+
+    moment: reactive[Moment | None] = reactive(None)
+
+    def watch_moment(self, moment: Moment | None) -> None:
+        if moment is not None:
+            self.show(moment)
+
+    def show(self, moment: Moment) -> None:
+        """Hand the moment to the widgets."""
+        raise NotImplementedError
+
+    def start_focus(self) -> None:
+        """Put the focus where the keys make sense."""
+
+    def take_filter(self) -> bool:
+        """Open the filter, when there is one."""
+        return False
+
+    def drop_filter(self) -> bool:
+        """Take a filter away; whether there was one."""
+        return False
+
+    def next_choice(self) -> None:
+        """What ``m`` does here."""

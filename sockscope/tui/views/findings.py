@@ -1,0 +1,89 @@
+"""Screen 5: what is wrong, gravest first."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+import numpy as np
+
+from sockscope.analysis.frame import Finding, Frame
+from sockscope.tui.feed import Moment
+from sockscope.tui.filters import Key, Mask
+from sockscope.tui.lines import plain
+from sockscope.tui.names import SEVERITY_COLOURS, SEVERITY_SIGNS
+from sockscope.tui.table import Column
+from sockscope.tui.views.tabled import TabledView
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_SEVERITIES = ("info", "notice", "warning", "critical")
+
+
+def key_of(finding: Finding) -> int:
+    """A number for a finding that stays the same as long as it is about the same thing."""
+    return zlib.crc32(f"{finding.id}\0{finding.subject}".encode())
+
+
+def finding_of(frame: Frame, key: int) -> Finding | None:
+    return next((finding for finding in frame.findings if key_of(finding) == key), None)
+
+
+class FindingRows:
+    """The findings of a frame."""
+
+    keys = (
+        Key("severity", "text", "info, notice, warning or critical"),
+        Key("subject", "text", "what it is about"),
+        Key("id", "text", "its stable name"),
+    )
+
+    def __init__(self, frame: Frame) -> None:
+        self._findings = frame.findings
+
+    def __len__(self) -> int:
+        return len(self._findings)
+
+    def identities(self) -> Array:
+        return np.array([key_of(finding) for finding in self._findings], np.int64)
+
+    def numbers(self, key: str) -> Array:
+        return np.full(len(self), np.nan)
+
+    def contains(self, key: str, word: str) -> Mask:
+        def text(finding: Finding) -> str:
+            return str(getattr(finding, key)) if key else f"{finding.title} {finding.subject} {finding.id}"
+
+        return np.array([word in text(finding).lower() for finding in self._findings], bool)
+
+    def order(self, column: str) -> Array:
+        if column == "severity":
+            return np.array([_SEVERITIES.index(finding.severity) for finding in self._findings])
+        return np.array([getattr(finding, column) for finding in self._findings])
+
+    def cell(self, row: int, column: str) -> tuple[str, str]:
+        finding = self._findings[row]
+        colour = SEVERITY_COLOURS[finding.severity]
+        if column == "severity":
+            return f"{SEVERITY_SIGNS[finding.severity]} {finding.severity}", f"bold {colour}"
+        return plain(str(getattr(finding, column))), "text" if column == "title" else "muted"
+
+
+class FindingsView(TabledView):
+    title = "Findings"
+    columns = (
+        Column("title", "What was found", 42, grows=True, least_first=True),
+        Column("severity", "Severity", 11),
+        Column("subject", "About", 20, grows=True, least_first=True),
+        Column("id", "Name", 18, least_first=True),
+    )
+    sort = "severity"
+    empty = "nothing is wrong, as far as was seen; findings appear here as soon as there is one"
+    example = "severity:critical 8080"
+    help = (
+        ("What it shows", "What the numbers say is wrong, gravest first. Enter shows the evidence, the chart, the remedy."),
+        ("Severity", "critical: clients notice now. warning: they will under load. notice: worth knowing."),
+    )
+
+    def rows(self, moment: Moment) -> FindingRows:
+        return FindingRows(moment.frame)

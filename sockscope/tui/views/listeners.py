@@ -1,0 +1,39 @@
+"""Screen 2: every listener and its queue, and how the kernel spreads over groups."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+
+from sockscope.tui.feed import Moment
+from sockscope.tui.rows.listeners import COLUMNS, KEYS, ListenerRows
+from sockscope.tui.views.tabled import TabledView
+from sockscope.tui.widgets.groups import Groups
+
+
+class ListenersView(TabledView):
+    title = "Listeners"
+    columns = COLUMNS
+    sort = "name"
+    empty = "no listener fits the target yet"
+    example = "port:8080 queue:>10 drops:>0 nginx"
+    help = (
+        ("Queue, limit, peak", "Connections established that nobody has accepted yet, how many there may be "
+         "(the least of listen()'s backlog and net.core.somaxconn), and the most seen."),
+        ("Drops", "Handshakes refused because the queue was full: clients wait a second or more and try again."),
+        ("SO_REUSEPORT group", "⑃ marks its members. The kernel hashes each connection to one of them; the bar is what "
+         "came, ┊ the fair share, the lighter band what chance alone gives (three standard deviations)."),
+        ("Nobody accepts", "Connections wait in that queue until the listener is closed: often a descriptor leaked at a reload."),
+        ("SYN queue", "Handshakes under way, of all sockets on the address and port."),
+        ("Filter", "; ".join(f"{key.name}: {key.help}" for key in KEYS)),
+    )  # fmt: skip
+
+    def compose(self) -> ComposeResult:
+        yield Groups(id="groups")
+        yield from super().compose()
+
+    def show(self, moment: Moment) -> None:
+        self.query_one(Groups).moment = moment
+        super().show(moment)
+
+    def rows(self, moment: Moment) -> ListenerRows:
+        return ListenerRows(moment)

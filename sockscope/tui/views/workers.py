@@ -1,0 +1,33 @@
+"""Screen 3: every thread that accepts, reads or answers."""
+
+from __future__ import annotations
+
+from sockscope.tui.feed import Moment
+from sockscope.tui.rows.workers import COLUMNS, KEYS, WorkerRows
+from sockscope.tui.views.tabled import TabledView
+
+
+class WorkersView(TabledView):
+    title = "Workers"
+    columns = COLUMNS
+    sort = "accepts"
+    empty = "no thread has accepted or read a connection yet"
+    example = "role:r busy:>50 stall:>100ms nginx"
+    help = (
+        ("What it shows", "One line a thread that accepts, reads or answers; m puts the threads of a process together."),
+        ("Roles", "L listened, A accepts, R reads, W writes answers, · is woken to work."),
+        ("Busy", "Part of the last seconds spent away from epoll_wait, poll or select."),
+        ("Longest stall", "The longest time between two waits: whatever else the thread serves waited as long."),
+        ("Wasted", "Wake-ups that found nothing to accept and nothing to read: a herd, or a race that was lost."),
+        ("Filter", "; ".join(f"{key.name}: {key.help}" for key in KEYS)),
+    )
+    by_process = False
+
+    def rows(self, moment: Moment) -> WorkerRows:
+        return WorkerRows(moment, by_process=self.by_process)
+
+    def next_choice(self) -> None:
+        self.by_process = not self.by_process
+        if self.moment:
+            self.show(self.moment)
+        self.notify("one line a process" if self.by_process else "one line a thread", timeout=2)

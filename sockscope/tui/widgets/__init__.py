@@ -1,0 +1,1 @@
+"""One widget a file; each draws one thing of a moment."""

@@ -1,0 +1,124 @@
+"""The way of a connection through one server, drawn as its model is, with live rates on the arrows."""
+
+from __future__ import annotations
+
+from textual.reactive import reactive
+
+from sockscope.tui.canvas import Canvas
+from sockscope.tui.drawn import Drawn
+from sockscope.tui.lines import Line, bar, fit
+from sockscope.tui.names import server_named
+from sockscope.tui.stations import Flow, Row, Station, flow_of
+
+_CLIENTS = 9
+
+
+class FlowMap(Drawn):
+    """clients → queue(s) → acceptors → readers or workers."""
+
+    server: reactive[str] = reactive("")
+
+    def watch_server(self) -> None:
+        self.redraw()
+
+    def draw(self, width: int, height: int) -> list[Line]:
+        server = server_named(self.moment.frame, self.server) if self.moment else None
+        if server is None or self.moment is None:
+            return [Line().add("  no server to draw yet", self.palette.style("muted"))]
+        flow = flow_of(self.moment, server)
+        canvas = Canvas(width, height)
+        self._draw(canvas, flow)
+        return canvas.lines()
+
+    def _draw(self, canvas: Canvas, flow: Flow) -> None:
+        style = self.palette.style
+        arrow = max(10, max(len(words) for words in flow.arrows) + 5)
+        room = canvas.width - _CLIENTS - 1 - arrow * len(flow.stations)
+        widths = _widths([_least(station) for station in flow.stations], room)
+        rows = max(1, min(max(len(station.rows) for station in flow.stations), canvas.height - 2))
+        middle = rows // 2 + 1 if rows > 1 else 1
+        canvas.put(1, middle, "clients", style("bold text"))
+        x, source = _CLIENTS, [middle]
+        for index, (station, words, wide) in enumerate(zip(flow.stations, flow.arrows, widths, strict=True)):
+            count = min(len(station.rows), rows)
+            top = 0 if count == rows else middle - (count + 1) // 2 - (0 if count > 1 else 0)
+            targets = [top + 1 + row for row in range(count)]
+            straight = flow.paired and index == 1 and len(source) == len(targets)
+            self._arrows(canvas, x, arrow, source, targets, words, straight, middle)
+            x += arrow
+            self._station(canvas, station, x, top, wide, count)
+            x, source = x + wide, targets
+        del source
+
+    def _station(self, canvas: Canvas, station: Station, x: int, top: int, width: int, count: int) -> None:
+        style = self.palette.style
+        canvas.box(x, top, width, count + 2, style("faint"), fit(station.title, width - 4).rstrip(), style(f"bold {station.colour}"))
+        shown: list[Row | None] = list(station.rows[:count])
+        if len(station.rows) > count:
+            shown[-1] = None
+        for offset, row in enumerate(shown):
+            y, inner = top + 1 + offset, width - 4
+            if row is None:
+                canvas.put(x + 2, y, fit(f"… and {len(station.rows) - count + 1} more", inner), style("muted"))
+                continue
+            words = row.words
+            gauge = 6 if inner >= len(words) + 20 else 4 if inner >= len(words) + 16 else 0
+            name = inner - len(words) - gauge - (2 if gauge else 1)
+            canvas.put(x + 2, y, fit(row.name, name), style(station.colour))
+            if gauge:
+                canvas.put(x + 2 + name + 1, y, bar(row.part, gauge), style(row.style if row.style != "text" else "good"))
+            canvas.put(x + 2 + inner - len(words), y, words, style("bold text" if row.style == "text" else f"bold {row.style}"))
+
+    def _arrows(
+        self, canvas: Canvas, x: int, width: int, source: list[int], target: list[int], words: str, straight: bool, middle: int
+    ) -> None:
+        style = self.palette.style
+        line, lit = style("muted"), style("bold text")
+        if straight:
+            for y in target:
+                canvas.put(x, y, "─" * (width - 1) + "▶", line)
+            return
+        # lines gather on one post, pass the words, and spread on another
+        y = source[0] if len(source) == 1 else target[0] if len(target) == 1 else middle
+        left, right = x, x + width - 3
+        if len(source) > 1:
+            self._post(canvas, x + 1, source, y, line, out=False)
+            left = x + 2
+        if len(target) > 1:
+            self._post(canvas, right, target, y, line, out=True)
+        else:
+            canvas.put(right, y, "──▶", line)
+        canvas.put(left, y, "─" * (right - left), line)
+        canvas.put(left + max((right - left - len(words)) // 2, 0), y, words, lit)
+
+    def _post(self, canvas: Canvas, x: int, ends: list[int], y: int, style: object, *, out: bool) -> None:
+        top, bottom = min(*ends, y), max(*ends, y)
+        for row in range(top, bottom + 1):
+            up, down = row > top, row < bottom
+            branch, trunk = row in ends, row == y
+            to_right, to_left = (branch, trunk) if out else (trunk, branch)
+            canvas.put(x, row, _JOINTS[up, down, to_left, to_right], style)  # type: ignore[arg-type]
+            if branch:
+                if out:
+                    canvas.put(x + 1, row, "─▶", style)  # type: ignore[arg-type]
+                else:
+                    canvas.put(x - 1, row, "─", style)  # type: ignore[arg-type]
+
+
+_JOINTS = {
+    (up, down, left, right): " ╶╴─╷╭╮┬╵╰╯┴│├┤┼"[8 * up + 4 * down + 2 * left + right]
+    for up in (False, True) for down in (False, True) for left in (False, True) for right in (False, True)
+}  # fmt: skip
+
+
+def _least(station: Station) -> int:
+    longest = max(max((len(row.name) + len(row.words) for row in station.rows), default=0), len(station.title))
+    return min(max(longest + 13, 18), 46)
+
+
+def _widths(wanted: list[int], room: int) -> list[int]:
+    """Each as wide as it wants; when that is too much, the widest give way first."""
+    widths = list(wanted)
+    while sum(widths) > room and max(widths) > 12:
+        widths[widths.index(max(widths))] -= 1
+    return widths

@@ -1,0 +1,76 @@
+"""A SO_REUSEPORT group as one block: what each member was expected to get, and what it got."""
+
+from __future__ import annotations
+
+import math
+
+from sockscope import units
+from sockscope.analysis.frame import Group
+from sockscope.tui.drawn import Drawn
+from sockscope.tui.lines import Line, bar
+
+_MOST = 8
+
+
+class Groups(Drawn):
+    """Only groups of several listeners; one alone has nothing to share."""
+
+    def wanted_height(self, width: int) -> int:
+        return min(len(self.draw(width, 0)), 16)
+
+    def draw(self, width: int, height: int) -> list[Line]:
+        style, lines = self.palette.style, list[Line]()
+        if self.moment is None:
+            return lines
+        for group in self.moment.frame.groups:
+            if len(group.listeners) > 1:
+                lines += self._block(group, width)
+        if not lines:
+            shared = [group for group in self.moment.frame.groups if group.reuseport]
+            words = "SO_REUSEPORT groups: none; every address has one listening socket, so the kernel has nothing to spread"
+            if shared:
+                words = f"SO_REUSEPORT is set on {shared[0].name}, but there is one socket: the kernel has nothing to spread"
+            lines.append(Line().add(f" {words}", style("muted")))
+        return lines
+
+    def _block(self, group: Group, width: int) -> list[Line]:
+        style = self.palette.style
+        live = [listener for listener in group.listeners if not listener.closed_ns]
+        spread = group.spread
+        line = Line().add(f" {group.name} ", style("bold text")).add(f"SO_REUSEPORT, {len(live)} listeners", style("muted"))
+        bad = spread.judgement == "uneven"
+        line.add("   kernel's spread: ", style("muted")).add(spread.words, style("bold critical" if bad else "good"))
+        if not math.isnan(spread.chi2) and width >= 100:
+            p = "p < 0.001" if spread.p_value < 0.001 else f"p = {spread.p_value:.2g}"
+            line.add(f"  (χ² {spread.chi2:.1f}, {p}; busiest {spread.max_over_mean:.2f}× its share)", style("muted"))
+        lines = [line]
+        if not live:
+            return lines
+        expected = spread.total / max(len(spread.values), 1)
+        noise = 3 * math.sqrt(expected)
+        top = max(*(float(item.established) for item in live), expected * 1.5, 1.0)
+        room = max(min(width - 62, 60), 8)
+        for listener in live[:_MOST]:
+            line = Line().fit(f"   socket {listener.inode}", 17, style("muted"))
+            off = abs(listener.established - expected) > max(noise, 0.25 * expected)
+            self._bar(line, listener.established / top, expected / top, noise / top, room, "warning" if off else "good")
+            line.fit(units.count(listener.established), 9, style("bold warning" if off else "text"), right=True)
+            line.add(f" of {units.count(expected)} expected", style("muted"))
+            if listener.established and not listener.accepted:
+                line.add("  nobody accepts from it", style("bold critical"))
+            lines.append(line)
+        if len(live) > _MOST:
+            lines.append(Line().add(f"   … and {len(live) - _MOST} more below", style("muted")))
+        return lines
+
+    def _bar(self, line: Line, part: float, fair: float, noise: float, room: int, colour: str) -> None:
+        """The bar over a band of what chance gives (three standard deviations), with the fair share."""
+        style = self.palette.style
+        text = bar(part, room)
+        low, high, mark = int((fair - noise) * room), int((fair + noise) * room), min(int(fair * room), room - 1)
+        for index, sign in enumerate(text):
+            back = " on raised" if low <= index <= high else ""
+            if index == mark:
+                line.add("┊" if sign == " " else "╏", style(f"bold text{back}"))
+            else:
+                line.add(sign, style(f"{colour}{back}"))

@@ -1,0 +1,111 @@
+"""The two lines at the top: what is traced, how well, at what cost, and whether it is recorded."""
+
+from __future__ import annotations
+
+from textual.reactive import reactive
+
+from sockscope import units
+from sockscope.records.batch import Cost, Health, Signal
+from sockscope.tui.drawn import Drawn
+from sockscope.tui.lines import Line, plain
+
+
+class Header(Drawn):
+    """Always two lines; what must be known (lost records, the end) is never cut off."""
+
+    title: reactive[str] = reactive("")
+    paused: reactive[bool] = reactive(False)
+    recording: reactive[str] = reactive("")
+    ended: reactive[str] = reactive("")
+    failed: reactive[bool] = reactive(False)
+    replaying: reactive[bool] = reactive(False)
+
+    def watch_title(self) -> None:
+        self.redraw()
+
+    watch_paused = watch_recording = watch_ended = watch_failed = watch_replaying = watch_title
+
+    def draw(self, width: int, height: int) -> list[Line]:
+        return [self._first(width), self._second(width)]
+
+    def _first(self, width: int) -> Line:
+        style = self.palette.style
+        state: list[tuple[str, object]] = []
+        if self.recording:
+            name = self.recording.rsplit("/", 1)[-1]
+            state.append((f" ● recording {plain(name)} ", style("bold critical")))
+        if self.ended:
+            state.append((f" ■ {plain(self.ended)} ", style("bold critical" if self.failed else "bold warning")))
+        elif self.paused:
+            state.append((" ⏸ paused, still collecting: p goes on ", style("reverse warning")))
+        elif self.replaying:
+            state.append((" recording ", style("bold accent")))
+        else:
+            state.append((" ● live ", style("good")))
+        if self.moment:
+            state.append((f" {_clock(self.moment.frame.snapshot.elapsed_ns)} ", style("text")))
+        used = sum(len(text) for text, _ in state)
+        line = Line().add(" sockscope ", style("reverse bold accent")).add(" ")
+        room = max(width - used - line.width - 1, 0)
+        host = f"  on {plain(self.moment.frame.meta.host)}" if self.moment else ""
+        line.add(units.printable(self.title)[:room], style("bold text"))
+        if line.width + len(host) + used < width:
+            line.add(host, style("muted"))
+        return line.end(width, *state)  # type: ignore[arg-type]
+
+    def _second(self, width: int) -> Line:
+        line, style = Line(), self.palette.style
+        if self.moment is None:
+            return line.add(" starting: loading the probes …", style("muted"))
+        frame = self.moment.frame
+        health = frame.snapshot.health
+        lost = sum(number for _, number in health.lost)
+        if lost:
+            why = max(health.lost, key=lambda pair: pair[1])[0]
+            line.add(f" ⚠ {units.count(lost)} records lost", style("bold critical"))
+            line.add(f" ({plain(why)})" if width >= 110 else "", style("critical"))
+        else:
+            line.add(" nothing lost", style("good"))
+        parts = [_signals(frame.meta.signals, short=width < 110), _cost(health, _requests(self.moment), short=width < 100)]
+        if health.cost.resident_bytes and width >= 110:
+            parts.append(f"{units.size(health.cost.resident_bytes)} memory")
+        for part in parts:
+            if part:
+                line.add("  │  ", style("faint")).add(part, style("muted"))
+        for note in health.notes[:1]:
+            line.add("  │  ", style("faint")).add(plain(note)[: max(width - line.width - 5, 0)], style("warning"))
+        return line
+
+
+def _signals(signals: tuple[Signal, ...], *, short: bool) -> str:
+    missing = [plain(signal.name) for signal in signals if not signal.way]
+    seen = f"{len(signals) - len(missing)} of {len(signals)} signals"
+    if not missing or short:
+        return seen
+    return f"{seen} (without {', '.join(missing)})"
+
+
+def _requests(moment: object) -> int:
+    workers = moment.frame.snapshot.workers.values()  # type: ignore[attr-defined]
+    return sum(worker.reads for worker in workers)
+
+
+def _cost(health: Health, requests: int, *, short: bool) -> str:
+    cost = health.cost
+    if not cost.elapsed_ns:
+        return ""
+    in_kernel = _probe_ns(cost)
+    percent = 100 * (cost.user_cpu_ns + in_kernel) / cost.elapsed_ns
+    each = f", {units.duration(in_kernel / requests)} a read" if requests and in_kernel else ""
+    return f"cost {percent:.1f} % of a CPU{each}" if not short else f"cost {percent:.1f} %{each}"
+
+
+def _probe_ns(cost: Cost) -> float:
+    """The probes' time, from the part in which it was measured to the whole."""
+    return cost.probe_ns * cost.elapsed_ns / cost.sampled_ns if cost.sampled_ns else 0.0
+
+
+def _clock(ns: int) -> str:
+    seconds = ns // 10**9
+    hours, rest = divmod(seconds, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"

@@ -1,0 +1,213 @@
+"""Worker × time: who did how much when, with each one's share of the whole beside it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.reactive import reactive
+
+from sockscope import units
+from sockscope.analysis.fairness import Fairness, fairness
+from sockscope.analysis.frame import Server
+from sockscope.model.snapshot import Worker
+from sockscope.tui.drawn import Drawn
+from sockscope.tui.lines import Line, bar
+from sockscope.tui.messages import RowOpened
+from sockscope.tui.names import server_named, worker_name
+
+Array = np.ndarray[Any, np.dtype[Any]]
+_SHADES = " ░▒▓█"
+_SHARES = 24
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a heat map can show.  A duration has no share: waits do not add up to a whole."""
+
+    series: str
+    title: str
+    unit: str
+    counts: bool = False
+
+    @property
+    def shared(self) -> bool:
+        return self.unit != "duration"
+
+    def words(self, per_second: float) -> str:
+        if self.unit == "duration":
+            return units.duration(per_second)
+        if self.unit == "bytes":
+            return f"{units.size(per_second)}/s"
+        if self.unit == "busy":
+            return f"{per_second / 1e7:.0f} %"
+        return f"{units.count(per_second)}/s"
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("accepts", "connections accepted", "number", counts=True),
+    Metric("reads", "reads", "number"),
+    Metric("bytes", "bytes read and written", "bytes"),
+    Metric("busy", "busy time", "busy"),
+    Metric("queue_wait", "wait in the accept queue (p99)", "duration"),
+    Metric("data_wait", "wait of data for its reader (p99)", "duration"),
+)
+
+
+class HeatMap(Drawn, can_focus=True):
+    """One line a worker of a server; ``m`` switches what is shown."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("enter", "open", "Open worker", show=False),
+    ]
+    server: reactive[str] = reactive("")
+    metric: reactive[int] = reactive(0)
+    cursor: reactive[int] = reactive(0)
+
+    def watch_server(self) -> None:
+        self.redraw()
+
+    watch_metric = watch_cursor = watch_server
+
+    def draw(self, width: int, height: int) -> list[Line]:
+        style, metric = self.palette.style, METRICS[self.metric]
+        server, workers = self._workers()
+        if not workers or self.moment is None:
+            return [
+                Line().add(f" Workers over time: {metric.title}", style("bold text")),
+                Line().add("  no thread has accepted or read a connection yet", style("muted")),
+            ]
+        names = min(max(len(worker_name(worker)) for worker in workers) + 2, 20)
+        shares = _SHARES + 9 if width >= 100 else 16 if width >= 70 else 0
+        cells = max(width - names - shares - 12, 8)
+        ids = [worker.id for worker in workers]
+        history = self.moment.history
+        values = history.worker(metric.series, ids, cells)
+        seconds = history.seconds[len(history.seconds) - values.shape[1] :]
+        per_second = values if metric.unit == "duration" else values / np.maximum(seconds, 1e-9)
+        top = float(per_second.max(initial=0.0)) or 1.0
+        first = max(0, min(self.cursor - (height - 3), len(workers) - (height - 2)))
+        shown = range(first, min(first + max(height - 2, 1), len(workers)))
+        lines = [self._title(metric, server, ids, width, len(shown), len(workers))]
+        totals = np.array([_total(worker, metric) for worker in workers])
+        latest = history.rates(metric.series, ids) if metric.shared else _latest(per_second)
+        fair = fairness(list(totals), counts=metric.counts) if metric.shared else None
+        for row in shown:
+            line = Line()
+            here = self.has_focus and row == self.cursor
+            line.fit(f" {worker_name(workers[row])}", names, style("bold accent" if here else "text"))
+            self._heat(line, per_second[row], top, cells, metric)
+            line.fit(metric.words(float(latest[row])), 11, style("text"), right=True)
+            if fair is not None and shares:
+                line.add(" ")
+                self._share(line, float(totals[row]), fair, shares)
+            lines.append(line)
+        lines.append(self._axis(names, cells, seconds, top, metric, fair, width))
+        return lines
+
+    def action_move(self, step: int) -> None:
+        _, workers = self._workers()
+        self.cursor = min(max(self.cursor + step, 0), max(len(workers) - 1, 0))
+
+    def action_open(self) -> None:
+        _, workers = self._workers()
+        if self.cursor < len(workers):
+            self.post_message(RowOpened("workers", workers[self.cursor].id))
+
+    def on_click(self, event: events.Click) -> None:
+        _, workers = self._workers()
+        row = event.y - 1
+        if 0 <= row < len(workers):
+            self.cursor = row
+            if event.chain > 1:
+                self.action_open()
+
+    def on_focus(self) -> None:
+        self.redraw()
+
+    on_blur = on_focus
+
+    def _workers(self) -> tuple[Server | None, list[Worker]]:
+        server = server_named(self.moment.frame, self.server) if self.moment else None
+        if server is None:
+            return None, []
+        return server, sorted((item for item in server.workers if item.did_something), key=lambda item: (item.pid, item.tid))
+
+    def _title(self, metric: Metric, server: Server | None, ids: list[int], width: int, shown: int, of: int) -> Line:
+        style = self.palette.style
+        line = Line().add(" Workers over time: ", style("bold text")).add(metric.title, style("bold accent"))
+        line.add("  m", style("accent")).add(" switches", style("muted"))
+        if shown < of:
+            line.add(f"  {shown} of {of}", style("muted"))
+        if metric.shared and width >= 100:
+            line.end(width, ("share of all, fair share ┊ ", style("muted")))
+        return line
+
+    def _heat(self, line: Line, values: Array, top: float, cells: int, metric: Metric) -> None:
+        ramp, style = self.palette.ramp, self.palette.style
+        line.add(" " * (cells - len(values)))
+        if metric.unit == "duration":
+            scaled = np.log1p(values / 1e3) / math.log1p(top / 1e3)
+        else:
+            scaled = values / top
+        if self.colourless:
+            line.add("".join(_SHADES[min(int(value * 4.99), 4)] for value in scaled), style("text"))
+            return
+        steps = np.clip(np.ceil(scaled * (len(ramp) - 1)), 0, len(ramp) - 1).astype(int)
+        start = 0
+        for index in range(1, len(steps) + 1):
+            if index == len(steps) or steps[index] != steps[start]:
+                line.add(" " * (index - start), ramp[steps[start]])
+                start = index
+
+    def _share(self, line: Line, total: float, fair: Fairness, width: int) -> None:
+        """A bar with the fair share marked; its colour says whether it is beyond what chance gives."""
+        style = self.palette.style
+        room = width - 8
+        part = total / fair.total if fair.total else 0.0
+        mean = 1 / len(fair.values)
+        full = max(max(fair.shares, default=0.0), 2 * mean)
+        noise = 3 * mean * math.sqrt(max(len(fair.values) - 1, 0) / fair.total) if fair.total and fair.judgement != "alone" else 0
+        beyond = abs(part - mean) > max(noise, mean * 0.25)
+        text = bar(part / full, room)
+        mark = min(int(mean / full * room), room - 1)
+        colour = "warning" if beyond and len(fair.values) > 1 else "acceptor"
+        line.add(text[:mark], style(colour))
+        line.add("┊" if text[mark] == " " else "╏", style("bold text"))
+        line.add(text[mark + 1 :], style(colour))
+        line.fit(f"{100 * part:.1f} %", 7, style(colour if beyond else "text"), right=True).add(" ")
+
+    def _axis(
+        self, names: int, cells: int, seconds: Array, top: float, metric: Metric, fair: Fairness | None, width: int
+    ) -> Line:
+        style, ramp = self.palette.style, self.palette.ramp
+        span = f"{float(seconds.sum()):.0f} s ago"
+        line = Line().to(names + max(cells - len(seconds), 0)).add(span if len(seconds) > len(span) + 4 else "", style("faint"))
+        line.to(names + cells - 3).add("now", style("faint"))
+        line.add("  0 ", style("muted"))
+        if self.colourless:
+            line.add(_SHADES[1:], style("text"))
+        else:
+            for step in range(0, len(ramp), 4):
+                line.add(" ", ramp[step])
+        line.add(f" {metric.words(top)}", style("muted"))
+        if fair is not None and fair.judgement != "alone" and width >= 100:
+            words = fair.words if metric.counts else f"max/mean {fair.max_over_mean:.2f}"
+            line.end(width, (f"{words} ", style("critical" if fair.judgement == "uneven" else "good")))
+        return line
+
+
+def _total(worker: Worker, metric: Metric) -> float:
+    if metric.series == "bytes":
+        return float(worker.bytes_read + worker.bytes_written)
+    return float(getattr(worker, "busy_ns" if metric.series == "busy" else metric.series, 0))
+
+
+def _latest(values: Array) -> Array:
+    return values[:, -1] if values.shape[1] else np.zeros(len(values))

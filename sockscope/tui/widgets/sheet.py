@@ -1,0 +1,23 @@
+"""Lines that a function of the moment makes: for what is shown in one place only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sockscope.tui.drawn import Drawn
+from sockscope.tui.feed import Moment
+from sockscope.tui.lines import Line
+from sockscope.tui.themes import Palette
+
+Maker = Callable[[Moment, Palette, int, int], list[Line]]
+
+
+class Sheet(Drawn):
+    """:param maker: moment, palette, width, height → lines"""
+
+    def __init__(self, maker: Maker, *, id: str) -> None:
+        super().__init__(id=id)
+        self._maker = maker
+
+    def draw(self, width: int, height: int) -> list[Line]:
+        return self._maker(self.moment, self.palette, width, height) if self.moment else []

@@ -1,0 +1,117 @@
+"""One line of verdict a server: which model, fair or not, how long things wait, the worst finding."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.reactive import reactive
+
+from sockscope import units
+from sockscope.analysis.frame import Finding, Frame, Server
+from sockscope.tui.drawn import Drawn
+from sockscope.tui.lines import Line, fit, plain
+from sockscope.tui.messages import ServerChosen
+from sockscope.tui.names import SEVERITY_COLOURS, model_words
+
+_MOST = 5
+_RANK = {"critical": 3, "warning": 2, "notice": 1, "info": 0}
+
+
+class Verdicts(Drawn, can_focus=True):
+    """The servers; the one that the rest of the screen is about is marked.  Up and down choose."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down,j", "move(1)", "Next server", show=False),
+        Binding("up,k", "move(-1)", "Previous server", show=False),
+    ]
+    server: reactive[str] = reactive("")
+
+    def watch_server(self) -> None:
+        self.redraw()
+
+    def wanted_height(self, width: int) -> int:
+        servers = len(self.moment.frame.servers) if self.moment else 0
+        return 1 if servers == 0 else 2 if servers == 1 else min(servers, _MOST) + 1
+
+    def draw(self, width: int, height: int) -> list[Line]:
+        style = self.palette.style
+        if self.moment is None:
+            return [Line().add(" waiting for the first tick …", style("muted"))]
+        frame = self.moment.frame
+        servers = self._shown(frame)
+        if not servers:
+            return [Line().add(" no listener fits the target yet; one that appears is shown at once", style("muted"))]
+        lines = [self._line(frame, server, width) for server in servers]
+        chosen = next((item for item in servers if item.group.name == self.server), servers[0])
+        lines.append(self._why(frame, chosen, width))
+        return lines
+
+    def action_move(self, step: int) -> None:
+        if self.moment is None or not self.moment.frame.servers:
+            return
+        names = [server.group.name for server in self._order(self.moment.frame)]
+        at = names.index(self.server) if self.server in names else 0
+        self.post_message(ServerChosen(names[min(max(at + step, 0), len(names) - 1)]))
+
+    def on_click(self, event: events.Click) -> None:
+        if self.moment:
+            servers = self._shown(self.moment.frame)
+            if event.y < len(servers):
+                self.post_message(ServerChosen(servers[event.y].group.name))
+
+    def _order(self, frame: Frame) -> list[Server]:
+        return sorted(frame.servers, key=lambda server: -server.connections)
+
+    def _shown(self, frame: Frame) -> list[Server]:
+        servers = self._order(frame)
+        at = next((index for index, item in enumerate(servers) if item.group.name == self.server), 0)
+        first = max(0, min(at - _MOST + 1, len(servers) - _MOST)) if at >= _MOST else 0
+        return servers[first : first + _MOST]
+
+    def _line(self, frame: Frame, server: Server, width: int) -> Line:
+        style, line = self.palette.style, Line()
+        here = len(frame.servers) > 1 and server.group.name == self.server
+        line.add("▶" if here else " ", style("bold accent"))
+        wide = width >= 100
+        line.fit(server.group.name, 20 if wide else 15, style("bold text")).add(" ")
+        line.fit(plain(server.comm), 14 if wide else 10, style("text"))
+        line.fit(server.model, 17 if wide else 10, style("bold accent" if server.model != "unknown" else "muted")).add(" ")
+        sign, words, colour = judgement(server)
+        line.add(f"{sign} {words}", style(colour))
+        wait = frame.queue_wait.get(server.group.name)
+        finding = worst_of(frame, server)
+        if wait is not None and wait.samples and wide:
+            line.add("   queue wait ", style("muted")).add(f"p99 {units.duration(wait.p99)}", style("text"))
+        if finding is not None:
+            line.add("   ").add(fit(f"! {plain(finding.title)}", max(width - line.width - 1, 0)), style(SEVERITY_COLOURS[finding.severity]))
+        return line
+
+    def _why(self, frame: Frame, server: Server, width: int) -> Line:
+        text = server.why if server.model == "unknown" else model_words(server)
+        if server.model != "unknown":
+            text = f"{server.model}: {text}, seen on {units.count(server.connections)} connections"
+        return Line().add(f"  {fit(text, max(width - 3, 0))}", self.palette.style("muted"))
+
+
+def judgement(server: Server) -> tuple[str, str, str]:
+    """Sign, words and colour for how fairly the work is shared among those that read."""
+    fair = server.group.spread if server.model.startswith("reuseport") else server.group.fairness
+    words = fair.words
+    if fair.judgement == "alone":
+        return "○", "one thread accepts: nothing to share" if server.model != "unknown" else words, "muted"
+    if fair.judgement == "uneven":
+        return "✗", f"uneven: the busiest has {fair.max_over_mean:.1f}× its share", "critical"
+    if fair.judgement == "too few":
+        return "?", words, "muted"
+    return "✓", "shared evenly" if fair.judgement == "even" else words, "good"
+
+
+def worst_of(frame: Frame, server: Server) -> Finding | None:
+    """The gravest finding about a server, or about the host when it names none."""
+    about = [
+        finding for finding in frame.findings
+        if server.group.name in finding.subject or len(frame.servers) == 1
+    ]  # fmt: skip
+    return max(about, key=lambda finding: _RANK[finding.severity], default=None)
