@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sockscope.errors import SockscopeError
@@ -13,6 +13,9 @@ from sockscope.sources.sockets import host as module
 from sockscope.sources.sockets import netns
 from sockscope.sources.sockets.asked import asked
 from sockscope.sources.sockets.host import Host, counters
+
+#: An emulated machine is slow, and that is no fault.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def open_files() -> list[str]:
@@ -25,6 +28,7 @@ tables = st.dictionaries(
 )
 
 
+@patient
 @given(tables)
 def test_every_counter_is_found_under_its_name(told: dict[str, dict[str, int]]) -> None:
     lines = [
@@ -33,6 +37,7 @@ def test_every_counter_is_found_under_its_name(told: dict[str, dict[str, int]]) 
     assert counters("\n".join(lines).encode()) == told
 
 
+@patient
 @given(st.binary(max_size=200))
 def test_any_bytes_are_counters_or_none(raw: bytes) -> None:
     counters(raw)
@@ -85,6 +90,7 @@ def test_the_backlog_asked_for_is_told_as_far_as_it_can_be(
     assert word in guess.words
 
 
+@patient
 @given(st.integers(-(2**31), 2**31 - 1), st.integers(0, 2**31 - 1), st.integers(0, 2**31 - 1))
 def test_the_guess_never_denies_what_was_asked(argument: int, then: int, today: int) -> None:
     """``__sys_listen``: ``if ((unsigned int)backlog > somaxconn) backlog = somaxconn``."""

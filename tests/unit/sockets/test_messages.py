@@ -8,10 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sockscope.sources.sockets import messages
+
+#: An emulated machine is slow, and that is no fault.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SEQUENCE = 7
 u32 = st.integers(0, 2**32 - 1)
@@ -84,6 +87,7 @@ some_sockets = st.lists(
 ).map(lambda parts: [told for part in parts for told in part])
 
 
+@patient
 @given(some_sockets)
 def test_bulk_decoding_keeps_every_field_of_every_socket(told: list[Told]) -> None:
     rows = list(messages.runs(b"".join(each.message() for each in told)))
@@ -97,6 +101,7 @@ def test_bulk_decoding_keeps_every_field_of_every_socket(told: list[Told]) -> No
         assert got["drops"] == (said.drops or 0)
 
 
+@patient
 @given(some_sockets)
 def test_messages_of_one_length_decode_together_whatever_their_attributes(told: list[Told]) -> None:
     by_length: dict[int, list[bytes]] = {}
@@ -108,6 +113,7 @@ def test_messages_of_one_length_decode_together_whatever_their_attributes(told: 
         assert messages.sockets(rows).tobytes() == alone.tobytes()
 
 
+@patient
 @given(st.binary(max_size=300))
 def test_garbage_is_refused_or_cut_into_rows_but_never_loops_or_reads_beyond(garbage: bytes) -> None:
     taken = 0
@@ -122,6 +128,7 @@ def test_garbage_is_refused_or_cut_into_rows_but_never_loops_or_reads_beyond(gar
     assert taken <= len(garbage)
 
 
+@patient
 @given(told_sockets(), st.data())
 def test_a_message_cut_short_is_refused(told: Told, data: st.DataObject) -> None:
     whole = told.message()
@@ -160,6 +167,7 @@ def test_the_question_is_the_one_that_pyroute2_would_ask() -> None:
     assert request["idiag_sport"] == request["idiag_dport"] == 0
 
 
+@patient
 @given(st.sets(st.integers(1, 65535), min_size=1, max_size=30), st.data())
 def test_the_filter_takes_its_ports_and_no_other(ports: set[int], data: st.DataObject) -> None:
     asked = messages.question(socket.AF_INET, 1 << 10, 1, ports)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sockscope.records.batch import HOLDER
@@ -20,6 +20,9 @@ from sockscope.sources.sockets import holders as holders_module
 from sockscope.sources.sockets import procfs
 from sockscope.sources.sockets.holders import holders
 from sockscope.sources.sockets.processes import cgroup_of, process
+
+#: An emulated machine is slow, and that is no fault.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture
@@ -139,6 +142,7 @@ def test_a_process_that_is_gone_is_none_and_a_zombie_has_no_command() -> None:
     assert process(child.pid) is None
 
 
+@patient
 @given(st.binary(max_size=80))
 def test_a_stat_of_any_bytes_gives_a_process_or_none(raw: bytes) -> None:
     files = {"stat": raw, "cmdline": raw, "cgroup": raw}
@@ -147,6 +151,7 @@ def test_a_stat_of_any_bytes_gives_a_process_or_none(raw: bytes) -> None:
         assert process(5) is None or raw.count(b"(")
 
 
+@patient
 @given(st.text(st.characters(blacklist_categories=["Cs"]), max_size=15), st.integers(0, 2**22))
 def test_name_and_parent_survive_every_name(name: str, parent: int) -> None:
     files = {"stat": f"5 ({name}) S {parent} 5 5".encode(), "cmdline": b"a\0b c\0\0", "cgroup": b"0::/x\n"}

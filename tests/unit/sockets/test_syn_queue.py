@@ -7,10 +7,13 @@ from ipaddress import ip_address
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sockscope.sources.sockets import messages, syn_queue
+
+#: An emulated machine is slow, and that is no fault.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 Told = tuple[int, str, int, int, int]  # family, address, port, interface, inode
 FAMILIES = (socket.AF_INET, socket.AF_INET6)
@@ -77,6 +80,7 @@ ADDRESSES = {
 }  # fmt: skip
 
 
+@patient
 @given(st.lists(sockets), st.lists(sockets))
 def test_counting_in_bulk_is_counting_one_by_one(
     listening: list[tuple[int, str, int, int]], half_open: list[tuple[int, str, int, int]]

@@ -13,13 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sockscope.records.batch import THREAD_CPU
 from sockscope.sources.sockets import threads as module
 from sockscope.sources.sockets.threads import ThreadClocks, blocked_in, threads
 from tests.conftest import wait_until
+
+#: An emulated machine is slow, and that is no fault.
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 READ = {"x86_64": 0, "aarch64": 63}.get(platform.machine())
 
@@ -151,6 +154,7 @@ def test_nobody_is_nothing() -> None:
     assert threads(2**22) == []
 
 
+@patient
 @given(st.binary(max_size=200), st.binary(max_size=40))
 def test_any_bytes_are_a_time_or_none(stat: bytes, schedstat: bytes) -> None:
     try:
