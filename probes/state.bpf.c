@@ -4,26 +4,29 @@
  *
  * This is BPF C for bcc, which rewrites map calls only in the main text: user space concatenates
  * records.h, a header of kernel struct offsets made from BTF (kernel_structs.h) and these files.
- * MAX_* and *_PAGES come from the command line.
+ * The sizes given here are placeholders: the maps are created with room as the user's limits say.
  */
 
-BPF_TABLE("hash", u64, struct connection, connections, MAX_CONNECTIONS); /* key: struct sock * */
-BPF_TABLE("hash", u64, struct listener, listeners, MAX_LISTENERS);	 /* key: struct sock * */
-BPF_TABLE("hash", u32, struct worker, workers, MAX_WORKERS);		 /* key: tid */
-BPF_TABLE("hash", struct io_key, struct connection_io, more_io, MAX_MORE_IO);
-BPF_TABLE("hash", struct wake_key, struct wake_count, wakes, MAX_WAKES);
-BPF_TABLE("hash", u32, u8, servers, MAX_PROCESSES);	/* processes whose threads are workers */
-BPF_TABLE("hash", u32, u8, target_pids, MAX_PROCESSES); /* what --pid means by now */
+#define SIZED_LATER 64
+#define PAGES_LATER 1
+
+BPF_TABLE("hash", u64, struct connection, connections, SIZED_LATER); /* key: struct sock * */
+BPF_TABLE("hash", u64, struct listener, listeners, SIZED_LATER);     /* key: struct sock * */
+BPF_TABLE("hash", u32, struct worker, workers, SIZED_LATER);	     /* key: tid */
+BPF_TABLE("hash", struct io_key, struct connection_io, more_io, SIZED_LATER);
+BPF_TABLE("hash", struct wake_key, struct wake_count, wakes, SIZED_LATER);
+BPF_TABLE("hash", u32, u8, servers, SIZED_LATER);     /* processes whose threads are workers */
+BPF_TABLE("hash", u32, u8, target_pids, SIZED_LATER); /* what --pid means by now */
 BPF_TABLE("hash", u16, u8, target_ports, 1024);
-BPF_TABLE("hash", u64, u8, seeds, MAX_LISTENERS);      /* listeners to learn: struct sock * */
-BPF_TABLE("hash", u64, u8, seed_ports, MAX_LISTENERS); /* netns << 32 | port */
+BPF_TABLE("hash", u64, u8, seeds, SIZED_LATER);	     /* listeners to learn: struct sock * */
+BPF_TABLE("hash", u64, u8, seed_ports, SIZED_LATER); /* netns << 32 | port */
 BPF_ARRAY(target, struct target, 1);
 BPF_ARRAY(blank_worker, struct worker, 1); /* zeros: too large for the stack */
 BPF_ARRAY(serials, u64, 3);		   /* the last id given, by enum serial */
 BPF_ARRAY(losses, u64, LOSS_COUNT);
-BPF_RINGBUF_OUTPUT(closed, CLOSED_PAGES); /* struct connection */
-BPF_RINGBUF_OUTPUT(ended, ENDED_PAGES);	  /* struct worker */
-BPF_RINGBUF_OUTPUT(shut, SHUT_PAGES);	  /* struct listener */
+BPF_RINGBUF_OUTPUT(closed, PAGES_LATER); /* struct connection */
+BPF_RINGBUF_OUTPUT(ended, PAGES_LATER);	 /* struct worker */
+BPF_RINGBUF_OUTPUT(shut, PAGES_LATER);	 /* struct listener */
 
 enum serial { SERIAL_CONNECTION, SERIAL_WORKER, SERIAL_LISTENER };
 

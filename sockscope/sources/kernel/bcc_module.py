@@ -36,6 +36,16 @@ def system_places() -> Iterable[Path]:
         yield from sorted(Path("/").glob(pattern.lstrip("/")), reverse=True)
 
 
+def bcc_identity(places: Iterable[Path] | None = None) -> str:
+    """Where bcc is and which version, without the cost of importing it.
+
+    :raises BccError: as :func:`load_bcc`
+    """
+    package = _find(places)
+    version = package / "version.py"
+    return f"{package} {version.read_text() if version.is_file() else ''}"
+
+
 def load_bcc(places: Iterable[Path] | None = None) -> ModuleType:
     """Import the BPF Compiler Collection.
 
@@ -43,18 +53,22 @@ def load_bcc(places: Iterable[Path] | None = None) -> ModuleType:
         system's)
     :raises BccError: naming PyPI's unrelated package of that name if that is what was found
     """
-    impostor = None
     loaded = sys.modules.get("bcc")
     if loaded is not None and hasattr(loaded, "BPF"):
         return loaded
+    return _import(_find(places))
+
+
+def _find(places: Iterable[Path] | None) -> Path:
+    impostor = None
     spec = importlib.util.find_spec("bcc")
     if spec is not None and spec.origin is not None:
         if _is_bcc(Path(spec.origin).parent):
-            return _import(Path(spec.origin).parent)
+            return Path(spec.origin).parent
         impostor = Path(spec.origin).parent
     for place in system_places() if places is None else places:
         if _is_bcc(place / "bcc"):
-            return _import(place / "bcc")
+            return place / "bcc"
     if impostor is not None:
         raise BccError(
             f"the package at {impostor} is PyPI's bcc, which is not the BPF Compiler Collection; "

@@ -18,7 +18,7 @@ VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
 _MAGIC = 0xEB9F
 _HEADER = struct.Struct("<HBBIIIII")
-_INT, _PTR, _ARRAY, _STRUCT, _UNION, _ENUM = 1, 2, 3, 4, 5, 6
+_PTR, _ARRAY, _STRUCT, _UNION, _FUNCTION = 2, 3, 4, 5, 12
 _TRANSPARENT = (8, 9, 10, 11, 18)  # typedef, volatile, const, restrict, type tag
 # 32-bit words behind the three of every type: a fixed part, and a part for each of vlen entries
 _FIXED_WORDS = {1: 1, 3: 3, 14: 1, 17: 1}
@@ -94,6 +94,15 @@ class Btf:
     def has_tracepoint(self, name: str) -> bool:
         """Whether the kernel has the (raw) tracepoint ``name``."""
         return f"\0btf_trace_{name}\0".encode() in self._text
+
+    def function(self, name: str) -> int | None:
+        """The type number of the kernel's function ``name``, if it is described."""
+        at = self._text.find(f"\0{name}\0".encode()) + 1
+        words = self._words
+        for number, start in enumerate(self._starts):
+            if number and at and words[start] == at and (words[start + 1] >> 24) & 31 == _FUNCTION:
+                return number
+        return None
 
     def structs(self, names: Iterable[str]) -> dict[str, int]:
         """Type numbers of the named structs; those that the kernel lacks are left out."""

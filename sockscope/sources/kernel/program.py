@@ -6,10 +6,11 @@ lines of error messages true.
 
 from __future__ import annotations
 
+import mmap
 import os
-import tempfile
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ import numpy as np
 
 from sockscope.records import layout
 from sockscope.sources.kernel import syscall
+from sockscope.sources.kernel.bcc_module import bcc_identity
 from sockscope.sources.kernel.btf import Btf
-from sockscope.sources.kernel.compiler import Compilation, LoadError
-from sockscope.sources.kernel.headers import kernel_structs, write_stub_tree
+from sockscope.sources.kernel.headers import kernel_structs
+from sockscope.sources.kernel.image import Image, ImageCache
+from sockscope.sources.kernel.loader import LoadError, load
 from sockscope.sources.kernel.maps import Map
 from sockscope.sources.kernel.ring import Ring
 from sockscope.sources.kernel.signals import Hook
@@ -45,6 +48,8 @@ _MAPS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "serials": (_U32, _U64),
     "losses": (_U32, _U64),
 }
+#: Maps that only the probes themselves use.
+_PRIVATE = ("births", "blank_worker")
 _RINGS = {"closed": layout.CONNECTION, "ended": layout.WORKER, "shut": layout.LISTENER}
 
 
@@ -65,12 +70,22 @@ class Limits:
     ended_pages: int = 512
     shut_pages: int = 16
 
-    def defines(self) -> list[str]:
-        names = {field.name: getattr(self, field.name) for field in fields(self)}
-        return [
-            f"-D{name.upper()}={value}" if name.endswith("_pages") else f"-DMAX_{name.upper()}={value}"
-            for name, value in names.items()
-        ]
+    def room(self) -> dict[str, int]:
+        """Map → elements, or bytes of a ring."""
+        return {
+            "connections": self.connections,
+            "listeners": self.listeners,
+            "seeds": self.listeners,
+            "seed_ports": self.listeners,
+            "workers": self.workers,
+            "servers": self.processes,
+            "target_pids": self.processes,
+            "more_io": self.more_io,
+            "wakes": self.wakes,
+            "closed": self.closed_pages * mmap.PAGESIZE,
+            "ended": self.ended_pages * mmap.PAGESIZE,
+            "shut": self.shut_pages * mmap.PAGESIZE,
+        }
 
 
 def probe_directory() -> Path:
@@ -90,31 +105,46 @@ def program_text(structs: str, probes: Path) -> str:
     return "\n".join(parts)
 
 
+def _compiled(btf: Btf, cache: ImageCache) -> Image:
+    """The probes for this kernel: from the cache, or compiled now and kept."""
+    structs = kernel_structs(btf)
+    text = program_text(structs.text, probe_directory())
+    key = cache.key(text, *structs.defines, bcc_identity())
+    image = cache.get(key)
+    if image is None:
+        from sockscope.sources.kernel.compiler import compile_probes
+
+        functions = re.findall(r"^int (on_\w+|bpf_iter__\w+)\(", text, re.MULTILINE)
+        flags = ["-Wno-everything", *structs.defines]
+        image = compile_probes(text, flags, functions, [*_MAPS, *_RINGS, *_PRIVATE])
+        cache.put(key, image)
+    return image
+
+
+def _iterator(btf: Btf, name: str) -> int:
+    number = btf.function(name.replace("__", "_"))
+    if number is None:
+        raise LoadError(f"the kernel has no iterator {name.removeprefix('bpf_iter__')}; it needs Linux 5.9")
+    return number
+
+
 class Program:
     """The probes, loaded.  Use as a context manager: leaving it gives everything back.
 
-    The compilation starts at once, in another process; what needs its result waits for it.
-
     :param hooks: what will be attached, so that just that is loaded
-    :raises LoadError: when bcc cannot compile or the kernel refuses to load
+    :param cache: where compiled probes are kept
+    :raises SockscopeError: when bcc is missing or cannot compile, or the kernel refuses to load
     """
 
-    def __init__(self, btf: Btf, limits: Limits, hooks: Iterable[Hook]) -> None:
-        structs = kernel_structs(btf)
-        functions = {hook.function: hook.kind for hook in hooks}
-        functions.update(dict.fromkeys(_ITERATORS.values(), "iterator"))
+    def __init__(
+        self, btf: Btf, limits: Limits, hooks: Iterable[Hook], cache: ImageCache | None = None
+    ) -> None:
+        image = _compiled(btf, cache or ImageCache())
+        kinds = {hook.function: hook.kind for hook in hooks}
+        kinds.update(dict.fromkeys(_ITERATORS.values(), "iterator"))
         self._links: list[int] = []
-        with tempfile.TemporaryDirectory(prefix="sockscope-") as tree:
-            write_stub_tree(Path(tree))
-            compilation = Compilation(
-                program_text(structs.text, probe_directory()),
-                ["-Wno-everything", *limits.defines(), *structs.defines],
-                tree,
-                functions,
-                [*_MAPS, *_RINGS],
-            )
-            loaded = compilation.result()
-        self._descriptors = [*loaded.maps.values(), *loaded.programs.values()]
+        self._loaded = load(image, limits.room(), kinds, lambda name: _iterator(btf, name))
+        loaded = self._loaded
         self._programs = loaded.programs
         self.maps = {name: Map(loaded.maps[name], key, value) for name, (key, value) in _MAPS.items()}
         pages = {"closed": limits.closed_pages, "ended": limits.ended_pages, "shut": limits.shut_pages}
@@ -161,8 +191,7 @@ class Program:
         self.detach()
         for ring in self.rings.values():
             ring.close()
-        while self._descriptors:
-            os.close(self._descriptors.pop())
+        self._loaded.close()
 
     def __enter__(self) -> Program:
         return self

@@ -16,7 +16,7 @@ from typing import Any
 _NUMBERS = {"x86_64": 321, "aarch64": 280}
 _libc = ctypes.CDLL(None, use_errno=True)
 
-MAP_LOOKUP_ELEM, MAP_UPDATE_ELEM, MAP_DELETE_ELEM = 1, 2, 3
+MAP_CREATE, MAP_LOOKUP_ELEM, MAP_UPDATE_ELEM, MAP_DELETE_ELEM, PROG_LOAD = 0, 1, 2, 3, 5
 OBJ_GET_INFO_BY_FD = 15
 RAW_TRACEPOINT_OPEN = 17
 MAP_LOOKUP_BATCH = 24
@@ -30,6 +30,15 @@ _PERF_ATTR_SIZE = 64  # PERF_ATTR_SIZE_VER0
 _PERF_FLAG_FD_CLOEXEC = 8
 _PERF_SET_BPF, _PERF_ENABLE = 0x40042408, 0x2400
 NO_EXIST = 1
+_NAME_ROOM = 15
+_LOG_ROOM = 1 << 20
+
+# enum bpf_prog_type
+_PROGRAM_TYPES = {"tracepoint": 5, "raw": 17, "iterator": 26}
+
+
+class VerifierError(Exception):
+    """The verifier's last words about a program that it refused."""
 
 
 def bpf(command: int, attributes: bytes) -> int:
@@ -49,6 +58,64 @@ def bpf_in_place(command: int, buffer: Any) -> int:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
     return int(result)
+
+
+def create_map(name: str, kind: int, key_size: int, value_size: int, max_entries: int, flags: int) -> int:
+    """A new map's descriptor."""
+    head = struct.pack("<IIIIIII", kind, key_size, value_size, max_entries, flags, 0, 0)
+    return bpf(MAP_CREATE, head + name.encode()[:_NAME_ROOM].ljust(16, b"\0"))
+
+
+def map_info(descriptor: int) -> tuple[int, int, int, int, int]:
+    """(kind, key size, value size, room, flags) of a map: struct bpf_map_info."""
+    info = ctypes.create_string_buffer(80)
+    attributes = struct.pack("<IIQ", descriptor, len(info), ctypes.addressof(info))
+    bpf(OBJ_GET_INFO_BY_FD, attributes)
+    kind, _, key_size, value_size, max_entries, flags = struct.unpack_from("<IIIIII", info.raw)
+    return kind, key_size, value_size, max_entries, flags
+
+
+def load_program(name: str, kind: str, code: bytes, iterator: int = 0) -> int:
+    """A new program's descriptor.
+
+    :param kind: a key of ``_PROGRAM_TYPES``
+    :param iterator: for an iterator, the BTF number of the kernel's function that stands for it
+    :raises VerifierError: with the verifier's last line, or the kernel's errno in words
+    """
+    instructions = ctypes.create_string_buffer(code, len(code))
+    licence = ctypes.create_string_buffer(b"GPL")
+
+    def attempt(log: Any) -> int:
+        level, room, where = (1, len(log), ctypes.addressof(log)) if log is not None else (0, 0, 0)
+        attributes = struct.pack(
+            "<IIQQIIQII16sIIIIQIIQII",
+            _PROGRAM_TYPES[kind],
+            len(code) // 8,
+            ctypes.addressof(instructions),
+            ctypes.addressof(licence),
+            level,
+            room,
+            where,
+            0,  # kern_version
+            0,  # prog_flags
+            name.encode()[:_NAME_ROOM],
+            0,  # prog_ifindex
+            TRACE_ITER if iterator else 0,
+            *(0, 0, 0, 0, 0, 0, 0),  # BTF of the program itself: none
+            iterator,
+        )
+        return bpf(PROG_LOAD, attributes)
+
+    try:
+        return attempt(None)
+    except OSError as refused:
+        log = ctypes.create_string_buffer(_LOG_ROOM)
+        try:
+            return attempt(log)  # once more, with the verifier's words
+        except OSError:
+            said = [line for line in log.value.decode("utf-8", "replace").splitlines() if line.strip()]
+            telling = [line for line in said if not line.startswith(("processed ", "verification time"))]
+            raise VerifierError(telling[-1] if telling else str(refused.strerror)) from refused
 
 
 def read_iterator(program: int) -> bytes:
