@@ -1,0 +1,36 @@
+"""Ctrl-C between two statements, never inside one."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def interrupts_later() -> Iterator[None]:
+    """Handle SIGINT and SIGTERM when the block is done, not in the middle of it.
+
+    Python runs handlers in the main thread only, so elsewhere there is nothing to do.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    ours = {number: handler for number, handler in handlers.items() if callable(handler)}
+    for number in ours:
+        signal.signal(number, lambda *call: came.append(call))
+    try:
+        yield
+    finally:
+        for number, handler in ours.items():
+            signal.signal(number, handler)
+        for which, frame in came[:1]:
+            interrupted = ours[signal.Signals(which)]
+            if callable(interrupted):
+                interrupted(which, frame)

@@ -1,0 +1,168 @@
+"""Replay: the batches of a recording, as its source gave them."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sockscope.errors import SockscopeError
+from sockscope.records.batch import Batch, Meta
+from sockscope.sources.trace.check import check_file, check_schema
+from sockscope.sources.trace.columns import Array
+from sockscope.sources.trace.database import CATALOG, explained, literal, open_memory
+from sockscope.sources.trace.fold import fold
+from sockscope.sources.trace.objects import unescaped
+from sockscope.sources.trace.schema import RAW, SCHEMA, Part, object_of
+from sockscope.sources.trace.tables import ObjectTable, RecordTable
+from sockscope.sources.trace.views import view_statements
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+MEMORY_LIMIT = "400MB"
+
+#: Ticks are read in stretches of about so many bytes, and at most so many ticks.
+STRETCH_BYTES = 16_000_000
+STRETCH_TICKS = 1000
+
+TABLES = f"{CATALOG}.{RAW}"
+
+
+class Reader:
+    """A recording, read-only.
+
+    Nothing that stands in the file is executed, and SQL run through it reaches no other file.
+
+    :raises SockscopeError: when there is no such file, or it is no whole recording of this version
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self._has_views = False
+        with explained(self.path, "read"):
+            check_file(self.path)
+            self._database = open_memory(MEMORY_LIMIT)
+            try:
+                self._database.execute(f"ATTACH {literal(self.path)} AS {CATALOG} (READ_ONLY)")
+                self._database.execute("SET enable_external_access = false")
+                self._database.execute("SET lock_configuration = true")
+                check_schema(self._database, self.path, SCHEMA)
+                self.meta: Meta = self._read_meta()
+            except BaseException:
+                self._database.close()
+                raise
+
+    def batches(self) -> Iterator[Batch]:
+        """Every batch, in order and equal to what was written.
+
+        :raises SockscopeError: when the file is damaged
+        """
+        stretches = self._stretches()
+        while True:
+            with explained(self.path, "read"):
+                stretch = next(stretches, None)
+                if stretch is None:
+                    return
+                batches = self._read(*stretch)
+            yield from batches
+
+    def final_batch(self) -> Batch:
+        """All batches folded into one: the last record of each connection, worker, listener, ...
+
+        :raises SockscopeError: when the file is damaged, or has no batch
+        """
+        with explained(self.path, "read"):
+            last = self._database.execute(f"SELECT max(tick) FROM {TABLES}.ticks").fetchall()[0][0]
+            if last is None:
+                raise SockscopeError(f"{self.path} holds no batch, it ended before the first; record again")
+            row = SCHEMA.ticks.fetch(self._database, TABLES, f"tick = {last}")[0]
+            return typing.cast(Batch, SCHEMA.build_batch(row[1:], fold(self._database, TABLES, SCHEMA)))
+
+    def connection(self) -> DuckDBPyConnection:
+        """A DuckDB connection for questions of one's own: the views of docs/trace.md, and ``raw``."""
+        with explained(self.path, "read"):
+            if not self._database.execute(
+                "SELECT 1 FROM duckdb_schemas() WHERE schema_name = 'asked'"
+            ).fetchall():
+                self._make_views()
+            return self._database.cursor()
+
+    def close(self) -> None:
+        """Let the file go."""
+        self._database.close()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _make_views(self) -> None:
+        run = self._database.execute
+        run(f"CREATE SCHEMA memory.{RAW}")
+        for table in ("meta", "ticks", *(part.table.name for part in (*SCHEMA.parts, *SCHEMA.meta_lists))):
+            run(f"CREATE VIEW memory.{RAW}.{table} AS SELECT * FROM {TABLES}.{table}")
+        for statement in view_statements(TABLES):
+            run(statement)
+
+    def _read_meta(self) -> Meta:
+        told = dict(self._database.execute(f"SELECT key, value FROM {TABLES}.meta").fetchall())
+        lists = {part.field: part for part in SCHEMA.meta_lists}
+        hints = typing.get_type_hints(Meta)
+        values: dict[str, Any] = {}
+        for field in dataclasses.fields(Meta):
+            if field.name in lists:
+                part = lists[field.name]
+                assert isinstance(part.table, ObjectTable)
+                rows = part.table.fetch(self._database, TABLES, "true")
+                values[field.name] = tuple(object_of(part, row[1:]) for row in rows)
+            else:
+                values[field.name] = hints[field.name](unescaped(told[field.name]))
+        return Meta(**values)
+
+    def _stretches(self) -> Iterator[tuple[int, int]]:
+        """Ranges of ticks, from the first to the last, with about as much to read in each."""
+        run = self._database.execute
+        count = run(f"SELECT count(*) FROM {TABLES}.ticks").fetchall()[0][0]
+        weight: Array = np.full(count, STRETCH_BYTES // STRETCH_TICKS, np.int64)
+        for part in SCHEMA.parts:
+            size = part.table.dtype.itemsize if isinstance(part.table, RecordTable) else 200
+            found = run(
+                f"SELECT tick, count(*) AS rows FROM {TABLES}.{part.table.name} GROUP BY tick"
+            ).fetchnumpy()
+            weight[np.asarray(found["tick"])] += np.asarray(found["rows"]) * size
+        ends = np.cumsum(weight)
+        start = 0
+        while start < count:
+            before = ends[start - 1] if start else 0
+            end = max(start + 1, int(np.searchsorted(ends, before + STRETCH_BYTES, side="right")))
+            yield start, end
+            start = end
+
+    def _read(self, start: int, end: int) -> list[Batch]:
+        condition = f"tick BETWEEN {start} AND {end - 1}"
+        head = SCHEMA.ticks.fetch(self._database, TABLES, condition)
+        columns = {part.field: self._read_part(part, condition, start, end) for part in SCHEMA.parts}
+        return [
+            SCHEMA.build_batch(row[1:], {field: values[index] for field, values in columns.items()})
+            for index, row in enumerate(head)
+        ]
+
+    def _read_part(self, part: Part, condition: str, start: int, end: int) -> list[Any]:
+        """The part of each batch in a range of ticks."""
+        if isinstance(part.table, RecordTable):
+            ticks, records = part.table.fetch(self._database, TABLES, condition)
+            cuts = np.searchsorted(ticks, np.arange(start, end + 1))
+            return [records[cuts[index] : cuts[index + 1]].copy() for index in range(end - start)]
+        things: list[list[Any]] = [[] for _ in range(start, end)]
+        for row in part.table.fetch(self._database, TABLES, condition):
+            things[row[0] - start].append(object_of(part, row[1:]))
+        return [tuple(many) if part.many else many[0] for many in things]
