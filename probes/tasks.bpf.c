@@ -45,3 +45,19 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 	workers.delete(&tid);
 	return 0;
 }
+
+/* Threads get their names after they are born. */
+int on_rename(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	struct worker *worker;
+	u32 tid = 0;
+
+	PEEK(tid, task->pid);
+	worker = workers.lookup(&tid);
+	if (!worker)
+		return 0;
+	bpf_probe_read_kernel_str(&worker->comm, sizeof(worker->comm), (void *)ctx->args[1]);
+	worker->touched_ns = bpf_ktime_get_ns();
+	return 0;
+}

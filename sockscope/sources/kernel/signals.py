@@ -147,8 +147,17 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "tasks",
-        "threads and processes that start and end",
-        (Way("tracepoint", (_raw("sched_process_fork", "on_fork"), _raw("sched_process_exit", "on_exit"))),),
+        "threads and processes that start, end, and change their names",
+        (
+            Way(
+                "tracepoint",
+                (
+                    _raw("sched_process_fork", "on_fork"),
+                    _raw("sched_process_exit", "on_exit"),
+                    _raw("task_rename", "on_rename"),
+                ),
+            ),
+        ),
         without="threads that start later are met only at their first deed",
     ),
 )
