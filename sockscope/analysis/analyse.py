@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from sockscope.analysis.findings import findings_of
 from sockscope.analysis.frame import Frame
 from sockscope.analysis.groups import groups_of
+from sockscope.analysis.thresholds import Thresholds
 from sockscope.analysis.verdict import verdict
 from sockscope.analysis.waits import data_waits, queue_waits
 from sockscope.model.snapshot import Snapshot
 from sockscope.records.batch import Meta
 
+_DEFAULTS = Thresholds()
 
-def analyse(meta: Meta, snapshot: Snapshot) -> Frame:
+
+def analyse(meta: Meta, snapshot: Snapshot, thresholds: Thresholds = _DEFAULTS) -> Frame:
     """Groups, verdicts, waits and findings of one moment."""
     groups = groups_of(snapshot)
     servers = tuple(verdict(snapshot, group) for group in groups)
-    return Frame(
+    frame = Frame(
         meta=meta,
         snapshot=snapshot,
         groups=groups,
@@ -24,3 +30,4 @@ def analyse(meta: Meta, snapshot: Snapshot) -> Frame:
             server.group.name: data_waits(snapshot, server.group, server.readers) for server in servers
         },
     )
+    return replace(frame, findings=findings_of(frame, thresholds))

@@ -59,6 +59,10 @@ class HostSampler:
             hosts=tuple(self._counters(inodes)),
         )
 
+    def forget(self) -> None:
+        """Tell every process anew with the next batch."""
+        self._pids.clear()
+
     def close(self) -> None:
         for queues in self._queues.values():
             queues.close()

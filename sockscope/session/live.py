@@ -64,9 +64,11 @@ class LiveSession:
         """Whether the target was given by pid, and all of it has ended."""
         return self._source.target_has_ended()
 
-    def batch(self) -> Batch:
-        """What happened since the last one."""
-        return self._host.complete(self._source.batch())
+    def batch(self, *, whole: bool = False) -> Batch:
+        """What happened since the last one; ``whole``: and all that is open, changed or not."""
+        if whole:
+            self._host.forget()
+        return self._host.complete(self._source.batch(whole=whole))
 
     def stop(self) -> Batch:
         """Detach; the last batch, exact for all that was seen."""

@@ -104,10 +104,12 @@ class KernelSource:
         pids = self._program.maps["target_pids"].read_all()[0]
         return not any(_is_alive(int(pid)) for pid in pids)
 
-    def batch(self, *, final: bool = False) -> Batch:
-        """What changed since the last batch.  Rings are read before maps: a connection that closes
+    def batch(self, *, whole: bool = False, final: bool = False) -> Batch:
+        """What changed since the last batch, or all that is in the maps (``whole``).  Rings are read before maps: a connection that closes
         in between is in neither twice, its deeds in ``more_io`` last."""
         program = self._program
+        if whole:
+            self._last_ns = 0
         now = time.monotonic_ns()
         closed, ended, shut = (program.rings[name].drain() for name in ("closed", "ended", "shut"))
         connections = self._changed(program.maps["connections"].read_all()[1])
@@ -139,8 +141,7 @@ class KernelSource:
     def stop(self) -> Batch:
         """Detach and return the last batch, exact for everything that was seen."""
         self._program.detach()
-        self._last_ns = 0  # whatever is in the maps is final now
-        return self.batch(final=True)
+        return self.batch(whole=True, final=True)  # whatever is in the maps is final now
 
     def close(self) -> None:
         """Give everything back to the kernel."""
