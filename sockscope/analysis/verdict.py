@@ -129,6 +129,14 @@ def _accept_axis(seen: _Seen, group: Group) -> tuple[str, str]:
     real = {worker for worker, number in seen.accepted.items() if number >= _ACCIDENT * total}
     sharers = [len(real & by.keys()) for by in seen.by_listener.values()]
     used = sum(number > 0 for number in sharers)
+    open_listeners = sum(not listener.closed_ns for listener in group.listeners)
+    if len(real) == 1 and used < open_listeners:
+        # each has a queue of its own, even if the kernel chose one queue for all (steering, one client)
+        return (
+            "reuseport",
+            f"one thread accepted {total} connections: all went to {used} of {open_listeners} sockets of one "
+            "address and port",
+        )
     if len(real) == 1:
         return "one", f"one thread accepted {total} connections"
     if used > 1 and used >= len(real) / 2 and len(group.listeners) > 1:
