@@ -83,7 +83,7 @@ def fairness(values: Sequence[float], *, counts: bool = True, independent: float
     things = independent if independent is not None else total if counts else float("nan")
     testable = things > 0
     chi2 = things * cv * cv if testable else float("nan")
-    p_value = chi2_survival(chi2, sharers - 1) if testable and sharers > 1 else float("nan")
+    p_value = _chance(chi2, things, sharers - 1) if testable and sharers > 1 else float("nan")
     return Fairness(
         values=numbers,
         total=total,
@@ -143,6 +143,17 @@ def chi2_survival(chi2: float, degrees: int) -> float:
         if abs(change - 1) < 1e-15:
             break
     return scale * fraction
+
+
+def _chance(chi2: float, things: float, degrees: int) -> float:
+    """P of shares as uneven as this by chance alone.
+
+    Two sharers are a coin: counts are whole, the χ² curve is not, and it promises too little
+    chance without a correction for continuity (F. Yates, 1934).
+    """
+    if degrees == 1:
+        chi2 = max(math.sqrt(chi2) - 1 / math.sqrt(things), 0.0) ** 2
+    return chi2_survival(chi2, degrees)
 
 
 def _gini(values: Sequence[float], total: float) -> float:

@@ -28,21 +28,38 @@ from sockscope.records.layout import ConnectionFlag, WorkerFlag
 
 Records = np.ndarray[Any, np.dtype[Any]]
 
+#: Something that happened this often, or in this part of the time, is no accident.
+AGAIN = 3
+PART_OF_TIME = 0.2
+
 
 @dataclass(frozen=True)
 class Waits:
-    """One wait a connection, in nanoseconds: whose listener, acceptor and reader, and whether it is over."""
+    """One wait a connection: how long, when it ended, on whose account, and whether it is over."""
 
     ns: Records
+    end_ns: Records
     listener: Records
     acceptor: Records
     reader: Records
     over: Records
 
     def of(self, chosen: Any) -> Waits:
-        return Waits(
-            *(column[chosen] for column in (self.ns, self.listener, self.acceptor, self.reader, self.over))
-        )
+        """Those of some connections."""
+        columns = (self.ns, self.end_ns, self.listener, self.acceptor, self.reader, self.over)
+        return Waits(*(column[chosen] for column in columns))
+
+    def episodes(self, least_ns: int) -> tuple[int, int]:
+        """Stretches in which somebody waited ``least_ns`` or more: how many, and how long together."""
+        late = self.ns >= least_ns
+        ends, begins = self.end_ns[late], self.end_ns[late] - self.ns[late]
+        number = together = reached = 0
+        for at in np.argsort(begins):
+            begin, end = int(begins[at]), int(ends[at])
+            number += begin > reached
+            together += max(end - max(begin, reached), 0)
+            reached = max(reached, end)
+        return number, together
 
     def percentile(self, fraction: float) -> float:
         return float(np.percentile(self.ns, 100 * fraction)) if len(self.ns) else 0.0
@@ -146,7 +163,8 @@ class Case:
         waiting = (rows["accepted_ns"] == 0) & (rows["ending_ns"] == 0)
         chosen = born & ((rows["accepted_ns"] > 0) | waiting)
         ends = np.where(rows["accepted_ns"] > 0, rows["accepted_ns"], now).astype(np.int64)
-        return self._waits(ends - rows["established_ns"].astype(np.int64), rows["accepted_ns"] > 0).of(chosen)
+        waited = ends - rows["established_ns"].astype(np.int64)
+        return self._waits(waited, ends, rows["accepted_ns"] > 0).of(chosen)
 
     @cached_property
     def data_waits(self) -> Waits:
@@ -161,11 +179,21 @@ class Case:
         unread = (rows["readable_ns"] > 0) & (rows["ending_ns"] == 0) & (accepted > 0)
         since = np.maximum(rows["readable_ns"].astype(np.int64), accepted)
         waited = np.maximum(waited, np.where(unread, now - since, 0))
-        return self._waits(waited, ~unread).of((read > 0) | unread)
+        # when a later wait than the first one ended is not known: about when the record last changed
+        ends = np.where(longest > with_queue + 1000, rows["touched_ns"].astype(np.int64), read)
+        return self._waits(waited, np.where(unread, now, ends), ~unread).of((read > 0) | unread)
 
-    def _waits(self, ns: Records, over: Records) -> Waits:
+    def _waits(self, ns: Records, ends: Records, over: Records) -> Waits:
         rows = self.connections
-        return Waits(np.maximum(ns, 0), rows["listener"], rows["acceptor"], self.readers, over)
+        return Waits(np.maximum(ns, 0), ends, rows["listener"], rows["acceptor"], self.readers, over)
+
+    def lasting(self, waits: Waits, least_ns: int) -> bool:
+        """Whether waits of ``least_ns`` or more came again and again, or took a good part of the time.
+
+        One hiccup (a paused machine, a burst) is not a property of the server.
+        """
+        number, together = waits.episodes(least_ns)
+        return number >= AGAIN or together >= PART_OF_TIME * max(self.window_ns, self.thresholds.window_ns)
 
     def load(self, worker: Worker) -> float:
         """The part of the window that a thread was at work, 0 to 1."""
@@ -210,7 +238,7 @@ class Case:
         """Whether this acceptor's waits end by timeout again and again: it waits for a lock or its turn."""
         ended = worker.waits - bool(worker.flags & WorkerFlag.IN_WAIT)
         timeouts = ended - worker.wakeups
-        return timeouts >= 20 and timeouts / max(ended, 1) >= self.thresholds.lock_turns
+        return timeouts >= 5 and timeouts / max(ended, 1) >= self.thresholds.lock_turns
 
 
 def thread(worker: Worker) -> str:

@@ -8,9 +8,10 @@ import numpy as np
 
 from sockscope import units
 from sockscope.analysis.figures import away_ns
-from sockscope.analysis.findings._case import Case, thread
+from sockscope.analysis.findings._case import AGAIN, PART_OF_TIME, Case, thread
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
-from sockscope.model.histogram import bucket_of
+from sockscope.analysis.frame import Severity
+from sockscope.model.histogram import EDGES, bucket_of
 from sockscope.model.snapshot import Worker
 
 
@@ -28,7 +29,7 @@ class LoopStall:
             if longest < limits.stall_ns or not worker.waits:
                 continue
             victims, waited = _victims(case, worker, longest, away)
-            if not victims or not _blocks(case, worker, longest):
+            if not victims or not _blocks(worker, longest):
                 continue
             stalled[worker.id] = _times(worker, limits.stall_ns) + (away >= limits.stall_ns)
             if worst is None or longest > worst[0]:
@@ -36,10 +37,11 @@ class LoopStall:
         if worst is None:
             return
         longest, worker, victims, waited = worst
+        spent = float((worker.stall * EDGES[:-1])[bucket_of(limits.stall_ns) :].sum())
         others = f" So did {len(stalled) - 1} others." if len(stalled) > 1 else ""
         yield diagnosis(
             self,
-            "warning" if longest >= limits.stall_severe_ns or stalled[worker.id] >= 3 else "notice",
+            _severity(case, longest, sum(stalled.values()), spent),
             f"{case.name}, {thread(worker)}",
             f"{thread(worker)} stayed away from its event loop for {units.duration(longest)} at worst, and "
             f"{stalled[worker.id]} times for {units.duration(limits.stall_ns)} or more; {victims} of its "
@@ -80,6 +82,15 @@ class LoopStall:
         )
 
 
+def _severity(case: Case, longest: int, times: int, spent: float) -> Severity:
+    """Once is an accident (a paused machine does the same), again and again is the server's way."""
+    if longest >= case.thresholds.stall_severe_ns:
+        return "warning"
+    if times >= AGAIN or spent >= PART_OF_TIME * max(case.window_ns, case.thresholds.window_ns):
+        return "warning" if times >= 2 * AGAIN else "notice"
+    return "info"
+
+
 def _times(worker: Worker, least: int) -> int:
     return int(worker.stall[bucket_of(least) :].sum())
 
@@ -103,12 +114,16 @@ def _victims(case: Case, worker: Worker, longest: int, away: int) -> tuple[int, 
     return number, float(max(waited))
 
 
-def _blocks(case: Case, worker: Worker, longest: int) -> bool:
+def _blocks(worker: Worker, longest: int) -> bool:
     """Whether it was one long piece of work, not a great many short ones that were ready at once."""
-    if case.load(worker) < case.thresholds.busy:
-        each = worker.busy_ns / max(worker.reads + worker.accepts, 1)
-        return longest >= 5 * each
-    return bool(worker.answer[bucket_of(longest // 4) :].sum())
+    if worker.answer[bucket_of(longest // 3) :].any():
+        return True
+    events = worker.reads + worker.accepts + worker.ends_of_stream
+    return events < _BATCH * max(worker.wakeups, 1)
+
+
+#: Events per wake-up from which on a long stretch is a batch of short pieces.
+_BATCH = 1.7
 
 
 DETECTOR = LoopStall()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from sockscope import units
 from sockscope.analysis.findings._case import Case, percent
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
+from sockscope.analysis.findings._member import meant_for
 
 
 class MemberOrphaned:
@@ -20,7 +21,12 @@ class MemberOrphaned:
             return
         for listener in members:
             stuck = waits.of((waits.listener == listener.id) & ~waits.over)
-            if listener.accepted or not len(stuck) or float(stuck.ns.max()) < case.thresholds.hang_ns:
+            if (
+                listener.accepted
+                or meant_for(case, listener)
+                or not len(stuck)
+                or float(stuck.ns.max()) < case.thresholds.hang_ns
+            ):
                 continue
             held = (
                 ", ".join(f"process {h.pid} (descriptor {h.descriptors[0]})" for h in listener.holders)

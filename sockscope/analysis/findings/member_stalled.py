@@ -9,7 +9,7 @@ import numpy as np
 from sockscope import units
 from sockscope.analysis.findings._case import Case, thread
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
-from sockscope.model.snapshot import Listener, Worker
+from sockscope.analysis.findings._member import acceptor_of, meant_for
 
 
 class MemberStalled:
@@ -28,10 +28,10 @@ class MemberStalled:
             stuck = mine.of(~mine.over)
             hangs = bool(len(stuck)) and float(stuck.ns.max()) >= limits.hang_ns
             slow = len(mine) >= 10 and p90[listener.id] >= max(limits.queue_wait_ns, 5 * usual)
-            if not listener.accepted or not (hangs or slow):
+            who = acceptor_of(case, listener) or meant_for(case, listener)
+            if who is None or not (hangs or slow):
                 continue
-            who = _acceptor(case, listener)
-            name = thread(who) if who else "nobody"
+            name = thread(who)
             lost = hangs and float(stuck.ns.max()) >= limits.stall_severe_ns
             severe = hangs or p90[listener.id] >= limits.queue_wait_severe_ns
             yield diagnosis(
@@ -53,12 +53,12 @@ class MemberStalled:
                 },
                 (
                     "Find out what that thread does instead: a blocking call, a long request, a stop signal "
-                    + (f"(`cat /proc/{who.pid}/task/{who.tid}/{{stat,wchan,syscall}}`)." if who else "."),
+                    f"(`cat /proc/{who.pid}/task/{who.tid}/wchan`, and `stack` and `status` beside it).",
                     "Take blocking work off the event loop, or use one shared queue, or steer by load "
                     "(SO_ATTACH_REUSEPORT_EBPF).",
                 ),
                 weight=0.9 if hangs else 0.6,
-                threads=(who.id,) if who else (),
+                threads=(who.id,),
                 explains=(*_EXPLAINS, "loop-stall") if hangs else _EXPLAINS,
             )
 
@@ -73,15 +73,6 @@ _EXPLAINS = (
     "open-connections-skew",
     "heavy-connections",
 )
-
-
-def _acceptor(case: Case, listener: Listener) -> Worker | None:
-    rows = case.connections
-    took = rows["acceptor"][(rows["listener"] == listener.id) & (rows["acceptor"] > 0)]
-    if not len(took):
-        return None
-    numbers, counts = np.unique(took, return_counts=True)
-    return case.snapshot.workers.get(int(numbers[counts.argmax()]))
 
 
 DETECTOR = MemberStalled()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from sockscope import units
 from sockscope.analysis.findings._case import Case, percent
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
+from sockscope.analysis.frame import Severity
 
 
 class QueueWaitHigh:
@@ -20,9 +21,12 @@ class QueueWaitHigh:
             return
         late = int((waits.ns >= limits.queue_wait_ns).sum())
         fault = _fault(case)
+        severe = p99 >= limits.queue_wait_severe_ns or late >= 0.1 * len(waits)
+        lasting = case.lasting(waits, limits.queue_wait_ns)
+        severity: Severity = "info" if not lasting else "warning" if severe else "notice"
         yield diagnosis(
             self,
-            "warning" if p99 >= limits.queue_wait_severe_ns or late >= 0.1 * len(waits) else "notice",
+            severity,
             case.name,
             f"Connections wait {units.duration(waits.percentile(0.5))} (p50) and {units.duration(p99)} (p99)"
             f" between the end of the handshake and accept(); {units.count(late)} of"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from sockscope import units
 from sockscope.analysis.findings._case import Case
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
+from sockscope.analysis.frame import Severity
 
 
 class ReaderLate:
@@ -19,9 +20,12 @@ class ReaderLate:
         late = int((waits.ns >= limits.data_wait_ns).sum())
         if len(waits) < limits.fewest or p99 < limits.data_wait_ns or late < 3:
             return
+        severe = p99 >= limits.data_wait_severe_ns or late >= 0.1 * len(waits)
+        lasting = case.lasting(waits, limits.data_wait_ns)
+        severity: Severity = "info" if not lasting else "warning" if severe else "notice"
         yield diagnosis(
             self,
-            "warning" if p99 >= limits.data_wait_severe_ns or late >= 0.1 * len(waits) else "notice",
+            severity,
             case.name,
             f"On {units.count(late)} of {units.count(len(waits))} connections bytes lay readable for"
             f" {units.duration(limits.data_wait_ns)} or more before a thread read them (longest wait of a"

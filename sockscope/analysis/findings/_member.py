@@ -1,0 +1,30 @@
+"""Who accepts from a member of a group, or should."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sockscope.analysis.findings._case import Case
+from sockscope.model.snapshot import Listener, Worker
+
+
+def acceptor_of(case: Case, listener: Listener) -> Worker | None:
+    """The thread that accepted most of a listener's connections; None when nobody did."""
+    rows = case.connections
+    took = rows["acceptor"][(rows["listener"] == listener.id) & (rows["acceptor"] > 0)]
+    if not len(took):
+        return None
+    numbers, counts = np.unique(took, return_counts=True)
+    return case.snapshot.workers.get(int(numbers[counts.argmax()]))
+
+
+def meant_for(case: Case, listener: Listener) -> Worker | None:
+    """A thread like the acceptors of the other members, in a process that holds this one, and idle.
+
+    There is none for a descriptor that leaked into a process of another kind.
+    """
+    holders = {holding.pid for holding in listener.holders}
+    for worker in case.accepting:
+        if worker.pid in holders and not case.group.accepts.get(worker.id):
+            return worker
+    return None

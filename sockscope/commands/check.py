@@ -1,0 +1,262 @@
+"""``sockscope check``: findings as an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+from sockscope import units
+from sockscope.commands.target_options import add_target_options, target_of
+from sockscope.errors import SockscopeError, UsageError
+
+if TYPE_CHECKING:
+    from sockscope.analysis.frame import Finding, Frame
+    from sockscope.analysis.thresholds import Thresholds
+
+PASSED, COULD_NOT_TELL, FOUND = 0, 1, 3
+
+
+class Check:
+    """Look for faults, and say by exit status whether there are any
+
+    Exit status: 0 nothing found at or above the bar, 3 something found, 1 could not tell (too few
+    connections, nobody listens, tracing not possible), 2 wrong usage.
+    """
+
+    name = "check"
+
+    def prepare(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "file", type=Path, nargs="?", metavar="FILE", help="a recording; without it, trace now"
+        )
+        parser.add_argument(
+            "-d", "--duration", metavar="SECONDS", help="how long to trace (10, 1.5s, 200ms, 3m; default 10)"
+        )
+        parser.add_argument(
+            "--fail-on",
+            action="append",
+            default=[],
+            metavar="WHAT",
+            help="a severity (info, notice, warning, critical; default warning) or ids of findings, "
+            "with commas (may repeat)",
+        )
+        parser.add_argument(
+            "--max-share",
+            type=float,
+            metavar="X",
+            help="fail when one worker accepts a larger part of the connections (0.4, or 40 for 40 %%)",
+        )
+        parser.add_argument(
+            "--max-queue-wait",
+            metavar="T",
+            help="fail when the p99 of established to accepted is longer (20ms)",
+        )
+        parser.add_argument("--format", choices=("text", "json", "junit"), default="text")
+        parser.add_argument("--thresholds", type=Path, metavar="FILE", help="a TOML file of thresholds")
+        add_target_options(parser)
+
+    def run(self, args: argparse.Namespace) -> int:
+        from sockscope.analysis.findings import findings_of
+
+        bar, thresholds = bar_of(args.fail_on), _thresholds(args)
+        frame = _frame(args)
+        result = judge(frame, findings_of(frame, thresholds), bar, thresholds.fewest)
+        sys.stdout.write({"text": as_text, "json": as_json, "junit": as_junit}[args.format](result))
+        return result.status
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What makes the check fail: a severity or more (empty: none does), and findings by id."""
+
+    severity: str
+    ids: frozenset[str]
+
+    def __str__(self) -> str:
+        return " or ".join([*([self.severity] if self.severity else []), *sorted(self.ids - _LIMITS)])
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome; ``unclear`` says why nothing can be told, for each server or for all."""
+
+    status: int
+    bar: Bar
+    failing: tuple[Finding, ...]
+    others: tuple[Finding, ...]
+    unclear: tuple[str, ...]
+    servers: tuple[tuple[str, str, int], ...]
+
+
+#: Limits that the user set fail whatever else the bar is.
+_LIMITS = frozenset({"share-above-limit", "queue-wait-above-limit"})
+
+
+def bar_of(given: Sequence[str]) -> Bar:
+    """The bar that ``--fail-on`` words make.
+
+    :raises UsageError: for a word that is neither a severity nor the id of a finding
+    """
+    from sockscope.analysis.findings import FINDINGS, SEVERITIES
+
+    words = [word.strip() for text in given for word in text.split(",") if word.strip()] or ["warning"]
+    known = {detector.id for detector in FINDINGS}
+    severities: list[str] = [word for word in SEVERITIES if word in words]
+    for word in words:
+        if word not in known and word not in severities:
+            raise UsageError(
+                f"--fail-on {word}: neither a severity ({', '.join(SEVERITIES)}) nor a finding; there are "
+                f"{', '.join(sorted(known))}"
+            )
+    return Bar(severities[0] if severities else "", frozenset(words) & known | _LIMITS)
+
+
+def judge(frame: Frame, findings: Iterable[Finding], bar: Bar, fewest: int) -> Result:
+    """What the findings of a frame mean against a bar."""
+    failing: list[Finding] = []
+    others: list[Finding] = []
+    for finding in findings:
+        (failing if _fails(finding, bar) else others).append(finding)
+    servers = tuple((server.group.name, server.model, server.connections) for server in frame.servers)
+    unclear = [
+        f"{name}: {units.count(number)} connections, {fewest} are needed to tell"
+        for name, _, number in servers
+        if number < fewest
+    ]
+    if not servers:
+        unclear = ["nobody listened"]
+    nothing_told = not servers or len(unclear) == len(servers)
+    status = FOUND if failing else COULD_NOT_TELL if nothing_told else PASSED
+    return Result(status, bar, tuple(failing), tuple(others), tuple(unclear), servers)
+
+
+def as_text(result: Result) -> str:
+    """For people: each finding with its remedy, then one line that says how it ended."""
+    lines = []
+    for finding in (*result.failing, *result.others):
+        lines.append(f"{finding.severity}  {finding.id}  {units.printable(finding.subject)}")
+        lines.append(f"  {units.printable(finding.explanation)}")
+        lines += [f"  - {units.printable(line)}" for line in finding.remedy]
+    lines += [f"could not tell: {units.printable(line)}" for line in result.unclear]
+    below = f", {len(result.others)} below it" if result.others else ""
+    lines.append(
+        {
+            PASSED: f"passed: no finding at or above {result.bar}{below}",
+            FOUND: f"failed: {len(result.failing)} at or above {result.bar}{below}",
+            COULD_NOT_TELL: f"could not tell{below}",
+        }[result.status]
+    )
+    return "\n".join(lines) + "\n"
+
+
+def as_json(result: Result) -> str:
+    """For scripts."""
+    document = {
+        "status": result.status,
+        "result": {PASSED: "passed", FOUND: "failed", COULD_NOT_TELL: "could not tell"}[result.status],
+        "fail_on": {"severity": result.bar.severity, "findings": sorted(result.bar.ids)},
+        "findings": [
+            {**_plain(finding), "fails": finding in result.failing}
+            for finding in (*result.failing, *result.others)
+        ],
+        "unclear": list(result.unclear),
+        "servers": [
+            {"name": name, "model": model, "connections": number} for name, model, number in result.servers
+        ],
+    }
+    return json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def as_junit(result: Result) -> str:
+    """For CI: one test a kind of finding, failed where it was found; skipped when nothing can be told."""
+    from sockscope.analysis.findings import FINDINGS
+
+    suite = ElementTree.Element("testsuite", name="sockscope check")
+    failures = skipped = 0
+    for detector in FINDINGS:
+        case = ElementTree.SubElement(suite, "testcase", classname="sockscope", name=detector.id)
+        for finding in result.failing:
+            if finding.id == detector.id:
+                failures += 1
+                failure = ElementTree.SubElement(
+                    case, "failure", message=_xml(finding.title), type=finding.severity
+                )
+                failure.text = _xml("\n".join([finding.subject, finding.explanation, *finding.remedy]))
+        for finding in result.others:
+            if finding.id == detector.id:
+                out = ElementTree.SubElement(case, "system-out")
+                out.text = _xml(f"{finding.severity}: {finding.explanation}")
+        if result.status == COULD_NOT_TELL and not len(case):
+            skipped += 1
+            ElementTree.SubElement(case, "skipped", message=_xml("; ".join(result.unclear)))
+    suite.set("tests", str(len(FINDINGS)))
+    suite.set("failures", str(failures))
+    suite.set("skipped", str(skipped))
+    ElementTree.indent(suite)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suite, "unicode") + "\n"
+
+
+def _fails(finding: Finding, bar: Bar) -> bool:
+    from sockscope.analysis.findings import SEVERITIES, explained
+
+    if bar.ids & {finding.id, *explained(finding)}:
+        return True
+    order: Sequence[str] = SEVERITIES
+    return bool(bar.severity) and order.index(finding.severity) >= order.index(bar.severity)
+
+
+def _thresholds(args: argparse.Namespace) -> Thresholds:
+    from sockscope.analysis.thresholds import Thresholds
+
+    thresholds = Thresholds.load(args.thresholds) if args.thresholds else Thresholds()
+    if args.max_share is not None:
+        share = args.max_share / 100 if args.max_share > 1 else args.max_share
+        if not 0 < share <= 1:
+            raise UsageError(f"--max-share {args.max_share}: write a part from 0 to 1, or a percentage")
+        thresholds = replace(thresholds, max_share=share)
+    if args.max_queue_wait is not None:
+        thresholds = replace(thresholds, max_queue_wait_ns=units.parse_duration(args.max_queue_wait))
+    return thresholds
+
+
+def _frame(args: argparse.Namespace) -> Frame:
+    from sockscope.session.frames import frame_of_live, frame_of_recording
+    from sockscope.sources.target import Target
+
+    target = target_of(args)
+    if args.file is None:
+        return frame_of_live(target, units.parse_duration(args.duration or "10s"))
+    if args.duration is not None or target != Target():
+        raise UsageError("--duration and a target are for tracing now; a recording has its own")
+    if not args.file.exists():
+        raise SockscopeError(f"there is no recording {args.file}; sockscope record -o FILE makes one")
+    return frame_of_recording(args.file)
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    return {
+        "id": finding.id,
+        "severity": finding.severity,
+        "title": finding.title,
+        "subject": finding.subject,
+        "explanation": finding.explanation,
+        "evidence": {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in finding.evidence.items()
+        },
+        "remedy": list(finding.remedy),
+    }
+
+
+def _xml(text: str) -> str:
+    """What XML 1.0 can hold: a thread may name itself anything."""
+    return "".join(
+        sign if sign in "\n\t" or (sign.isprintable() and ord(sign) < 0xFFFE) else "\ufffd" for sign in text
+    )
