@@ -5,7 +5,7 @@ import sys
 
 from .arguments import parse
 from .burn import Burner
-from .errors import ServerError, UsageError, complain
+from .errors import EXHAUSTED, ServerError, UsageError, complain
 from .ledger import Ledger
 from .linux import allow_many_descriptors
 from .listening import text_address
@@ -22,6 +22,11 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except ServerError as error:
         complain(f"servers: {error}")
+        return 1
+    except OSError as error:
+        if error.errno not in EXHAUSTED:
+            raise
+        complain(f"servers: {error.strerror}")
         return 1
 
 

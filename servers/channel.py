@@ -1,7 +1,6 @@
 """How an acceptor gives a connection to another thread or to another process."""
 
 import array
-import errno
 import json
 import os
 import select
@@ -11,11 +10,11 @@ from abc import ABC, abstractmethod
 from collections import deque
 
 from .connection import Connection
+from .errors import EXHAUSTED
 from .stop import Stop
 
 _MESSAGE_BYTES = 4096
 _TAKE_AT_MOST = 64
-_EXHAUSTED = (errno.ETOOMANYREFS, errno.ENOBUFS, errno.ENOMEM)
 _EXHAUSTED_PAUSE_S = 0.001
 
 
@@ -105,7 +104,7 @@ class ProcessChannel(Channel):
             except ConnectionError:
                 return False
             except OSError as error:
-                if error.errno not in _EXHAUSTED:
+                if error.errno not in EXHAUSTED:
                     raise
                 time.sleep(_EXHAUSTED_PAUSE_S)  # too many descriptors are on their way: let readers take some
             else:

@@ -7,13 +7,13 @@ import threading
 import time
 from typing import Any
 
+from .errors import EXHAUSTED
 from .http1 import Request, take_request
 from .ledger import Ledger
 from .linux import inode_of
 from .listening import text_address
 
 _READ_BYTES = 64 * 1024
-_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _EXHAUSTED_PAUSE_S = 0.01
 
 
@@ -147,7 +147,7 @@ class Acceptor:
         except OSError as error:
             if error.errno in (errno.EINVAL, errno.EBADF):  # no longer a listener: the server ends
                 raise
-            if error.errno in _EXHAUSTED:
+            if error.errno in EXHAUSTED:
                 time.sleep(_EXHAUSTED_PAUSE_S)  # the listener stays readable: do not spin on it
             return None  # otherwise the client gave up while it was queued
         local = text_address(sock.getsockname())

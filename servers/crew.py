@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
-from .errors import ServerError, complain
+from .errors import EXHAUSTED, ServerError, complain
 from .linux import die_with_parent, set_thread_name
 from .model import Context
 
@@ -105,7 +105,10 @@ class Crew:
         self._threads.append(thread)
         # Signals are for the main thread: a worker starts with them blocked.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            raise ServerError(f"cannot start {name}: {error}") from error
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     def _fork(self, index: int, work: Work) -> None:
@@ -131,7 +134,10 @@ class Crew:
                 self._context.ledger.flush()
         except ServerError as error:
             self._fail(f"servers: {error}")
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, OSError) and error.errno in EXHAUSTED:
+                self._fail(f"servers: {name}: {error.strerror}")
+                return
             self._fail(traceback.format_exc())
 
     def _say_ready(self) -> None:

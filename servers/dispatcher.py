@@ -117,7 +117,9 @@ class Dispatcher:
             self._loop.resume(job.connection)
 
     def _advance(self, connection: Connection, events: int) -> int:
-        job = self._jobs.setdefault(connection, Job(connection))
+        job = self._jobs.get(connection)
+        if job is None:
+            job = self._jobs[connection] = Job(connection)
         try:
             if not self._workers_reply:
                 connection.flush(self._service.who)

@@ -1,6 +1,10 @@
 """What a user can get wrong, kept apart from what is a bug: only these become one line on stderr."""
 
+import errno
 import sys
+
+EXHAUSTED = (errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS)
+"""Errors of a machine that has no more to give: descriptors, processes, memory."""
 
 
 class UsageError(Exception):

@@ -15,6 +15,8 @@ from .model import Announce, Context, Model, Option
 from .service import Service
 from .tally import Tally
 
+Pick = Callable[[], int]
+
 
 def serve(context: Context, options: Namespace, announce: Announce) -> int:
     """Accept in the main thread; read and answer in the workers."""
@@ -22,7 +24,6 @@ def serve(context: Context, options: Namespace, announce: Announce) -> int:
     kind = ProcessChannel if options.processes else ThreadChannel
     channels: list[Channel] = [kind() for _ in range(settings.workers)]
     tally = Tally(settings.workers)
-
     listener = listen(settings.host, settings.port, settings.backlog)
 
     def work(index: int, ready: Callable[[], None]) -> None:
@@ -37,9 +38,15 @@ def serve(context: Context, options: Namespace, announce: Announce) -> int:
     set_thread_name("ss-acceptor")
     for channel in channels:
         channel.keep_giving_end()
-    announce(listener.getsockname()[1])
+    acceptor = Acceptor(listener)
+    pick = tally.least if options.pick == "least" else tally.next
     try:
-        _accept(context, Acceptor(listener), channels, tally, least=options.pick == "least")
+        with select.epoll() as waiting:
+            waiting.register(listener.fileno(), select.EPOLLIN)
+            waiting.register(context.stop.fd, select.EPOLLIN)
+            announce(listener.getsockname()[1])
+            while not any(descriptor == context.stop.fd for descriptor, _ in waiting.poll()):
+                _hand_over(context, acceptor, channels, tally, pick)
     finally:
         context.stop.set()
         listener.close()
@@ -49,26 +56,23 @@ def serve(context: Context, options: Namespace, announce: Announce) -> int:
     return 0 if well else 1
 
 
-def _accept(context: Context, acceptor: Acceptor, channels: list[Channel], tally: Tally, least: bool) -> None:
-    last = -1
-    with select.epoll() as waiting:
-        waiting.register(acceptor.listener.fileno(), select.EPOLLIN)
-        waiting.register(context.stop.fd, select.EPOLLIN)
-        while not any(descriptor == context.stop.fd for descriptor, _ in waiting.poll()):
-            connection = acceptor.take()
-            while connection is not None:
-                last = tally.least_after(last) if least else tally.next_after(last)
-                if channels[last].give(connection, context.stop):
-                    tally.given(last)
-                    break
-                if context.stop.is_set():
-                    connection.close(context.ledger)
-                    return
-                complain(f"servers: ss-worker-{last} is gone")
-                tally.retire(last)
-                if tally.empty:
-                    connection.close(context.ledger)
-                    raise ServerError("no worker is left")
+def _hand_over(
+    context: Context, acceptor: Acceptor, channels: list[Channel], tally: Tally, pick: Pick
+) -> None:
+    connection = acceptor.take()
+    while connection is not None:
+        worker = pick()
+        if channels[worker].give(connection, context.stop):
+            tally.given(worker)
+            return
+        if context.stop.is_set():
+            connection.close(context.ledger)
+            return
+        complain(f"servers: ss-worker-{worker} is gone")
+        tally.retire(worker)
+        if tally.empty:
+            connection.close(context.ledger)
+            raise ServerError("no worker is left")
 
 
 def _read(context: Context, channel: Channel, tally: Tally, index: int, ready: Callable[[], None]) -> None:

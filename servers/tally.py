@@ -14,6 +14,7 @@ class Tally:
         self._closed = memoryview(mmap.mmap(-1, 8 * workers)).cast("Q")
         self._given = [0] * workers
         self._left = list(range(workers))
+        self._last = -1
 
     def given(self, worker: int) -> None:
         """The sharer gave this worker one connection."""
@@ -32,13 +33,19 @@ class Tally:
         """Whether no worker is left."""
         return not self._left
 
-    def next_after(self, last: int) -> int:
+    def next(self) -> int:
         """The next worker in turn."""
-        return min(self._left, key=lambda worker: (worker <= last, worker))
+        return self._picked(min(self._left, key=lambda worker: (worker <= self._last, worker)))
 
-    def least_after(self, last: int) -> int:
+    def least(self) -> int:
         """The worker with the fewest open connections; among equals, the next in turn."""
-        return min(
-            self._left,
-            key=lambda worker: (self._given[worker] - self._closed[worker], worker <= last, worker),
+        return self._picked(
+            min(
+                self._left,
+                key=lambda worker: (self._given[worker] - self._closed[worker], worker <= self._last, worker),
+            )
         )
+
+    def _picked(self, worker: int) -> int:
+        self._last = worker
+        return worker

@@ -1,6 +1,7 @@
 """How servers end, and what must be in order when they do."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -117,6 +118,25 @@ def test_a_second_reuseport_server_does_not_join_the_first(start):
     taken = start("reuseport")
     with pytest.raises(servers.ServerError, match="Address already in use"):
         servers.start("reuseport", port=taken.port)
+
+
+def test_a_server_that_has_no_descriptor_left_serves_the_others_first(start):
+    server = start("single")
+    limit = len(list(Path(f"/proc/{server.pid}/fd").iterdir())) + 4
+    resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (limit, limit))
+    result = run(Plan(server.host, server.port, connections=60, concurrency=20, requests=3))
+    assert (result.failed, result.requests) == (0, 180)
+
+
+def test_too_few_descriptors_to_start_with_are_one_line():
+    for model in ("handoff", "reuseport", "dispatch"):
+        done = subprocess.run(
+            [sys.executable, "-m", "servers", model],
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (7, 7)),
+        )
+        assert (done.returncode, done.stderr) == (1, "servers: Too many open files\n")
 
 
 def test_a_ledger_on_a_full_disk_ends_the_server_with_one_line(start):

@@ -103,17 +103,17 @@ def test_the_accept_lock_has_one_holder_at_a_time_and_outlives_none():
 
 def test_the_tally_takes_turns_among_equals_and_forgets_the_dead():
     tally = Tally(3)
-    last, order = -1, []
+    order = []
     for _ in range(4):
-        last = tally.least_after(last)
-        tally.given(last)
-        order.append(last)
+        order.append(tally.least())
+        tally.given(order[-1])
     assert order == [0, 1, 2, 0]
     tally.closed(2)
-    assert tally.least_after(0) == 2
-    tally.retire(2)
-    assert tally.least_after(0) == 1
-    assert [tally.next_after(0), tally.next_after(1)] == [1, 0]
+    assert tally.least() == 2
+    tally.given(2)
+    tally.retire(1)
+    assert [tally.next() for _ in range(3)] == [0, 2, 0]
+    assert [tally.least(), tally.least()] == [2, 2]
 
 
 def test_a_ledger_writes_whole_lines_and_appends(tmp_path):
