@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sockscope.analysis.frame import Group, Handoff, Server
-from sockscope.model.snapshot import Snapshot, Worker
+from sockscope.model.snapshot import Listener, Snapshot, Worker
 
 #: Fewer connections than this say nothing about how they are shared.
 FEWEST = 8
@@ -129,12 +129,12 @@ def _accept_axis(seen: _Seen, group: Group) -> tuple[str, str]:
     real = {worker for worker, number in seen.accepted.items() if number >= _ACCIDENT * total}
     sharers = [len(real & by.keys()) for by in seen.by_listener.values()]
     used = sum(number > 0 for number in sharers)
-    open_listeners = sum(not listener.closed_ns for listener in group.listeners)
-    if len(real) == 1 and used < open_listeners:
+    together = _open_together(group, {number for number, by in seen.by_listener.items() if real & by.keys()})
+    if len(real) == 1 and used < together:
         # each has a queue of its own, even if the kernel chose one queue for all (steering, one client)
         return (
             "reuseport",
-            f"one thread accepted {total} connections: all went to {used} of {open_listeners} sockets of one "
+            f"one thread accepted {total} connections: they went to {used} of {together} sockets of one "
             "address and port",
         )
     if len(real) == 1:
@@ -145,6 +145,19 @@ def _accept_axis(seen: _Seen, group: Group) -> tuple[str, str]:
             f"{len(real)} threads accepted {total} connections on {used} sockets of one address and port",
         )
     return "shared", f"{max(sharers)} threads accepted {total} connections on one listening socket"
+
+
+def _open_together(group: Group, numbers: set[int]) -> int:
+    """How many of the group's sockets were open at the same time as those with these ids, these included."""
+    used = [listener for listener in group.listeners if listener.id in numbers]
+
+    def overlap(one: Listener, other: Listener) -> bool:
+        return not (
+            (one.closed_ns and one.closed_ns <= other.listened_ns)
+            or (other.closed_ns and other.closed_ns <= one.listened_ns)
+        )
+
+    return sum(any(overlap(listener, other) for other in used) for listener in group.listeners)
 
 
 def _serve_axis(snapshot: Snapshot, seen: _Seen) -> tuple[str, Handoff, str, int]:

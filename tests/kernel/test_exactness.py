@@ -99,5 +99,5 @@ def test_the_verdict_is_right_for_any_number_of_workers(
         ("--connections", 400, "--concurrency", 24, "--requests", 3),
     )
     (server,) = run.seen["servers"]
-    assert (server["model"], server["roaming"]) == (expected, False), server
+    assert (server["model"], server["roaming"]) == (expected, False), server["evidence"]
     assert server["confidence"] > 0.9
