@@ -22,8 +22,8 @@ FEWEST = 8
 #: From this part of the connections on, a way of serving is part of the model, not an exception.
 _PART = 0.1
 _ROAMING_PART = 0.2
-#: Wake-ups of others per turn in which a reader read: an event loop with a helper pool is at 0.05, dispatchers
-#: that write the answers themselves, measured under load with 2 to 8 workers, at 0.7 to 1.8.
+#: Wake-ups of others per turn in which a reader read: an event loop with a helper pool is at 0.05,
+#: dispatchers that write the answers themselves, under load with 2 to 8 workers, at 0.7 to 1.8.
 _HANDED_A_TURN = 0.3
 #: An acceptor with a smaller part than this is an accident (a reload, a probe), not a sharer.
 _ACCIDENT = 0.005
@@ -179,8 +179,8 @@ def _serve_axis(snapshot: Snapshot, seen: _Seen) -> tuple[str, Handoff, str, int
     woken = _wakes_by_readers(snapshot, seen)
     if woken.per_burst >= _HANDED_A_TURN and woken.wakees > 1:
         says = (
-            f"having read, the readers woke {woken.wakees} other threads of their process {woken.count} times, "
-            f"in {woken.bursts} turns of {woken.reads} reads"
+            f"having read, the readers woke {woken.wakees} other threads of their process {woken.count} "
+            f"times, in {woken.bursts} turns of {woken.reads} reads"
         )
         return "dispatch", "request", says, known
     return "self", "none", f"{kept} of {known} connections were read by their acceptor", kept
