@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sockscope import units
@@ -82,6 +83,14 @@ def test_only_the_ports_asked_for_are_told() -> None:
             assert {inode(one), inode(three), inode(six)} <= told
             assert inode(two) not in told
             assert set(some.sample()["port"].tolist()) == wanted
+
+
+def test_a_listener_told_twice_counts_once(queues: ListenQueues, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dump goes on where it was by counting, so one that is born meanwhile shifts the others."""
+    once = messages.sockets
+    monkeypatch.setattr(messages, "sockets", lambda rows: np.concatenate([once(rows), once(rows)]))
+    with listen() as listener:
+        assert queues.sample([inode(listener)])["inode"].tolist() == [inode(listener)]
 
 
 def test_an_empty_choice_of_inodes_is_nobody(queues: ListenQueues) -> None:
