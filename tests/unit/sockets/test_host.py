@@ -44,7 +44,7 @@ def test_any_bytes_are_counters_or_none(raw: bytes) -> None:
 
 
 def test_a_pair_that_does_not_match_is_left_out() -> None:
-    assert counters(b"A: x y\nA: 1\nB: z\nB: 2\nC: q\nC: no\n") == {"B": {"z": 2}}
+    assert counters(b"A: x y\nA: 1\nB: z\nB: 2\nC: q\nC: no\nD: r\nE: 3\n") == {"B": {"z": 2}}
 
 
 def test_this_host_is_read_again_and_again() -> None:

@@ -204,6 +204,14 @@ def test_reading_stops_where_it_was_told_to(tmp_path: Path) -> None:
     assert procfs.read(str(tmp_path / "file" / "below")) is None
 
 
+def test_a_file_that_comes_in_pieces_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_bytes(b"0123456789" * 10)
+    once = os.read
+    monkeypatch.setattr(procfs.os, "read", lambda descriptor, most: once(descriptor, min(most, 7)))
+    assert procfs.read(str(tmp_path / "file")) == b"0123456789" * 10
+    assert procfs.read(str(tmp_path / "file"), 9) == b"012345678"
+
+
 def test_hidden_processes_are_owned_up_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "self" / "ns").mkdir(parents=True)
     mountinfo = tmp_path / "self" / "mountinfo"
