@@ -166,6 +166,8 @@ class Btf:
         return None
 
     def _kind(self, number: int) -> int:
+        if number >= len(self._starts):
+            raise BtfError("the kernel's BTF refers to a type that it does not have")
         return (self._words[self._starts[number] + 1] >> 24) & 31 if number else 0
 
     def _strip(self, number: int) -> int:
@@ -173,18 +175,18 @@ class Btf:
             if self._kind(number) not in _TRANSPARENT:
                 return number
             number = self._words[self._starts[number] + 2]
-            if number >= len(self._starts):
-                break
         raise BtfError("the kernel's BTF has a type that leads nowhere")
 
-    def _size(self, number: int) -> int:
+    def _size(self, number: int, depth: int = 0) -> int:
         number = self._strip(number)
+        if depth > 16:
+            raise BtfError("the kernel's BTF nests arrays too deeply")
         start = self._starts[number]
         kind = self._kind(number)
         if kind == _PTR:
             return 8
         if kind == _ARRAY:
-            return self._size(self._words[start + 3]) * self._words[start + 5]
+            return self._size(self._words[start + 3], depth + 1) * self._words[start + 5]
         return self._words[start + 2]
 
     def _name(self, offset: int) -> str:

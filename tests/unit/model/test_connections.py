@@ -1,0 +1,102 @@
+"""The table of connections: the newest record counts, closed ones are kept as long as asked."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sockscope.model.connections import Connections
+from sockscope.model.deeds import deeds_of, flows_of, is_exact
+from sockscope.records.batch import MORE_IO
+from sockscope.records.layout import CONNECTION, ConnectionFlag
+
+NO_IO = np.empty(0, MORE_IO)
+
+
+def _records(*rows: tuple[int, int, dict[str, int]]) -> np.ndarray:  # type: ignore[type-arg]
+    made = np.zeros(len(rows), CONNECTION)
+    for record, (number, flags, values) in zip(made, rows, strict=True):
+        record["id"], record["flags"] = number, flags
+        for name, value in values.items():
+            record[name] = value
+    return made
+
+
+def _io(*rows: tuple[int, int, int, int]) -> np.ndarray:  # type: ignore[type-arg]
+    made = np.zeros(len(rows), MORE_IO)
+    for record, (connection, worker, reads, writes) in zip(made, rows, strict=True):
+        record["connection"], record["worker"], record["reads"], record["writes"] = (
+            connection,
+            worker,
+            reads,
+            writes,
+        )
+    return made
+
+
+def test_a_later_record_replaces_an_earlier_one_and_a_closed_one_is_final() -> None:
+    table = Connections(None)
+    table.apply(_records((1, 0, {}), (2, 0, {})), NO_IO)
+    table.apply(
+        _records((1, 0, {"accepted_ns": 5}), (2, int(ConnectionFlag.CLOSED), {"closed_ns": 9})), NO_IO
+    )
+    assert table.open()["accepted_ns"].tolist() == [5]
+    assert table.all()["id"].tolist() == [2, 1]
+    assert table.closed_total == 1
+
+
+def test_a_connection_that_closes_while_the_maps_are_read_is_closed() -> None:
+    table = Connections(None)
+    table.apply(_records((7, int(ConnectionFlag.CLOSED), {}), (7, 0, {})), NO_IO)
+    assert len(table.open()) == 0
+    assert table.all()["flags"].tolist() == [int(ConnectionFlag.CLOSED)]
+
+
+def test_only_so_many_closed_ones_are_kept_but_all_are_counted() -> None:
+    table = Connections(10)
+    for start in range(0, 100, 5):
+        closed = _records(
+            *((number, int(ConnectionFlag.CLOSED), {"acceptor": 3}) for number in range(start, start + 5))
+        )
+        table.apply(closed, NO_IO)
+    assert table.all()["id"].tolist() == list(range(90, 100))
+    flows, counts = table.flows()
+    assert flows["acceptor"].tolist() == [3]
+    assert counts.tolist() == [100]
+
+
+def test_deeds_come_from_the_record_and_from_the_map_of_further_threads() -> None:
+    records = _records((1, 0, {}), (2, 0, {}))
+    records["io"]["worker"][0] = [4, 5]
+    records["io"]["reads"][0] = [10, 1]
+    deeds = deeds_of(records, _io((1, 6, 2, 0), (9, 6, 1, 1)))
+    assert [(int(deed["worker"]), int(deed["reads"])) for deed in deeds] == [(4, 10), (5, 1), (6, 2)]
+
+
+def test_the_main_reader_and_writer_are_those_that_did_most() -> None:
+    records = _records((1, 0, {"acceptor": 1, "listener": 8}), (2, 0, {"acceptor": 1, "listener": 8}))
+    deeds = _io((1, 4, 1, 0), (1, 5, 3, 2), (1, 6, 0, 7), (2, 1, 1, 1))
+    flows = flows_of(records, deeds)
+    assert flows[["reader", "writer", "readers", "writers"]].tolist() == [(5, 6, 2, 2), (1, 1, 1, 1)]
+
+
+@given(st.lists(st.tuples(st.integers(1, 30), st.booleans()), max_size=60))
+def test_open_and_closed_together_are_every_connection_once(steps: list[tuple[int, bool]]) -> None:
+    table = Connections(None)
+    closed: set[int] = set()
+    seen: set[int] = set()
+    for number, closes in steps:
+        if number in closed:  # the kernel never gives an id again
+            continue
+        seen.add(number)
+        closed |= {number} if closes else set()
+        table.apply(_records((number, int(ConnectionFlag.CLOSED) if closes else 0, {})), NO_IO)
+    assert sorted(table.all()["id"].tolist()) == sorted(seen)
+    assert table.flows()[1].sum() == len(seen)
+
+
+def test_what_was_not_seen_from_its_birth_is_not_exact() -> None:
+    flags = [0, ConnectionFlag.OPEN_BEFORE, ConnectionFlag.LATE, ConnectionFlag.IO_LOST, ConnectionFlag.RESET]
+    records = _records(*((number + 1, int(flag), {}) for number, flag in enumerate(flags)))
+    assert is_exact(records).tolist() == [True, False, False, False, True]
