@@ -50,7 +50,7 @@ class ListenQueues:
         twice.
 
         :param handshakes: False leaves ``syn_queue`` 0, and the kernel does not walk over all
-            connections of the host to find those half open (0.2 µs each)
+            connections of the host to find those half open (0.3 µs each)
         :raises SockscopeError: when the kernel refuses
         """
         listening = np.concatenate([self._ask(family, messages.LISTEN) for family in _FAMILIES])

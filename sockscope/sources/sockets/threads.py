@@ -54,7 +54,7 @@ def blocked_in(pid: int, tid: int, proc: str = procfs.PROC) -> int | None:
 class ThreadClocks:
     """CPU time of all threads of some processes, a sample a call; any user may.
 
-    Opening a file of /proc costs more than reading it (28 µs a thread against 8), so as many as
+    Opening files of /proc costs as much as reading them (40 µs a thread against 20), so as many as
     ``budget`` stay open between samples; use it as a context manager or close it.
     """
 
