@@ -14,6 +14,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,6 @@ class Room:
     def __init__(self, name: str) -> None:
         self.name = name
         self.sockets: list[socket.socket] = []
-        ip("netns", "add", name)
         self.place = netns.resolve(name)
         for words in (
             "link set lo up",
@@ -104,7 +104,6 @@ class Room:
     def close(self) -> None:
         for each in self.sockets:
             each.close()
-        ip("netns", "delete", self.name)
 
 
 def ip(*words: str) -> str:
@@ -139,18 +138,29 @@ def checksum(octets: bytes) -> bytes:
     return struct.pack(">H", ~total & 0xFFFF)
 
 
+@contextmanager
+def rented(name: str) -> Iterator[Room]:
+    ip("netns", "add", name)
+    try:
+        made = Room(name)
+        try:
+            yield made
+        finally:
+            made.close()
+    finally:
+        ip("netns", "delete", name)
+
+
 @pytest.fixture
 def room() -> Iterator[Room]:
-    made = Room(f"sockscope-{os.getpid()}-a")
-    yield made
-    made.close()
+    with rented(f"sockscope-{os.getpid()}-a") as made:
+        yield made
 
 
 @pytest.fixture
 def other() -> Iterator[Room]:
-    made = Room(f"sockscope-{os.getpid()}-b")
-    yield made
-    made.close()
+    with rented(f"sockscope-{os.getpid()}-b") as made:
+        yield made
 
 
 def inode(listener: socket.socket) -> int:
