@@ -71,17 +71,17 @@ def figures_of(snapshot: Snapshot, server: Server) -> Figures:
     accepting = accepting_sharers(snapshot, server)
     serving = serving_sharers(snapshot, server)
     reads, octets = _work_each(snapshot, connections, serving)
-    heavy_reads, heavy_bytes = _sizes(snapshot, connections)
+    heavy_reads, heavy_bytes = sizes_of(snapshot, connections)
     accepts = [float(server.group.accepts.get(worker.id, 0)) for worker in accepting]
     busy = [float(busy_ns(worker, snapshot.time_ns)) for worker in serving]
     cpu = [float(worker.cpu_ns) for worker in serving]
-    independent = independent_of(heavy_reads)
+    independent = independent_of(heavy_reads.tolist())
     return Figures(
         accepts=Figure("accepts", accepting, fairness(accepts)),
         open=Figure("open connections", serving, fairness(open_each(snapshot, connections, serving))),
         reads=Figure("reads", serving, fairness(reads, counts=False, independent=independent)),
         bytes=Figure(
-            "bytes", serving, fairness(octets, counts=False, independent=independent_of(heavy_bytes))
+            "bytes", serving, fairness(octets, counts=False, independent=independent_of(heavy_bytes.tolist()))
         ),
         busy=Figure("busy time", serving, fairness(busy, counts=False, independent=independent)),
         cpu=Figure("CPU time", serving, fairness(cpu, counts=False, independent=independent)),
@@ -135,16 +135,25 @@ def connections_of(snapshot: Snapshot, group: Group) -> Records:
 
 def open_each(snapshot: Snapshot, connections: Records, workers: Sequence[Worker]) -> list[float]:
     """Connections open now, by who reads them (until somebody does: who accepted them)."""
-    alive = connections[
-        (connections["ending_ns"] == 0) & (connections["accepted_ns"] > 0) | _open_before(connections)
-    ]
-    deeds = snapshot.deeds[np.isin(snapshot.deeds["connection"], alive["id"])]
-    keeper = dict(zip(alive["id"].tolist(), alive["acceptor"].tolist(), strict=True))
-    for row in deeds[np.argsort(deeds["reads"], kind="stable")]:
-        if row["reads"]:
-            keeper[int(row["connection"])] = int(row["worker"])
-    owners = list(keeper.values())
-    return [float(owners.count(worker.id)) for worker in workers]
+    taken = (connections["accepted_ns"] > 0) | _open_before(connections)
+    alive = connections[(connections["ending_ns"] == 0) & taken]
+    readers = main_readers(snapshot, alive)
+    owners = np.where(readers > 0, readers, alive["acceptor"])
+    return _summed(owners, np.ones(len(owners)), workers)
+
+
+def main_readers(snapshot: Snapshot, connections: Records) -> Records:
+    """Who read each connection most (0: nobody), in the order given."""
+    found: Records = np.zeros(len(connections), np.uint32)
+    if not len(connections) or not len(snapshot.deeds):
+        return found
+    order = np.argsort(connections["id"], kind="stable")
+    did = _deeds_on(snapshot, connections)
+    did = did[did["reads"] > 0]
+    did = did[np.argsort(did["reads"], kind="stable")]
+    # the last of those with the same connection stays: the one with most reads
+    found[order[np.searchsorted(connections["id"][order], did["connection"])]] = did["worker"]
+    return found
 
 
 def busy_ns(worker: Worker, now_ns: int) -> int:
@@ -171,23 +180,30 @@ def _sharers(
     # a role is shared by those that could have played it all the time
     begun = snapshot.started_ns + _LATE * snapshot.elapsed_ns
     lasting = [worker for worker in role if not worker.ended_ns and worker.first_seen_ns <= begun]
-    idle = []
-    for worker in snapshot.workers.values():
-        if worker.ended_ns or worker.first_seen_ns > begun or worker in role:
-            continue
-        if any(_could_play(worker, other, processes) for other in lasting):
-            idle.append(worker)
+    playing_ids = {worker.id for worker in role}
+    patterns = {(kind_of(one), one.last_wait, one.pid, one.parent_pid) for one in lasting}
+    idle = [
+        worker
+        for worker in snapshot.workers.values()
+        if worker.id not in playing_ids
+        and not worker.ended_ns
+        and worker.first_seen_ns <= begun
+        and _could_play(worker, patterns, processes)
+    ]
     return tuple(sorted([*lasting, *idle], key=lambda worker: (worker.pid, worker.tid)))
 
 
-def _could_play(worker: Worker, other: Worker, processes: set[int]) -> bool:
-    if kind_of(worker) != kind_of(other) or worker.last_wait != other.last_wait:
-        return False
+_Pattern = tuple[tuple[str, bool], int, int, int]
+
+
+def _could_play(worker: Worker, patterns: set[_Pattern], processes: set[int]) -> bool:
+    """Whether an idle thread is one of those that play: name, system call, and process or parent."""
     if not worker.waits and not worker.flags & WorkerFlag.IN_WAIT:
         return False
-    if worker.pid == other.pid:
-        return True
-    return worker.parent_pid == other.parent_pid and worker.pid in processes
+    alike = [pattern for pattern in patterns if pattern[:2] == (kind_of(worker), worker.last_wait)]
+    same_process = any(pid == worker.pid for _, _, pid, _ in alike)
+    sibling = worker.pid in processes and any(parent == worker.parent_pid for _, _, _, parent in alike)
+    return same_process or sibling
 
 
 def _holders(server: Server) -> set[int]:
@@ -207,28 +223,39 @@ def _work_each(
     A thread that answers what another read counts its writes as reads: its part of the requests.
     """
     if _all_kept(snapshot):
-        deeds = snapshot.deeds[np.isin(snapshot.deeds["connection"], connections["id"])]
-        rows = [deeds[deeds["worker"] == worker.id] for worker in workers]
-        reads = [int(mine["reads"].sum()) for mine in rows]
-        writes = [int(mine["writes"].sum()) for mine in rows]
-        octets = [float(mine["bytes_read"].sum() + mine["bytes_written"].sum()) for mine in rows]
+        deeds = _deeds_on(snapshot, connections)
+        reads = _summed(deeds["worker"], deeds["reads"], workers)
+        writes = _summed(deeds["worker"], deeds["writes"], workers)
+        octets = _summed(deeds["worker"], deeds["bytes_read"] + deeds["bytes_written"], workers)
     else:
-        reads = [worker.reads for worker in workers]
-        writes = [worker.writes for worker in workers]
+        reads = [float(worker.reads) for worker in workers]
+        writes = [float(worker.writes) for worker in workers]
         octets = [float(worker.bytes_read + worker.bytes_written) for worker in workers]
-    requests = reads if any(reads) else writes
-    return [float(number) for number in requests], octets
+    return (reads if any(reads) else writes), octets
 
 
-def _sizes(snapshot: Snapshot, connections: Records) -> tuple[list[float], list[float]]:
-    """Reads and bytes of each kept connection."""
-    deeds = snapshot.deeds[np.isin(snapshot.deeds["connection"], connections["id"])]
+def _summed(whose: Records, values: Records, workers: Sequence[Worker]) -> list[float]:
+    """The sum of ``values`` for each worker."""
+    if not len(whose):
+        return [0.0] * len(workers)
+    sums = np.bincount(whose.astype(np.int64), weights=values)
+    return [float(sums[worker.id]) if worker.id < len(sums) else 0.0 for worker in workers]
+
+
+def _deeds_on(snapshot: Snapshot, connections: Records) -> Records:
+    """The deeds on some connections."""
+    return snapshot.deeds[np.isin(snapshot.deeds["connection"], connections["id"])]
+
+
+def sizes_of(snapshot: Snapshot, connections: Records) -> tuple[Records, Records]:
+    """Reads and bytes of each kept connection that has any."""
+    deeds = _deeds_on(snapshot, connections)
     if not len(deeds):
-        return [], []
+        return np.zeros(0), np.zeros(0)
     _, where = np.unique(deeds["connection"], return_inverse=True)
     reads = np.bincount(where, weights=deeds["reads"])
     octets = np.bincount(where, weights=deeds["bytes_read"] + deeds["bytes_written"])
-    return reads.tolist(), octets.tolist()
+    return reads, octets
 
 
 def _all_kept(snapshot: Snapshot) -> bool:

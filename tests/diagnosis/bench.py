@@ -62,8 +62,8 @@ def main() -> int:
                         f"    {finding.severity} {finding.id} {' '.join(explained(finding))}: {finding.explanation}"
                     )
                     print(f"      {dict(finding.evidence)}", flush=True)
-    if args.write:
-        write(TABLE, cases, wrong, args.seeds)
+        if args.write:
+            write(TABLE, cases, wrong, seed + 1)
     return 1 if any(problem for problems in wrong.values() for problem in problems) else 0
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import random
 import shutil
+import socket
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,13 +43,11 @@ def reference(model: str, *flags: str, slow_us: int = 0, prefix: tuple[str, ...]
     return start
 
 
-def inside(somaxconn: int, model: str, *flags: str, setup: Sequence[str] = ()) -> Start:
+def inside(somaxconn: int, model: str, *flags: str) -> Start:
     """A reference server in a network namespace of its own."""
 
     def start(chance: random.Random, stack: contextlib.ExitStack) -> Place:
         prefix = stack.enter_context(namespace(somaxconn))
-        for line in setup:
-            run_beside(stack, [*prefix, *line.split()]).wait(10)
         return announced(stack, python("servers", model, *flags), prefix)
 
     return start
@@ -104,6 +104,10 @@ def http(**options: str | float) -> Load:
     return loads
 
 
+def both(*loads: Load) -> Load:
+    return lambda chance, place: [command for one in loads for command in one(chance, place)]
+
+
 def wrk(connections: int, *flags: str) -> Load:
     return lambda chance, place: [
         ["wrk", "-t1", f"-c{connections}", "-d30s", *flags, f"http://{place.address}/"]
@@ -121,10 +125,6 @@ def nothing(chance: random.Random, place: Place) -> list[Sequence[str]]:
     return []
 
 
-def flood(chance: random.Random, place: Place) -> list[Sequence[str]]:
-    return [python("tests.diagnosis.syn_flood", str(place.port)), load(place, rate=30, concurrency=8)]
-
-
 def pause_a_child(chance: random.Random, place: Place, stack: contextlib.ExitStack) -> None:
     pause(chance.choice(place.children()), stack)
 
@@ -134,6 +134,21 @@ def burst(connections: int, **options: str | float) -> During:
 
     def act(chance: random.Random, place: Place, stack: contextlib.ExitStack) -> None:
         run_beside(stack, load(place, connections=connections, concurrency=connections, **options))
+
+    return act
+
+
+def crowd(connections: int) -> During:
+    """So many connections in a moment in which the server's process does not run."""
+
+    def act(chance: random.Random, place: Place, stack: contextlib.ExitStack) -> None:
+        with contextlib.ExitStack() as stopped:
+            pause(place.pid, stopped)
+            for _ in range(connections):
+                client = stack.enter_context(socket.socket())
+                client.setblocking(False)
+                client.connect_ex(("127.0.0.1", place.port))
+            time.sleep(0.02)
 
     return act
 
@@ -148,16 +163,15 @@ FAULTS: tuple[Case, ...] = (
     Case("straggler among readers of a hand-off", reference("handoff", "--workers=3", slow_us=14_000), http(rate=100, concurrency=64), "straggler"),
     Case("straggler among processes of a hand-off", reference("handoff", "--workers=3", "--processes", slow_us=14_000), http(rate=100, concurrency=64), "straggler"),
     Case("straggler among workers of a dispatcher", reference("dispatch", "--workers=3", slow_us=14_000), http(rate=60, concurrency=64), "straggler"),
-    Case("heavy clients, reuseport", reference("reuseport", "--workers=4", "--work=200"), http(connections=60, heavy="1:100000", requests=30, think=60, concurrency=60), "heavy-connections"),
-    Case("long-lived connections, last waiter first", reference("shared", "--workers=4", "--work=1500"), http(rate=60, concurrency=100, requests=10000, think=150), "accept-skew-shared", short=True),
+    Case("heavy clients, reuseport", reference("reuseport", "--workers=4", "--work=200"), both(http(rate=30, requests=20, think=40, concurrency=60), http(connections=1, concurrency=1, requests=1000000)), "heavy-connections"),
+    Case("long-lived connections, last waiter first", reference("shared", "--workers=4", "--work=1000"), http(rate=40, connections=60, concurrency=60, requests=10000, think=140), "accept-skew-shared", short=True),
     Case("thundering herd", faulty("herd"), http(rate=500, concurrency=16), "thundering-herd", short=True),
     Case("member stopped, reuseport", reference("reuseport", "--workers=3"), http(rate=100, concurrency=200), "member-stalled", pause_a_child, short=True),
     Case("leaked member", faulty("leak"), http(rate=60, concurrency=300), "member-orphaned", short=True),
     Case("tiny backlog", reference("single", "--backlog=3"), wrk(100, "-H", "Connection: close"), "queue-overflow", short=True),
     Case("backlog cut by somaxconn", inside(6, "single", "--backlog=4096"), wrk(100, "-H", "Connection: close"), "backlog-clamped"),
-    Case("handshakes never completed", inside(128, "single", "--backlog=64", setup=("ip link add dummy0 type dummy", "ip addr add 10.9.0.1/16 dev dummy0", "ip link set dummy0 up")), flood, "syn-queue-pressure"),
     Case("blocked loop", faulty("block"), http(rate=80, concurrency=64, requests=2, think=5), "loop-stall", short=True),
-    Case("saturated dispatcher", reference("dispatch", "--workers=3"), wrk(64), "dispatcher-saturated"),
+    Case("saturated dispatcher", faulty("slow-dispatcher"), http(concurrency=48, requests=50), "dispatcher-saturated"),
     Case("saturated workers of a dispatcher", reference("dispatch", "--workers=2", "--work=5000"), http(concurrency=64, requests=100), "workers-saturated"),
     Case("saturated workers, reuseport", reference("reuseport", "--workers=2", "--work=6000"), http(concurrency=64, requests=5), "workers-saturated"),
     Case("saturated single thread", reference("single", "--work=2500"), http(concurrency=48, requests=5), "single-saturated", short=True),
@@ -165,16 +179,15 @@ FAULTS: tuple[Case, ...] = (
     Case("bound before the fork", faulty("prefork"), CALM, "reuseport-unused"),
     Case("steered to half of the members", reference("reuseport", "--workers=4", "--steer=cpu"), CALM, "accept-skew-reuseport"),
     Case("four workers on one CPU", reference("reuseport", "--workers=4", "--work=3000", prefix=("taskset", "-c", "1")), http(concurrency=48, requests=5), "too-few-cpus"),
-    Case("accept lock held too rarely", faulty("accept-lock"), http(rate=13, concurrency=64), "accept-lock-contention", seconds=6),
+    Case("accept lock held too rarely", faulty("accept-lock"), http(rate=25, concurrency=64), "accept-lock-contention", seconds=6),
     Case("connections kept by one worker", faulty("keeper"), http(rate=60, concurrency=200, requests=1000, think=400), "open-connections-skew"),
-    Case("queue near its limit", reference("single", "--backlog=100", "--work=300"), http(rate=60, concurrency=32, requests=1), "queue-near-limit", burst(92)),
+    Case("queue near its limit", reference("single", "--backlog=100", "--work=300"), http(rate=60, concurrency=32, requests=1), "queue-near-limit", crowd(85)),
     Case("reader comes late", faulty("late-reader"), http(rate=50, concurrency=64, requests=2), "reader-late"),
     Case("acceptor comes rarely", faulty("rare-acceptor"), http(rate=60, concurrency=64), "queue-wait-high"),
     Case("watched for writing all the time", faulty("always-writable"), http(rate=40, concurrency=20, requests=100, think=80), "wasted-wakeups"),
     Case("Nginx: worker stopped, reuseport", nginx(3, "reuseport"), http(rate=100, concurrency=200), "member-stalled", pause_a_child, short=True),
     Case("Nginx: tiny backlog", nginx(1, "backlog=1"), wrk(200, "-H", "Connection: close"), "queue-overflow"),
     Case("Memcached: heavy clients", memcached("-t", "4"), items(40, 1, 20000), "heavy-connections"),
-    Case("Memcached: too many connections", memcached("-c", "30", "-o", "no_maxconns_fast"), items(60, 0, 100), "queue-wait-high"),
     Case("Node: blocked loop", node("block"), http(rate=80, concurrency=64, requests=2, think=5), "loop-stall", short=True),
     Case("Node: saturated", node("work"), http(concurrency=48, requests=5), "single-saturated"),
     Case("Node: straggler in a cluster", node("straggler"), http(rate=90, concurrency=64), "straggler"),

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import hashlib
@@ -170,14 +171,43 @@ def slow_acceptor() -> None:
             turn += 1
 
 
+def slow_dispatcher() -> None:
+    """One thread accepts, reads, and works 3 ms for each request; three threads only reply."""
+    listener = listen()
+    jobs: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
+
+    def reply() -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                jobs.get().send(_REPLY)
+
+    for _ in range(3):
+        threading.Thread(target=reply, daemon=True).start()
+
+    announce(listener)
+    loop = Loop(listener, plain)
+    while True:
+        for number, _ in loop.epoll.poll():
+            if number == listener.fileno():
+                loop.accept()
+                continue
+            connection = loop.open[number]
+            with contextlib.suppress(OSError):
+                if connection.recv(65536):
+                    burn(3000)
+                    jobs.put(connection)
+                    continue
+            loop.open.pop(number).close()
+
+
 def accept_lock() -> None:
-    """Four workers take turns with a lock; who does not get it sleeps half a second."""
+    """Four workers take turns with a lock; who does not get it sleeps nearly a second."""
     listener = listen()
     lock = os.memfd_create("lock")
 
     def work(_: int) -> None:
         mine = os.open(f"/proc/self/fd/{lock}", os.O_RDWR)
-        serving = Loop(None, lambda: (time.sleep(0.12), _REPLY)[1])  # type: ignore[func-returns-value]
+        serving = Loop(None, lambda: (time.sleep(0.06), _REPLY)[1])  # type: ignore[func-returns-value]
         while True:
             try:
                 fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -185,7 +215,7 @@ def accept_lock() -> None:
                 serving.epoll.register(listener.fileno(), _IN)
             except BlockingIOError:
                 held = False
-            ready = serving.epoll.poll(None if held else 0.5)
+            ready = serving.epoll.poll(None if held else 0.8)
             if held:
                 serving.epoll.unregister(listener.fileno())
                 if any(number == listener.fileno() for number, _ in ready):
@@ -315,7 +345,7 @@ def timers() -> None:
 KINDS: dict[str, Callable[[], None]] = {
     work.__name__.replace("_", "-"): work
     for work in (
-        block, leak, prefork, slow_acceptor, accept_lock, keeper, late_reader, rare_acceptor, always_writable, herd,
+        block, leak, prefork, slow_acceptor, slow_dispatcher, accept_lock, keeper, late_reader, rare_acceptor, always_writable, herd,
         pool, timers,
     )
 }  # fmt: skip

@@ -90,8 +90,10 @@ def play(case: Case, seed: int) -> tuple[Frame, tuple[Finding, ...]]:
                 acted = True
             time.sleep(_TICK_S)
             state.apply(session.batch())
-        state.apply(session.stop())
+        # the last batch before probes go: while they do, time passes in which nothing is seen
+        state.apply(session.batch())
         frame = analyse(session.meta, state.snapshot())
+        session.stop()
         return frame, findings_of(frame, Thresholds())
 
 

@@ -17,6 +17,7 @@ from sockscope.analysis.figures import (
     busy_ns,
     connections_of,
     figures_of,
+    main_readers,
     serving_sharers,
 )
 from sockscope.analysis.frame import Frame, Group, Server
@@ -117,16 +118,7 @@ class Case:
     @cached_property
     def readers(self) -> Records:
         """Who read each connection most (0: nobody), in the order of ``connections``."""
-        connections, deeds = self.connections, self.snapshot.deeds
-        found = np.zeros(len(connections), np.uint32)
-        if not len(connections) or not len(deeds):
-            return found
-        order = np.argsort(connections["id"], kind="stable")
-        ids = connections["id"][order]
-        did = deeds[(deeds["reads"] > 0) & np.isin(deeds["connection"], ids)]
-        did = did[np.argsort(did["reads"], kind="stable")]
-        found[order[np.searchsorted(ids, did["connection"])]] = did["worker"]
-        return found
+        return main_readers(self.snapshot, self.connections)
 
     @cached_property
     def window_ns(self) -> int:

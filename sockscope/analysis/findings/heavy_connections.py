@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sockscope.analysis.figures import Figure
+from sockscope.analysis.figures import Figure, sizes_of
 from sockscope.analysis.findings._case import Case, Records, percent, shares, thread
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
@@ -74,12 +74,10 @@ class HeavyConnections:
         figures = case.figures
         if figures.accepts.fairness.judgement == "uneven":
             return
-        mine = case.snapshot.deeds[np.isin(case.snapshot.deeds["connection"], case.connections["id"])]
-        if not len(mine):
-            return
-        _, where = np.unique(mine["connection"], return_inverse=True)
-        yield figures.reads, np.bincount(where, weights=mine["reads"])
-        yield figures.bytes, np.bincount(where, weights=mine["bytes_read"] + mine["bytes_written"])
+        reads, octets = sizes_of(case.snapshot, case.connections)
+        if len(reads):
+            yield figures.reads, reads
+            yield figures.bytes, octets
 
 
 #: A tenth of the connections brings at least this part of the work.

@@ -76,7 +76,6 @@ class LoopStall:
                 "dispatcher-saturated",
                 "workers-saturated",
                 "backlog-clamped",
-                "accept-skew-shared",
                 "idle-workers",
             ),
         )
@@ -116,10 +115,10 @@ def _victims(case: Case, worker: Worker, longest: int, away: int) -> tuple[int, 
 
 def _blocks(worker: Worker, longest: int) -> bool:
     """Whether it was one long piece of work, not a great many short ones that were ready at once."""
-    if worker.answer[bucket_of(longest // 3) :].any():
-        return True
     events = worker.reads + worker.accepts + worker.ends_of_stream
-    return events < _BATCH * max(worker.wakeups, 1)
+    if events < _BATCH * max(worker.wakeups, 1):
+        return True
+    return bool(worker.answer[bucket_of(round(0.7 * longest)) :].any())
 
 
 #: Events per wake-up from which on a long stretch is a batch of short pieces.

@@ -22,17 +22,18 @@ class MemberStalled:
         if len(members) < 2 or not len(waits):
             return
         p90 = {item.id: waits.of(waits.listener == item.id).percentile(0.9) for item in members}
-        usual = float(np.median(list(p90.values())))
         for listener in members:
+            usual = float(np.median([wait for number, wait in p90.items() if number != listener.id]))
             mine = waits.of(waits.listener == listener.id)
             stuck = mine.of(~mine.over)
-            hangs = bool(len(stuck)) and float(stuck.ns.max()) >= limits.hang_ns
+            oldest = float(stuck.ns.max()) if len(stuck) else 0.0
+            hangs = oldest >= max(limits.hang_ns, 3 * usual)
             slow = len(mine) >= 10 and p90[listener.id] >= max(limits.queue_wait_ns, 5 * usual)
             who = acceptor_of(case, listener) or meant_for(case, listener)
             if who is None or not (hangs or slow):
                 continue
             name = thread(who)
-            lost = hangs and float(stuck.ns.max()) >= limits.stall_severe_ns
+            lost = hangs and oldest >= limits.stall_severe_ns
             severe = hangs or p90[listener.id] >= limits.queue_wait_severe_ns
             yield diagnosis(
                 self,
@@ -41,7 +42,7 @@ class MemberStalled:
                 f"Connections of this socket wait {units.duration(p90[listener.id])} (p90) to be accepted "
                 f"by {name}, "
                 f"those of a usual member {units.duration(usual)}; {len(stuck)} wait now, the oldest for "
-                f"{units.duration(float(stuck.ns.max()) if len(stuck) else 0)}. The kernel goes on hashing "
+                f"{units.duration(oldest)}. The kernel goes on hashing "
                 "its "
                 f"share to it ({units.count(listener.established)} so far).",
                 {

@@ -51,7 +51,7 @@ class QueueOverflow:
                     ),
                 ),
                 weight=min(listener.drops / max(listener.established, 1), 1),
-                explains=("queue-near-limit", "syn-queue-pressure"),
+                explains=("queue-near-limit",),
             )
 
 

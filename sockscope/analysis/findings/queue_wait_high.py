@@ -17,7 +17,8 @@ class QueueWaitHigh:
     def look(self, case: Case) -> Iterator[Diagnosis]:
         limits, waits = case.thresholds, case.queue_waits
         p99 = waits.percentile(0.99)
-        if len(waits) < limits.fewest or p99 < limits.queue_wait_ns:
+        hang = int(((waits.ns >= limits.queue_wait_severe_ns) & ~waits.over).sum())
+        if p99 < limits.queue_wait_ns or (len(waits) < limits.fewest and hang < 3):
             return
         late = int((waits.ns >= limits.queue_wait_ns).sum())
         fault = _fault(case)
@@ -36,6 +37,7 @@ class QueueWaitHigh:
                 "p99_ms": round(p99 / 1e6, 3),
                 "longest_ms": round(float(waits.ns.max()) / 1e6, 3),
                 "late": late,
+                "waiting_now": int((~waits.over).sum()),
                 "connections": len(waits),
                 "acceptor_load": round(max(case.loads(case.server.acceptors), default=0.0), 3),
             },

@@ -26,14 +26,15 @@ class Straggler:
         crowd = [worker for worker in case.serving if int(worker.answer.sum()) >= _FEWEST]
         if len(crowd) < 2:
             return
+        medians = {worker.id: _answer(worker, 0.5) for worker in crowd}
         for worker in crowd:
-            peers = [other for other in crowd if other.id != worker.id]
-            mine, usual = _answer(worker, 0.5), statistics.median(_answer(other, 0.5) for other in peers)
-            quick = _answer(worker, 0.1)
+            mine = medians[worker.id]
+            usual = statistics.median(wait for number, wait in medians.items() if number != worker.id)
             if mine < limits.straggler * usual or mine - usual < limits.straggler_gap_ns:
                 continue
+            peers = [other for other in crowd if other.id != worker.id]
             # not a few odd requests: its quickest tenth is slower than the peers' usual one, too
-            if quick < usual or not _same_work(worker, peers):
+            if _answer(worker, 0.1) < usual or not _same_work(worker, peers):
                 continue
             spent, theirs = _cpu_each(worker), statistics.median(_cpu_each(other) for other in peers)
             why = (

@@ -8,7 +8,7 @@ from sockscope import units
 from sockscope.analysis.findings._case import Case
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
-_FEWEST = 64
+_FEWEST = 32
 
 
 class SynQueuePressure:
@@ -41,6 +41,7 @@ class SynQueuePressure:
                 ),
             ),
             weight=min(waiting / max(room, 1), 1),
+            explains=("queue-overflow",),
         )
 
 

@@ -25,7 +25,10 @@ class TooFewCpus:
         cpus = len({worker.last_cpu for worker in crowd})
         used = sum(worker.cpu_ns for worker in crowd) / case.window_ns
         stretched = sum(worker.busy_ns for worker in crowd) / max(sum(worker.cpu_ns for worker in crowd), 1)
-        if len(crowd) <= cpus or used < 0.8 * cpus or stretched < limits.preempted:
+        if len(crowd) <= cpus or not 0.35 * cpus <= used <= 1.05 * cpus or stretched < limits.preempted:
+            return
+        # were they free to run anywhere, would so many have last run on so few by chance?
+        if case.frame.meta.cpus ** (len(crowd) - cpus) < _UNLIKELY:
             return
         free = case.frame.meta.cpus - cpus
         yield diagnosis(
@@ -65,6 +68,10 @@ class TooFewCpus:
                 "open-connections-skew",
             ),
         )
+
+
+#: One in so many is not taken for chance.
+_UNLIKELY = 7
 
 
 DETECTOR = TooFewCpus()

@@ -43,8 +43,13 @@ class WastedWakeups:
                 ),
                 weight=vain / worker.wakeups,
                 threads=(worker.id,),
+                explains=_SPINNING if vain >= 0.5 * worker.wakeups else (),
             )
             return
+
+
+#: A thread that is woken mostly for nothing is busy with that.
+_SPINNING = ("single-saturated", "workers-saturated", "reader-late", "queue-wait-high")
 
 
 DETECTOR = WastedWakeups()
