@@ -18,6 +18,8 @@ from sockscope.sources.sockets.processes import process
 from sockscope.sources.sockets.threads import ThreadClocks
 
 _NAMES_TICKS = 10
+#: Counting handshakes under way makes the kernel walk over all its TCP sockets: not at every tick.
+_HANDSHAKES_TICKS = 5
 
 
 class HostSampler:
@@ -29,6 +31,7 @@ class HostSampler:
     def __init__(self) -> None:
         self._queues: dict[int, ListenQueues] = {}
         self._hosts: dict[int, Host] = {}
+        self._syn_queues: dict[int, int] = {}
         self._out_of_reach: set[int] = set()
         self._clocks = ThreadClocks()
         self._pids: set[int] = set()
@@ -42,6 +45,8 @@ class HostSampler:
         inodes: dict[int, list[int]] = {}
         for row in open_listeners:
             inodes.setdefault(int(row["netns"]), []).append(int(row["inode"]))
+        for number in self._queues.keys() - inodes.keys():
+            self._leave(number)
         queues = [self._sample(number, wanted) for number, wanted in inodes.items()]
         mentioned = (batch.workers["pid"], batch.workers["parent_pid"], batch.holders["pid"])
         pids = {int(pid) for pid in np.unique(np.concatenate(mentioned)) if pid > 1}
@@ -64,10 +69,8 @@ class HostSampler:
         self._pids.clear()
 
     def close(self) -> None:
-        for queues in self._queues.values():
-            queues.close()
-        for host in self._hosts.values():
-            host.close()
+        for number in list(self._queues):
+            self._leave(number)
         self._clocks.close()
 
     def _parents(self, batch: Batch) -> set[int]:
@@ -83,12 +86,21 @@ class HostSampler:
         try:
             if number not in self._queues:
                 namespace = None if number == self._own else netns.resolve(str(number))
-                self._queues[number] = ListenQueues(namespace)
-                self._hosts[number] = Host(namespace)
-            return self._queues[number].sample(inodes)
+                self._queues[number], self._hosts[number] = ListenQueues(namespace), Host(namespace)
+            queues = self._queues[number].sample(inodes, handshakes=self._ticks % _HANDSHAKES_TICKS == 0)
+            if self._ticks % _HANDSHAKES_TICKS == 0:
+                self._syn_queues.update(zip(queues["inode"].tolist(), queues["syn_queue"].tolist(), strict=True))
+            else:
+                queues["syn_queue"] = [self._syn_queues.get(inode, 0) for inode in queues["inode"].tolist()]
+            return queues
         except SockscopeError:  # it vanished, or may not be entered: its queues stay unknown
             self._out_of_reach.add(number)
             return np.empty(0, QUEUE)
+
+    def _leave(self, number: int) -> None:
+        """No listener of ours is left in this namespace: a socket into it would keep it alive."""
+        self._queues.pop(number).close()
+        self._hosts.pop(number).close()
 
     def _counters(self, numbers: Iterable[int]) -> Iterable[HostCounters]:
         for number in numbers:
