@@ -27,7 +27,9 @@ class Live:
         add_tracing_options(parser)
         group = parser.add_argument_group("dashboard")
         add_dashboard_options(group)
-        group.add_argument("--interval", type=float, default=0.5, metavar="SECONDS", help="time between two frames (0.5)")
+        group.add_argument(
+            "--interval", type=float, default=0.5, metavar="SECONDS", help="time between two frames (0.5)"
+        )
         group.add_argument(
             "--serve", nargs="?", const=_DEFAULT_SERVE, metavar="ADDRESS:PORT",
             help=f"offer the dashboard to a browser instead ({_DEFAULT_SERVE}; whoever reaches it can use it)",
@@ -69,7 +71,9 @@ def need_terminal(instead: str) -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()) and "TEXTUAL_DRIVER" not in os.environ:
         raise UsageError(f"the dashboard needs a terminal, and this is none; {instead}")
     if os.environ.get("TERM", "") in ("dumb", "") and "TEXTUAL_DRIVER" not in os.environ:
-        raise UsageError(f"the dashboard cannot draw on a terminal of type {os.environ.get('TERM') or 'unknown'!r}; {instead}")
+        raise UsageError(
+            f"the dashboard cannot draw on a terminal of type {os.environ.get('TERM') or 'unknown'!r}; {instead}"
+        )
 
 
 def show(app: object) -> int:

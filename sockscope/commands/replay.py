@@ -19,7 +19,9 @@ class Replay:
     name = "replay"
 
     def prepare(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("file", type=Path, help="a recording, as `sockscope record` or r in the dashboard wrote it")
+        parser.add_argument(
+            "file", type=Path, help="a recording, as `sockscope record` or r in the dashboard wrote it"
+        )
         add_dashboard_options(parser.add_argument_group("dashboard"))
 
     def run(self, args: argparse.Namespace) -> int:

@@ -122,6 +122,7 @@ class History:
         self._threads: dict[tuple[int, int], int] = {}
         self._sockets: dict[tuple[int, int], int] = {}
         self._totals = np.zeros((0, 2))  # drops, established
+        self._levels = np.zeros((0, _LEVELS))
 
     def apply(self, batch: Batch) -> None:
         """Take in one batch.  The first is what there was before: it is no tick of its own."""
@@ -205,9 +206,9 @@ class History:
         room = self._listener.width
         if room > len(self._totals):
             self._totals = _larger(self._totals, room)
-        before = self._listener.latest()
+            self._levels = _larger(self._levels, room)
         series = np.zeros((room, len(LISTENER_SERIES)))
-        series[: len(before), :_LEVELS] = before[:, :_LEVELS]
+        series[:, :_LEVELS] = self._levels
         totals = self._totals.copy()
         for record, column in zip(batch.listeners, at, strict=True):
             self._sockets[int(record["netns"]), int(record["inode"])] = int(column)
@@ -223,7 +224,7 @@ class History:
                 series[sampled, 2] = row["syn_queue"]
                 totals[sampled, 0] = max(totals[sampled, 0], row["drops"])
         series[:, 3:] = np.maximum(totals - self._totals, 0)
-        self._totals = totals
+        self._totals, self._levels = totals, series[:, :_LEVELS]
         return series
 
     def _make_room(self) -> None:
@@ -259,9 +260,6 @@ class _Grown:
             self._move(self.width)
         self._rows[self._used, : len(row)] = row
         self._used += 1
-
-    def latest(self) -> Array:
-        return self._rows[self._used - 1] if self._used else np.zeros((0, self._series))
 
     def last(self, ticks: int) -> Array:
         seen = self._rows[max(self._used - ticks, 0) : self._used]

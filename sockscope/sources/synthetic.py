@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sockscope.model.histogram import EDGES
 from sockscope.records.batch import (
     HOLDER,
     QUEUE,
@@ -26,6 +25,7 @@ from sockscope.records.batch import (
     Process,
     Signal,
 )
+from sockscope.records.histogram import EDGES
 from sockscope.records.layout import BUCKETS, CONNECTION, LISTENER, WORKER, ConnectionFlag, WorkerFlag
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -350,7 +350,7 @@ class SyntheticSource:
         lost = (("connections: closed faster than they were read", self._lost),) if self._lost else ()
         return Health(
             lost,
-            Cost(runs * 180, runs, elapsed // 8, elapsed, int(elapsed * 0.012), 84_000_000),
+            Cost(runs // 8 * 180, runs // 8, elapsed // 8, elapsed, int(elapsed * 0.012), 84_000_000),
         )
 
 

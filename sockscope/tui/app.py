@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -47,8 +47,8 @@ class Dashboard(ReplayControls, App[int]):
         Binding("p", "pause", "Pause"),
         Binding("r", "record", "Record"),
         Binding("e", "save", "Save"),
-        Binding("t", "theme", "Theme"),
-        Binding("escape", "back", "Back", show=False),
+        Binding("t", "theme", "Theme", show=False),
+        Binding("escape", "back", "Back", key_display="Esc"),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "quit", "Quit"),
         *ReplayControls.KEYS,
@@ -105,7 +105,13 @@ class Dashboard(ReplayControls, App[int]):
         self._ended = message
         self._tell_headers()
         if message.failed:
-            self.notify(f"{message.reason}\nWhat was seen until then stays here.", title="Tracing stopped", severity="error", timeout=10, markup=False)
+            self.notify(
+                f"{message.reason}\nWhat was seen until then stays here.",
+                title="Tracing stopped",
+                severity="error",
+                timeout=10,
+                markup=False,
+            )
 
     def on_row_opened(self, message: RowOpened) -> None:
         kind = message.table.removesuffix("-table")
@@ -128,12 +134,11 @@ class Dashboard(ReplayControls, App[int]):
         self.main.current = name
 
     def action_filter(self) -> None:
-        if self.screen is not self.main or not self.main.view.take_filter():
+        if not self.main.view.take_filter():
             self.notify("there is nothing to filter on this screen; 2 to 5 have tables", timeout=3)
 
     def action_switch(self) -> None:
-        if self.screen is self.main:
-            self.main.view.next_choice()
+        self.main.view.next_choice()
 
     def action_pause(self) -> None:
         if self.feed.replay is not None:
@@ -179,9 +184,13 @@ class Dashboard(ReplayControls, App[int]):
     def action_theme(self) -> None:
         names = [palette.name for palette in PALETTES]
         self.theme = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0]
-        self.notify(self.theme.removeprefix("sockscope-").replace("-safe", ", colour-blind safe"), title="Theme", timeout=2)
+        self.notify(
+            self.theme.removeprefix("sockscope-").replace("-safe", ", colour-blind safe"),
+            title="Theme",
+            timeout=2,
+        )
 
-    def action_back(self) -> None:
+    async def action_back(self) -> None:
         if len(self.screen_stack) > 1:
             self.pop_screen()
             self._show()
@@ -197,6 +206,13 @@ class Dashboard(ReplayControls, App[int]):
         else:
             return
         self.push_screen(HelpScreen(title, sections, replaying=self.feed.replay is not None))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("filter", "switch"):
+            return isinstance(self.screen, MainScreen)
+        if action == "back":
+            return len(self.screen_stack) > 1 or self.main.view.filtered
+        return super().check_action(action, parameters)
 
     def _open(self, screen: MomentScreen) -> None:
         screen.set_class(self.size.height < 32, "short")
@@ -230,7 +246,7 @@ class Dashboard(ReplayControls, App[int]):
         moment = self.latest or self.shown
         meta = self.feed.meta
         ns = (moment.frame.snapshot.time_ns if moment else meta.started_ns) + meta.monotonic_offset_ns
-        stamp = datetime.fromtimestamp(ns / 1e9, timezone.utc).strftime("%Y%m%d-%H%M%S")
+        stamp = datetime.fromtimestamp(ns / 1e9, UTC).strftime("%Y%m%d-%H%M%S")
         path = self._directory / f"sockscope-{stamp}{what}{ending}"
         number = 2
         while path.exists():
@@ -239,7 +255,9 @@ class Dashboard(ReplayControls, App[int]):
         return path
 
 
-def make_app(feed: Feed, *, save: Save | None = None, theme: str = "sockscope-dark", directory: Path | None = None) -> Dashboard:
+def make_app(
+    feed: Feed, *, save: Save | None = None, theme: str = "sockscope-dark", directory: Path | None = None
+) -> Dashboard:
     """
     :param save: writes a report of a frame; without it ``e`` saves a picture of the screen
     :param directory: where recordings and reports go; the working directory by default

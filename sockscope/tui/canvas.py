@@ -21,7 +21,7 @@ class Canvas:
         row = self._cells[y]
         for sign in text:
             size = 1 if sign.isascii() else cell_len(sign)
-            if 0 <= x and x + size <= self.width and size:
+            if x >= 0 and x + size <= self.width and size:
                 row[x] = (sign, style)
                 if size == 2:
                     row[x + 1] = ("", style)
@@ -31,7 +31,9 @@ class Canvas:
         for y in range(top, bottom + 1):
             self.put(x, y, sign, style)
 
-    def box(self, x: int, y: int, width: int, height: int, style: Style, title: str = "", lit: Style | None = None) -> None:
+    def box(
+        self, x: int, y: int, width: int, height: int, style: Style, title: str = "", lit: Style | None = None
+    ) -> None:
         """A box with its title in the upper edge."""
         inner = width - 2
         shown = f" {title} " if title else ""

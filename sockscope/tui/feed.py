@@ -7,11 +7,12 @@ the collector's thread, everything else by the thread of the screen; a feed must
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from sockscope.analysis.frame import Frame, Severity
+from sockscope.analysis.figures import Figures, figures_of
+from sockscope.analysis.frame import Frame, Server, Severity
 from sockscope.model.history import HistoryView
 from sockscope.records.batch import Meta
 
@@ -97,3 +98,11 @@ class Moment:
 
     frame: Frame
     history: HistoryView
+    _figures: dict[str, Figures] = field(default_factory=dict, compare=False, repr=False)
+
+    def figures(self, server: Server) -> Figures:
+        """How evenly a server's work is shared; worked out when somebody first asks."""
+        found = self._figures.get(server.group.name)
+        if found is None:
+            found = self._figures[server.group.name] = figures_of(self.frame.snapshot, server)
+        return found

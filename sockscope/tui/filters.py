@@ -94,7 +94,7 @@ def _term(word: str, keys: Mapping[str, Key]) -> Term:
         return Term("", "text", word[negated:].lower(), (), negated)
     key = keys.get(name.lower())
     if key is None:
-        if name.replace(".", "").isdigit():  # an endpoint, 10.0.0.1:443
+        if not name.isalpha() or ":" in value:  # an endpoint or an IPv6 address
             return Term("", "text", word[negated:].lower(), (), negated)
         raise UsageError(f"no key {name!r}; there are {', '.join(sorted(keys))}")
     if key.unit == "text":

@@ -46,6 +46,17 @@ class RowOpened(Message):
 
 
 @dataclass
+class RowChosen(Message):
+    """The cursor of a table went to another row."""
+
+    table: str
+    key: int
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, RowChosen) and message.table == self.table
+
+
+@dataclass
 class FilterChanged(Message):
     """The text of the filter bar, after each key."""
 

@@ -19,7 +19,12 @@ MODELS: Mapping[str, str] = {
 }
 
 #: severity → the colour's name in a palette.
-SEVERITY_COLOURS: Mapping[str, str] = {"info": "muted", "notice": "notice", "warning": "warning", "critical": "critical"}
+SEVERITY_COLOURS: Mapping[str, str] = {
+    "info": "muted",
+    "notice": "notice",
+    "warning": "warning",
+    "critical": "critical",
+}
 SEVERITY_SIGNS: Mapping[str, str] = {"info": "·", "notice": "○", "warning": "▲", "critical": "✗"}
 
 

@@ -79,7 +79,9 @@ class ReplayControls(App[int]):
         elif step < 0 and earlier:
             self._seek(earlier[-1])
         else:
-            self.notify("no further finding that way" if times else "this recording has no findings", timeout=2)
+            self.notify(
+                "no further finding that way" if times else "this recording has no findings", timeout=2
+            )
 
     def on_scrub_bar_sought(self, message: ScrubBar.Sought) -> None:
         self._seek(message.time_ns)
@@ -93,4 +95,3 @@ class ReplayControls(App[int]):
         for screen in self.screen_stack:
             if isinstance(screen, MainScreen):
                 screen.tick()
-

@@ -59,9 +59,13 @@ def flow_of(moment: Moment, server: Server) -> Flow:
         stations.append(Station("accept", "muted", (Row(0, "nobody yet", 0.0, ""),)))
     elif serve == "dispatch":
         stations.append(_threads(moment, "accept + read", "acceptor", acceptors, "reads"))
-        others = [item for item in (server.writers or server.workers) if item.id not in {known.id for known in acceptors}]
+        others = [
+            item
+            for item in (server.writers or server.workers)
+            if item.id not in {known.id for known in acceptors}
+        ]
         stations.append(_threads(moment, "work + answer", "worker", others, "answers"))
-        arrows.append(f"{units.count(_sum(moment, 'reads', server.readers))} req/s")
+        arrows.append(f"{units.count(_sum(moment, 'reads', server.readers))} reads/s")
     elif serve == "handoff":
         stations.append(_threads(moment, "accept", "acceptor", acceptors, "accepts"))
         own = {item.id for item in acceptors} if len(server.readers) > len(acceptors) else set()
@@ -79,9 +83,14 @@ def _queues(moment: Moment, listeners: Sequence[Listener]) -> Station:
     for listener, rate in zip(listeners, rates, strict=True):
         part = listener.queue / listener.backlog if listener.backlog else 0.0
         style = "critical" if part >= 1 else "warning" if part >= 0.5 else "good"
-        words = f"{listener.queue}/{listener.backlog}" + (f" {units.count(float(rate))}/s" if len(listeners) > 1 else "")
-        rows.append(Row(listener.id, f"socket {listener.inode}", part, words, style))
-    return Station("listen: queue" if len(rows) == 1 else f"listen: {len(rows)} queues", "accent", tuple(rows))
+        words = f"{listener.queue}/{listener.backlog}" + (
+            f" {units.count(float(rate))}/s" if len(listeners) > 1 else ""
+        )
+        name = f"socket {listener.inode}" if len(listeners) > 1 else f":{listener.port}"
+        rows.append(Row(listener.id, name, part, words, style))
+    return Station(
+        "listen: queue" if len(rows) == 1 else f"listen: {len(rows)} queues", "accent", tuple(rows)
+    )
 
 
 def _threads(moment: Moment, title: str, colour: str, workers: Sequence[Worker], series: str) -> Station:
@@ -89,7 +98,13 @@ def _threads(moment: Moment, title: str, colour: str, workers: Sequence[Worker],
     ids = [item.id for item in workers]
     rates, busy = moment.history.rates(series, ids), moment.history.rates("busy", ids) / 1e9
     rows = tuple(
-        Row(worker.id, worker_name(worker), float(part), f"{units.count(float(rate))}/s", "critical" if part > 0.9 else "text")
+        Row(
+            worker.id,
+            worker_name(worker),
+            float(part),
+            f"{units.count(float(rate))}/s",
+            "critical" if part > 0.9 else "text",
+        )
         for worker, rate, part in zip(workers, rates, busy, strict=True)
     )
     return Station(title, colour, rows or (Row(0, "not seen yet", 0.0, ""),))
@@ -112,9 +127,11 @@ def _paired(
     by_id = {worker.id: worker for worker in acceptors}
     ordered, left = [], dict(by_id)
     rank = {worker.id: index for index, worker in enumerate(acceptors)}
-    listeners = sorted(listeners, key=lambda item: (rank.get(best.get(item.id, (0, 0))[1], 10**6), item.inode))
-    for listener in listeners:
-        worker = left.pop(best.get(listener.id, (0, 0))[1], None)
+    listeners = sorted(
+        listeners, key=lambda item: (rank.get(best.get(item.id, (0, 0))[1], 10**6), item.inode)
+    )
+    for member in listeners:
+        worker = left.pop(best.get(member.id, (0, 0))[1], None)
         if worker is not None:
             ordered.append(worker)
     return list(listeners), ordered + list(left.values())

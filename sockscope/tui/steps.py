@@ -72,7 +72,9 @@ def first_of(frame: Frame, record: Any, verb: str) -> str:
 def remarks_of(record: Any) -> tuple[list[str], list[str]]:
     """What is not exact about it, and what else is worth knowing."""
     flags = int(record["flags"])
-    return [words for flag, words in INEXACT if flags & flag], [words for flag, words in REMARKS if flags & flag]
+    return [words for flag, words in INEXACT if flags & flag], [
+        words for flag, words in REMARKS if flags & flag
+    ]
 
 
 def _closer(record: Any) -> str:

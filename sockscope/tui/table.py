@@ -17,7 +17,7 @@ from textual.strip import Strip
 from sockscope.errors import UsageError
 from sockscope.tui import filters
 from sockscope.tui.lines import Line
-from sockscope.tui.messages import RowOpened
+from sockscope.tui.messages import RowChosen, RowOpened
 from sockscope.tui.themes import Palette, palette_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -61,7 +61,7 @@ class Table(ScrollView, can_focus=True):
         Binding("right,l", "shift(1)", "More columns", show=False),
         Binding("left,h", "shift(-1)", "Columns back", show=False),
         Binding("enter", "open", "Open"),
-        Binding("s", "sort", "Sort by next column"),
+        Binding("s", "sort", "Sort"),
         Binding("S", "reverse", "Turn order", show=False),
     ]
 
@@ -126,6 +126,7 @@ class Table(ScrollView, can_focus=True):
             self.descending = not self.descending
         else:
             self.sort_column, self.descending = key, not self._column(key).least_first
+        self._bring_in(key)
         self._again()
 
     def action_move(self, rows: int) -> None:
@@ -138,9 +139,9 @@ class Table(ScrollView, can_focus=True):
         self._go(end * (len(self._order) - 1))
 
     def action_shift(self, columns: int) -> None:
-        hidden = len(self.columns) - len(self._visible()[0])
-        self.shift = min(max(self.shift + columns, 0), self.shift + hidden if columns > 0 else len(self.columns))
-        self.shift = min(self.shift, len(self.columns) - 2)
+        if columns > 0 and self.columns[-1] in self._visible()[0]:
+            return
+        self.shift = min(max(self.shift + columns, 0), len(self.columns) - 2)
         self.refresh()
 
     def action_open(self) -> None:
@@ -156,7 +157,7 @@ class Table(ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         if event.y == 0:
-            left = 0
+            left = 1
             for column, width in zip(*self._visible(), strict=True):
                 if left <= event.x < left + width + 1:
                     self.sort_by(column.key)
@@ -190,6 +191,7 @@ class Table(ScrollView, can_focus=True):
                 line.add(f"  {text}", palette.style("muted"))
             return line
         here = row == self.cursor
+        line.add(" " if not here else "▌", palette.style("accent on raised" if here else "text"))
         back = f" on {'raised' if here else 'background'}" if here else ""
         for column, size in zip(columns, widths, strict=True):
             text, words = self._rows.cell(int(self._order[row]), column.key)
@@ -202,11 +204,13 @@ class Table(ScrollView, can_focus=True):
         return line
 
     def _heading(self, columns: Sequence[Column], widths: Sequence[int]) -> Line:
-        line, palette = Line(), self.palette
+        line, palette = Line().add(" "), self.palette
         for column, size in zip(columns, widths, strict=True):
             sorted_by = column.key == self.sort_column
             title = f"{column.title}{('▼' if self.descending else '▲') if sorted_by else ''}"
-            line.fit(title, size, palette.style("bold accent" if sorted_by else "bold muted"), right=column.right).add(" ")
+            line.fit(
+                title, size, palette.style("bold accent" if sorted_by else "bold muted"), right=column.right
+            ).add(" ")
         hidden = len(self.columns) - len(columns)
         if hidden:
             sign = f"‹ {self.shift}" if self.shift and hidden == self.shift else f"+{hidden} ›"
@@ -215,9 +219,9 @@ class Table(ScrollView, can_focus=True):
 
     def _visible(self) -> tuple[list[Column], list[int]]:
         """The first column always, then as many as fit from the one shifted to."""
-        room = self.size.width
+        room = self.size.width - 1
         chosen = [self.columns[0], *self.columns[1 + self.shift :]]
-        marker = 5 if sum(column.width + 1 for column in self.columns) > room else 0
+        marker = 6 if sum(column.width + 1 for column in self.columns) > room else 0
         fitting: list[Column] = []
         used = marker
         for column in chosen:
@@ -231,6 +235,14 @@ class Table(ScrollView, can_focus=True):
         for index in growing:
             widths[index] += min(spare // len(growing), 24)
         return fitting, widths
+
+    def _bring_in(self, key: str) -> None:
+        """Shift until a column is seen."""
+        place = [column.key for column in self.columns].index(key)
+        if place and place - 1 < self.shift:
+            self.shift = place - 1
+        while self.shift < len(self.columns) - 2 and self._column(key) not in self._visible()[0]:
+            self.shift += 1
 
     def _column(self, key: str) -> Column:
         return next(column for column in self.columns if column.key == key)
@@ -254,10 +266,10 @@ class Table(ScrollView, can_focus=True):
             return
         self.cursor = min(max(row, 0), len(self._order) - 1)
         self._chosen = int(self._rows.identities()[self._order[self.cursor]])
+        self.post_message(RowChosen(self.id or "", self._chosen))
         top, height = self.scroll_offset.y, max(self.size.height - 1, 1)
         if self.cursor < top:
             self.scroll_to(y=self.cursor, animate=False, immediate=True)
         elif self.cursor >= top + height:
             self.scroll_to(y=self.cursor - height + 1, animate=False, immediate=True)
         self.refresh()
-

@@ -124,7 +124,9 @@ class LiveFeed:
 class Recording:
     """Batches kept in memory, moved through as a recording is."""
 
-    def __init__(self, scenario: Scenario, ticks: int, marks: Sequence[tuple[int, Severity, str]] = ()) -> None:
+    def __init__(
+        self, scenario: Scenario, ticks: int, marks: Sequence[tuple[int, Severity, str]] = ()
+    ) -> None:
         source = SyntheticSource(scenario)
         self.meta = source.meta
         self.batches: list[Batch] = list(source.batches(ticks))

@@ -17,18 +17,18 @@ from sockscope.tui.table import Column
 Array = np.ndarray[Any, np.dtype[Any]]
 
 COLUMNS: tuple[Column, ...] = (
-    Column("peer", "From", 21, grows=True),
-    Column("state", "State", 7),
-    Column("listener", "To", 6, right=True),
-    Column("acceptor", "Accepted by", 15, grows=True),
-    Column("reader", "Read by", 15, grows=True),
-    Column("wait", "Queue wait", 11, right=True),
+    Column("peer", "From", 17, grows=True),
+    Column("state", "State", 6),
+    Column("acceptor", "Accepted by", 12, grows=True),
+    Column("reader", "Read by", 12, grows=True),
+    Column("wait", "In queue", 9, right=True),
     Column("data", "Data wait", 10, right=True),
     Column("answer", "Answered", 9, right=True),
     Column("reads", "Reads", 7, right=True),
     Column("in", "In", 7, right=True),
     Column("out", "Out", 7, right=True),
     Column("age", "Age", 8, right=True),
+    Column("listener", "To", 6, right=True),
     Column("exact", "Exact", 6),
 )
 
@@ -72,7 +72,7 @@ class ConnectionRows:
         return len(self.records)
 
     def identities(self) -> Array:
-        return self.records["id"]  # type: ignore[no-any-return]
+        return self.records["id"]
 
     def numbers(self, key: str) -> Array:
         found = self._cache.get(key)
@@ -85,9 +85,15 @@ class ConnectionRows:
             chosen = self.contains("thread", word) | self.contains("peer", word)
             return chosen | np.isin(self.states(), [i for i, name in enumerate(_STATES) if word in name])
         if key == "state":
-            return np.isin(self.states(), [index for index, name in enumerate(_STATES) if name.startswith(word)])
+            return np.isin(
+                self.states(), [index for index, name in enumerate(_STATES) if name.startswith(word)]
+            )
         if key == "handed":
-            handed = (self._reader() > 0) & (self.records["acceptor"] > 0) & (self._reader() != self.records["acceptor"])
+            handed = (
+                (self._reader() > 0)
+                & (self.records["acceptor"] > 0)
+                & (self._reader() != self.records["acceptor"])
+            )
             return np.asarray(handed == word.startswith("y"))
         if key == "exact":
             return np.asarray(is_exact(self.records) == word.startswith("y"))
@@ -97,13 +103,13 @@ class ConnectionRows:
 
     def order(self, column: str) -> Array:
         if column == "peer":
-            return self.records["id"]  # type: ignore[no-any-return]
+            return self.records["id"]
         if column == "state":
             return -self.states()
         if column == "exact":
             return np.asarray(is_exact(self.records))
         if column == "acceptor":
-            return self.records["acceptor"]  # type: ignore[no-any-return]
+            return self.records["acceptor"]
         if column == "reader":
             return self._reader()
         if column == "listener":
@@ -149,11 +155,15 @@ class ConnectionRows:
         times, records = self._signed, self.records
         nothing = np.nan
         if key == "port":
-            return records["local_port"].astype(float)  # type: ignore[no-any-return]
+            return records["local_port"].astype(float)
         if key == "pid":
-            return self._by_worker({number: worker.pid for number, worker in self._frame.snapshot.workers.items()})
+            return self._by_worker(
+                {number: worker.pid for number, worker in self._frame.snapshot.workers.items()}
+            )
         if key == "wait":
-            until = np.where(times["accepted_ns"] > 0, times["accepted_ns"], np.where(self.states() == 0, self._now, 0))
+            until = np.where(
+                times["accepted_ns"] > 0, times["accepted_ns"], np.where(self.states() == 0, self._now, 0)
+            )
             known = (times["established_ns"] > 0) & (until > 0)
             return np.where(known, until - times["established_ns"], nothing)
         if key == "data":
@@ -168,7 +178,7 @@ class ConnectionRows:
             until = np.where(times["closed_ns"] > 0, times["closed_ns"], self._now)
             return np.where(times["established_ns"] > 0, until - times["established_ns"], nothing)
         name = {"reads": "reads", "in": "bytes_read", "out": "bytes_written"}[key]
-        return records["io"][name].sum(axis=1).astype(float)  # type: ignore[no-any-return]
+        return np.asarray(records["io"][name].sum(axis=1), np.float64)
 
     def _reader(self) -> Array:
         found = self._cache.get("reader")

@@ -71,7 +71,9 @@ class ListenerRows:
     def contains(self, key: str, word: str) -> Mask:
         found = []
         for (group, listener), held in zip(self._groups, self._held, strict=True):
-            text = {"address": listener.address, "holder": held}.get(key, f"{group.name} {held} {listener.inode}")
+            text = {"address": listener.address, "holder": held}.get(
+                key, f"{group.name} {held} {listener.inode}"
+            )
             found.append(word in text.lower())
         return np.array(found, bool)
 
@@ -84,21 +86,36 @@ class ListenerRows:
             return np.array([self.cell(row, "state")[0] for row in range(len(self))])
         if column == "rate":
             return self._rates
-        name = {"socket": "inode", "limit": "backlog", "over": "queue", "peak": "queue_max", "syn": "syn_queue"}.get(column, column)
+        name = {
+            "socket": "inode",
+            "limit": "backlog",
+            "over": "queue",
+            "peak": "queue_max",
+            "syn": "syn_queue",
+        }.get(column, column)
         return np.array([getattr(listener, name) for listener in self.listeners], np.float64)
 
     def cell(self, row: int, column: str) -> tuple[str, str]:
         group, listener = self._groups[row]
         full = bool(listener.backlog) and listener.queue >= listener.backlog
         if column == "name":
-            return group.name + (" ⑃" if group.reuseport and len(group.listeners) > 1 else ""), "text"
+            place = (
+                f"  {group.listeners.index(listener) + 1}/{len(group.listeners)}"
+                if len(group.listeners) > 1
+                else ""
+            )
+            return group.name + place, "text"
         if column == "queue":
             return str(listener.queue), "critical" if full else "warning" if listener.queue else "text"
         if column == "over":
             top = max(float(self._queues[row].max(initial=0)), 1.0)
-            return sparkline([float(value) for value in self._queues[row]], 20, top), "warning" if full else "accent"
+            return sparkline(
+                [float(value) for value in self._queues[row]], 20, top
+            ), "warning" if full else "accent"
         if column == "peak":
-            return str(listener.queue_max), "warning" if listener.backlog and listener.queue_max > listener.backlog else "text"
+            return str(
+                listener.queue_max
+            ), "warning" if listener.backlog and listener.queue_max > listener.backlog else "text"
         if column == "drops":
             return units.count(listener.drops), "critical" if listener.drops else "faint"
         if column == "rate":

@@ -18,13 +18,13 @@ from sockscope.tui.table import Column
 Array = np.ndarray[Any, np.dtype[Any]]
 
 COLUMNS: tuple[Column, ...] = (
-    Column("name", "Thread", 16, grows=True, least_first=True),
-    Column("pid", "Process", 8, right=True, least_first=True),
+    Column("name", "Thread", 14, grows=True, least_first=True),
+    Column("pid", "Process", 7, right=True, least_first=True),
     Column("roles", "Roles", 5),
-    Column("accepts", "Accepts", 9, right=True),
-    Column("share", "Share of accepts", 16),
-    Column("open", "Open", 7, right=True),
-    Column("reads", "Reads", 11, right=True),
+    Column("accepts", "Accepts", 8, right=True),
+    Column("share", "Its share", 13),
+    Column("open", "Open", 6, right=True),
+    Column("reads", "Reads", 9, right=True),
     Column("busy", "Busy", 6, right=True),
     Column("stall", "Longest stall", 13, right=True),
     Column("bytes", "Bytes", 8, right=True),
@@ -60,7 +60,9 @@ class WorkerRows:
         frame, history = moment.frame, moment.history
         self._now = frame.snapshot.time_ns
         self._roles = roles_of(frame)
-        workers = [worker for worker in frame.snapshot.workers.values() if worker.did_something or worker.busy_ns]
+        workers = [
+            worker for worker in frame.snapshot.workers.values() if worker.did_something or worker.busy_ns
+        ]
         ids = [worker.id for worker in workers]
         busy, cpu = history.rates("busy", ids) / 1e9 * 100, history.rates("cpu", ids) / 1e9 * 100
         opened = _open_by_reader(frame.snapshot.connections, ids)
@@ -99,13 +101,23 @@ class WorkerRows:
         return self._ids
 
     def numbers(self, key: str) -> Array:
-        return self.values[key].astype(float)  # type: ignore[no-any-return]
+        return self.values[key].astype(float)
 
     def contains(self, key: str, word: str) -> Mask:
-        texts = {"name": self._names, "role": [letters.lower() for letters in self._letters], "state": self._states}
+        texts = {
+            "name": self._names,
+            "role": [letters.lower() for letters in self._letters],
+            "state": self._states,
+        }
         if key:
             return np.array([word in text.lower() for text in texts[key]], bool)
-        return np.array([word in f"{name} {state}".lower() for name, state in zip(self._names, self._states, strict=True)], bool)
+        return np.array(
+            [
+                word in f"{name} {state}".lower()
+                for name, state in zip(self._names, self._states, strict=True)
+            ],
+            bool,
+        )
 
     def order(self, column: str) -> Array:
         if column == "name":
@@ -128,7 +140,7 @@ class WorkerRows:
         if column == "share":
             part = value / self._total if self._total else 0.0
             scale = value / self._most if self._most else 0.0
-            return f"{bar(scale, 9)} {100 * part:4.1f} %", "acceptor"
+            return f"{bar(scale, 5)} {100 * part:4.1f} %", "acceptor"
         if column in ("busy", "cpu"):
             return f"{value:.0f} %", "warning" if value >= 90 else "text"
         if column == "stall":
@@ -157,7 +169,11 @@ class WorkerRows:
         names, letters = [], []
         for index, pid in enumerate(pids):
             members = np.flatnonzero(which == index)
-            comm = processes[int(pid)].comm if int(pid) in processes else self._names[int(first[index])].rsplit(" ", 1)[0]
+            comm = (
+                processes[int(pid)].comm
+                if int(pid) in processes
+                else self._names[int(first[index])].rsplit(" ", 1)[0]
+            )
             names.append(f"{plain(comm)} {int(pid)} ×{len(members)}")
             present = {letter for member in members for letter in self._letters[member]}
             letters.append("".join(letter for letter in "LARW" if letter in present) or "·")

@@ -63,12 +63,20 @@ class ConnectionScreen(MomentScreen):
             units.endpoint(record["remote"].tobytes(), int(record["remote_port"])),
             units.endpoint(record["local"].tobytes(), int(record["local_port"])),
         )
-        line = Line().add(f" {ends[0]}", style("bold text")).add(" → ", style("muted")).add(ends[1], style("bold text"))
+        line = (
+            Line()
+            .add(f" {ends[0]}", style("bold text"))
+            .add(" → ", style("muted"))
+            .add(ends[1], style("bold text"))
+        )
         inexact, _ = remarks_of(record)
         if self._gone:
             line.add("   closed a while ago, shown as last seen", style("warning"))
         else:
-            line.add("   not exact" if inexact else "   exact: seen from beginning to end", style("warning" if inexact else "good"))
+            line.add(
+                "   not exact" if inexact else "   exact: seen from beginning to end",
+                style("warning" if inexact else "good"),
+            )
         cpus = f" CPUs: handshake on {record['established_cpu']}, accepted on {record['accepted_cpu']}, first read on {record['first_read_cpu']}"
         longest = int(record["data_wait_max_ns"])
         if longest:
@@ -79,10 +87,23 @@ class ConnectionScreen(MomentScreen):
         if self._record is None:
             return []
         style, deeds = palette.style, moment.frame.snapshot.deeds
-        lines = [Line().add(f" {'Thread':<20}{'Reads':>9}{'Bytes in':>12}{'Writes':>9}{'Bytes out':>12}", style("bold muted"))]
+        lines = [
+            Line().add(
+                f" {'Thread':<20}{'Reads':>9}{'Bytes in':>12}{'Writes':>9}{'Bytes out':>12}",
+                style("bold muted"),
+            )
+        ]
         own = deeds[deeds["connection"] == self.connection]
         for deed in own[np.argsort(-own["reads"].astype(np.int64), kind="stable")]:
-            line = Line().add(" ").fit(name_of(moment.frame, int(deed["worker"])), 20, style("reader" if deed["reads"] else "writer"))
+            line = (
+                Line()
+                .add(" ")
+                .fit(
+                    name_of(moment.frame, int(deed["worker"])),
+                    20,
+                    style("reader" if deed["reads"] else "writer"),
+                )
+            )
             line.fit(units.count(int(deed["reads"])), 9, style("text"), right=True)
             line.fit(units.size(int(deed["bytes_read"])), 12, style("text"), right=True)
             line.fit(units.count(int(deed["writes"])), 9, style("text"), right=True)
@@ -91,6 +112,8 @@ class ConnectionScreen(MomentScreen):
             lines.append(Line().add(" nobody has read or written yet", style("muted")))
         lines.append(Line())
         inexact, remarks = remarks_of(self._record)
-        for words, colour in [(words, "warning") for words in inexact] + [(words, "muted") for words in remarks]:
+        for words, colour in [(words, "warning") for words in inexact] + [
+            (words, "muted") for words in remarks
+        ]:
             lines += [Line().add(f" {part}", style(colour)) for part in wrap(words, width - 2)]
         return lines

@@ -22,13 +22,13 @@ from sockscope.tui.widgets.timeline import Timeline
 
 #: What in a finding's name calls for which chart: (words, chart, what of it); the first that fits.
 CHARTS: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    (("overflow", "backlog", "queue-full", "drop", "syn"), "timeline", ""),
-    (("stall", "block"), "spectrogram", "stall"),
-    (("queue-wait", "late-accept", "accept-wait", "slow-accept"), "spectrogram", "queue_wait"),
-    (("data-wait", "late-read", "slow-read"), "spectrogram", "data_wait"),
-    (("saturat", "busy", "cpu", "idle"), "heat", "busy"),
-    (("read", "request"), "heat", "reads"),
-    (("byte",), "heat", "bytes"),
+    (("overflow", "backlog", "near-limit", "orphan", "syn"), "timeline", ""),
+    (("loop-stall",), "spectrogram", "stall"),
+    (("queue-wait", "member-stalled"), "spectrogram", "queue_wait"),
+    (("reader-late", "data-wait"), "spectrogram", "data_wait"),
+    (("saturat", "straggler", "idle", "cpu"), "heat", "busy"),
+    (("heavy", "client-slow"), "heat", "bytes"),
+    (("share-limit", "read"), "heat", "reads"),
     ((), "heat", "accepts"),
 )
 
@@ -36,8 +36,14 @@ CHARTS: tuple[tuple[tuple[str, ...], str, str], ...] = (
 class FindingScreen(MomentScreen):
     heading = "One finding"
     help = (
-        ("What it shows", "What it means, the numbers behind it, the chart that shows it, and what an expert would do."),
-        ("Still true?", "When the numbers no longer say so, the finding is marked as passed and shown as it was last."),
+        (
+            "What it shows",
+            "What it means, the numbers behind it, the chart that shows it, and what an expert would do.",
+        ),
+        (
+            "Still true?",
+            "When the numbers no longer say so, the finding is marked as passed and shown as it was last.",
+        ),
     )
 
     def __init__(self, key: int, finding: Finding) -> None:
@@ -85,11 +91,18 @@ class FindingScreen(MomentScreen):
         head.add(plain(finding.title), style("bold text"))
         if self._passed:
             head.add("  (passed)", style("muted"))
-        lines = [head, Line().add(f"   about {plain(finding.subject)}   {plain(finding.id)}", style("muted")), Line()]
-        lines += [Line().add(f" {part}", style("text")) for part in wrap(plain(finding.explanation), min(width - 2, 100))]
+        lines = [
+            head,
+            Line().add(f"   about {plain(finding.subject)}   {plain(finding.id)}", style("muted")),
+            Line(),
+        ]
+        lines += [
+            Line().add(f" {part}", style("text"))
+            for part in wrap(plain(finding.explanation), min(width - 2, 100))
+        ]
         lines += [Line(), Line().add(" Evidence", style("bold text"))]
         for name, value in finding.evidence.items():
-            words = name.replace("_", " ")
+            words = name.removesuffix("_ns").replace("_", " ")
             line = Line().fit(f"   {plain(words)}", 34, style("muted"))
             lines.append(line.add(_value(name, value), style("bold text")))
         return [*lines, Line()]
@@ -99,14 +112,20 @@ class FindingScreen(MomentScreen):
         lines = [Line(), Line().add(" What to do", style("bold good"))]
         for number, step in enumerate(self._finding.remedy, 1):
             for index, part in enumerate(wrap(plain(step), min(width - 6, 100))):
-                lines.append(Line().add(f" {number}. " if not index else "    ", style("good")).add(part, style("text")))
+                lines.append(
+                    Line()
+                    .add(f" {number}. " if not index else "    ", style("good"))
+                    .add(part, style("text"))
+                )
         return lines
 
 
 def chart_for(finding: Finding) -> tuple[str, str]:
     """Which chart shows it, and what of it."""
     name = finding.id.lower().replace("_", "-")
-    return next((chart, what) for words, chart, what in CHARTS if not words or any(word in name for word in words))
+    return next(
+        (chart, what) for words, chart, what in CHARTS if not words or any(word in name for word in words)
+    )
 
 
 def _value(name: str, value: float | int | str) -> str:

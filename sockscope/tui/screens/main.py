@@ -8,7 +8,8 @@ from textual.widgets import ContentSwitcher, Footer
 
 from sockscope.tui.feed import Moment, Replay
 from sockscope.tui.screens.base import MomentScreen
-from sockscope.tui.views import VIEWS, View
+from sockscope.tui.views import VIEWS
+from sockscope.tui.views.base import View
 from sockscope.tui.widgets.header import Header
 from sockscope.tui.widgets.scrub import ScrubBar
 from sockscope.tui.widgets.tabs import Tabs
@@ -55,6 +56,7 @@ class MainScreen(MomentScreen):
         if self.moment is not None:
             self.view.moment = self.moment
         self.view.start_focus()
+        self.app.refresh_bindings()
 
     def on_tabs_chosen(self, message: Tabs.Chosen) -> None:
         self.current = message.view

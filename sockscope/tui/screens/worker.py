@@ -70,14 +70,21 @@ class WorkerScreen(MomentScreen):
             return [Line().add(" this thread is not known at this time of the recording", style("warning"))]
         letters = roles_of(moment.frame)[worker.id]
         roles = ", ".join(_ROLES[letter] for letter in letters)
-        title = Line().add(f" {worker_name(worker)} ", style("bold text")).add(f"of process {worker.pid}   {roles}", style("accent"))
+        title = (
+            Line()
+            .add(f" {worker_name(worker)} ", style("bold text"))
+            .add(f"of process {worker.pid}   {roles}", style("accent"))
+        )
         if worker.ended_ns:
             title.add("   ended", style("warning"))
-        lines = [title, self._numbers(moment, worker, palette), self._loop(moment, worker, palette)]
+        lines = [title, self._numbers(moment, worker, palette), self._loop(moment, worker, palette, width)]
         return lines + self._handoffs(moment, worker, palette, width)
 
     def _numbers(self, moment: Moment, worker: Worker, palette: Palette) -> Line:
-        rates = {name: float(moment.history.rates(name, [worker.id])[0]) for name in ("accepts", "reads", "answers")}
+        rates = {
+            name: float(moment.history.rates(name, [worker.id])[0])
+            for name in ("accepts", "reads", "answers")
+        }
         line = Line().add(" ")
         for name, number, rate in (
             ("accepted", worker.accepts, rates["accepts"]), ("reads", worker.reads, rates["reads"]),
@@ -86,13 +93,20 @@ class WorkerScreen(MomentScreen):
             _pair(line, palette, name, f"{units.count(number)} ({units.count(rate)}/s)")
         return _pair(line, palette, "read", units.size(worker.bytes_read))
 
-    def _loop(self, moment: Moment, worker: Worker, palette: Palette) -> Line:
+    def _loop(self, moment: Moment, worker: Worker, palette: Palette, width: int) -> Line:
         busy = float(moment.history.rates("busy", [worker.id])[0]) / 1e7
         line = _pair(Line().add(" "), palette, "busy", f"{busy:.0f} %")
-        _pair(line, palette, "wake-ups", f"{units.count(worker.wakeups)}, {units.share(worker.wakeups_wasted, worker.wakeups)} for nothing")
+        _pair(
+            line,
+            palette,
+            "wake-ups",
+            f"{units.count(worker.wakeups)}, {units.share(worker.wakeups_wasted, worker.wakeups)} for nothing",
+        )
         if worker.stall_max_ns:
             ago = units.duration(moment.frame.snapshot.time_ns - worker.stall_max_at_ns)
-            _pair(line, palette, "longest stall", f"{units.duration(worker.stall_max_ns)}, {ago} ago")
+            _pair(line, palette, "longest stall", units.duration(worker.stall_max_ns))
+            if width >= 100:
+                line.add(f"{ago} ago", palette.style("muted"))
         return line
 
     def _handoffs(self, moment: Moment, worker: Worker, palette: Palette, width: int) -> list[Line]:
@@ -109,7 +123,11 @@ class WorkerScreen(MomentScreen):
             if wake.waker == worker.id:
                 woken[by_tid.get((worker.pid, wake.wakee), 0)] += wake.after_read
         lines = []
-        for words, counted in (("gives connections to", given), ("gets connections from", taken), ("wakes with requests", woken)):
+        for words, counted in (
+            ("gives connections to", given),
+            ("gets connections from", taken),
+            ("wakes with requests", woken),
+        ):
             named = [(number, times) for number, times in counted.most_common() if number and times]
             if named:
                 line = Line().add(f" {words} ", palette.style("muted"))
@@ -126,13 +144,18 @@ class WorkerScreen(MomentScreen):
         worker = moment.frame.snapshot.workers.get(self.worker)
         if worker is None:
             return []
-        chosen = [chart for chart in _CHARTS if width >= 140 or getattr(worker, chart[0]).any()][: 4 if width >= 140 else 3 if width >= 100 else 2]
+        chosen = [chart for chart in _CHARTS if width >= 140 or getattr(worker, chart[0]).any()][
+            : 4 if width >= 140 else 3 if width >= 100 else 2
+        ]
         if width < 140 and len(chosen) < 4:
             stall = _CHARTS[3]
-            chosen = [*chosen[:-1], stall] if worker.stall.any() and stall not in chosen and chosen else chosen
+            chosen = (
+                [*chosen[:-1], stall] if worker.stall.any() and stall not in chosen and chosen else chosen
+            )
         wide = width // max(len(chosen), 1)
         blocks = [
-            distribution(f" {title}", getattr(worker, name), wide - 2, height, palette, colour) for name, title, colour in chosen
+            distribution(f" {title}", getattr(worker, name), wide - 2, height, palette, colour)
+            for name, title, colour in chosen
         ]
         lines = []
         for row in range(height):

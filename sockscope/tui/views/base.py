@@ -34,8 +34,12 @@ class View(Vertical):
         """Open the filter, when there is one."""
         return False
 
-    def drop_filter(self) -> bool:
-        """Take a filter away; whether there was one."""
+    def drop_filter(self) -> None:
+        """Take a filter away."""
+
+    @property
+    def filtered(self) -> bool:
+        """Whether a filter hides something."""
         return False
 
     def next_choice(self) -> None:

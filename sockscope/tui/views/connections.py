@@ -14,12 +14,27 @@ class ConnectionsView(TabledView):
     empty = "no connection yet"
     example = "port:443 reader:nginx wait:>10ms state:open"
     help = (
-        ("What it shows", "One line a connection: queued (established, nobody has accepted it), open, or closed lately."),
-        ("Queue wait", "Time between the end of the handshake and accept: the server was late to accept."),
-        ("Data wait", "The longest time that bytes lay readable before a thread read them: the reader was late."),
+        (
+            "What it shows",
+            "One line a connection: queued (established, nobody has accepted it), open, or closed lately.",
+        ),
+        (
+            "In queue",
+            "Time between the end of the handshake and accept: the server was late to accept. Still counting for those that are queued.",
+        ),
+        (
+            "Data wait",
+            "The longest time that bytes lay readable before a thread read them: the reader was late.",
+        ),
         ("Read by", "The thread that read most; + says that others read too. Enter shows all of them."),
-        ("Exact", "no: something was not seen, such as the beginning of a connection older than the tracing."),
-        ("Filter", "Terms are joined by and; ! negates. " + "; ".join(f"{key.name}: {key.help}" for key in KEYS)),
+        (
+            "Exact",
+            "no: something was not seen, such as the beginning of a connection older than the tracing.",
+        ),
+        (
+            "Filter",
+            "Terms are joined by and; ! negates. " + "; ".join(f"{key.name}: {key.help}" for key in KEYS),
+        ),
     )
 
     def rows(self, moment: Moment) -> ConnectionRows:

@@ -72,7 +72,7 @@ class FindingRows:
 class FindingsView(TabledView):
     title = "Findings"
     columns = (
-        Column("title", "What was found", 42, grows=True, least_first=True),
+        Column("title", "What was found", 36, grows=True, least_first=True),
         Column("severity", "Severity", 11),
         Column("subject", "About", 20, grows=True, least_first=True),
         Column("id", "Name", 18, least_first=True),
@@ -81,7 +81,10 @@ class FindingsView(TabledView):
     empty = "nothing is wrong, as far as was seen; findings appear here as soon as there is one"
     example = "severity:critical 8080"
     help = (
-        ("What it shows", "What the numbers say is wrong, gravest first. Enter shows the evidence, the chart, the remedy."),
+        (
+            "What it shows",
+            "What the numbers say is wrong, gravest first. Enter shows the evidence, the chart, the remedy.",
+        ),
         ("Severity", "critical: clients notice now. warning: they will under load. notice: worth knowing."),
     )
 

@@ -8,11 +8,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 
+from sockscope.tui.drawn import Drawn
 from sockscope.tui.feed import Moment
 from sockscope.tui.lines import Line
 from sockscope.tui.names import worker_name
 from sockscope.tui.views.base import View
-from sockscope.tui.drawn import Drawn
 from sockscope.tui.widgets.spectrogram import KINDS, Spectrogram
 
 
@@ -27,7 +27,13 @@ class Choice(Drawn):
     def draw(self, width: int, height: int) -> list[Line]:
         style, line = self.palette.style, Line().add(" m", self.palette.style("accent")).add(" ")
         for index, (_, title, _) in enumerate(KINDS):
-            words = title if width >= 100 else title.split(" of ")[0].replace("Wait in the accept queue", "Queue wait").replace("Wait", "Data wait")
+            words = (
+                title
+                if width >= 100
+                else title.split(" of ")[0]
+                .replace("Wait in the accept queue", "Queue wait")
+                .replace("Wait", "Data wait")
+            )
             line.add(f" {words} ", style("reverse accent" if index == self.kind else "muted")).add(" ")
         return [line.add("  ← →", style("accent")).add(" one worker, or all", style("muted"))]
 
@@ -66,7 +72,10 @@ class LatencyView(View, can_focus=True):
         if self.moment is None:
             return
         workers = self.moment.frame.snapshot.workers
-        ids = sorted((number for number, worker in workers.items() if worker.did_something), key=lambda n: (workers[n].pid, workers[n].tid))
+        ids = sorted(
+            (number for number, worker in workers.items() if worker.did_something),
+            key=lambda n: (workers[n].pid, workers[n].tid),
+        )
         places: list[int | None] = [None, *ids]
         at = places.index(self.chosen) if self.chosen in places else 0
         self.chosen = places[(at + step) % len(places)]
@@ -74,5 +83,7 @@ class LatencyView(View, can_focus=True):
     def watch_chosen(self, chosen: int | None) -> None:
         chart = self.query_one(Spectrogram)
         chart.ids = None if chosen is None else (chosen,)
-        worker = self.moment.frame.snapshot.workers.get(chosen) if self.moment and chosen is not None else None
+        worker = (
+            self.moment.frame.snapshot.workers.get(chosen) if self.moment and chosen is not None else None
+        )
         chart.who = worker_name(worker) if worker else "all workers"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from textual.app import ComposeResult
 
 from sockscope.tui.feed import Moment
+from sockscope.tui.messages import RowChosen
 from sockscope.tui.rows.listeners import COLUMNS, KEYS, ListenerRows
 from sockscope.tui.views.tabled import TabledView
 from sockscope.tui.widgets.groups import Groups
+from sockscope.tui.widgets.timeline import Timeline
 
 
 class ListenersView(TabledView):
@@ -20,7 +22,7 @@ class ListenersView(TabledView):
         ("Queue, limit, peak", "Connections established that nobody has accepted yet, how many there may be "
          "(the least of listen()'s backlog and net.core.somaxconn), and the most seen."),
         ("Drops", "Handshakes refused because the queue was full: clients wait a second or more and try again."),
-        ("SO_REUSEPORT group", "⑃ marks its members. The kernel hashes each connection to one of them; the bar is what "
+        ("SO_REUSEPORT group", "1/4 is the first of four members. The kernel hashes each connection to one of them; the bar is what "
          "came, ┊ the fair share, the lighter band what chance alone gives (three standard deviations)."),
         ("Nobody accepts", "Connections wait in that queue until the listener is closed: often a descriptor leaked at a reload."),
         ("SYN queue", "Handshakes under way, of all sockets on the address and port."),
@@ -30,10 +32,17 @@ class ListenersView(TabledView):
     def compose(self) -> ComposeResult:
         yield Groups(id="groups")
         yield from super().compose()
+        yield Timeline(id="timeline")
 
     def show(self, moment: Moment) -> None:
         self.query_one(Groups).moment = moment
         super().show(moment)
+        timeline = self.query_one(Timeline)
+        timeline.ids = (self.table.chosen,) if self.table.chosen is not None else ()
+        timeline.moment = moment
+
+    def on_row_chosen(self, message: RowChosen) -> None:
+        self.query_one(Timeline).ids = (message.key,)
 
     def rows(self, moment: Moment) -> ListenerRows:
         return ListenerRows(moment)

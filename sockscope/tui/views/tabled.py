@@ -43,10 +43,12 @@ class TabledView(View):
         self.query_one(FilterBar).open(self.example)
         return True
 
-    def drop_filter(self) -> bool:
-        had = bool(self.table.filter_text)
+    def drop_filter(self) -> None:
         self.query_one(FilterBar).clear()
-        return had
+
+    @property
+    def filtered(self) -> bool:
+        return bool(self.table.filter_text)
 
     def filter_by(self, text: str) -> None:
         """Set the filter as if it had been typed."""
@@ -55,6 +57,7 @@ class TabledView(View):
 
     def on_filter_changed(self, message: FilterChanged) -> None:
         self.table.set_filter(message.text)
+        self.app.refresh_bindings()
         self._say()
 
     def _say(self) -> None:

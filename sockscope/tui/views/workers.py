@@ -14,11 +14,20 @@ class WorkersView(TabledView):
     empty = "no thread has accepted or read a connection yet"
     example = "role:r busy:>50 stall:>100ms nginx"
     help = (
-        ("What it shows", "One line a thread that accepts, reads or answers; m puts the threads of a process together."),
+        (
+            "What it shows",
+            "One line a thread that accepts, reads or answers; m puts the threads of a process together.",
+        ),
         ("Roles", "L listened, A accepts, R reads, W writes answers, · is woken to work."),
         ("Busy", "Part of the last seconds spent away from epoll_wait, poll or select."),
-        ("Longest stall", "The longest time between two waits: whatever else the thread serves waited as long."),
-        ("Wasted", "Wake-ups that found nothing to accept and nothing to read: a herd, or a race that was lost."),
+        (
+            "Longest stall",
+            "The longest time between two waits: whatever else the thread serves waited as long.",
+        ),
+        (
+            "Wasted",
+            "Wake-ups that found nothing to accept and nothing to read: a herd, or a race that was lost.",
+        ),
         ("Filter", "; ".join(f"{key.name}: {key.help}" for key in KEYS)),
     )
     by_process = False

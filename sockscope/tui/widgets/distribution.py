@@ -14,7 +14,9 @@ from sockscope.tui.themes import Palette
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-def distribution(title: str, counts: Array, width: int, height: int, palette: Palette, colour: str) -> list[Line]:
+def distribution(
+    title: str, counts: Array, width: int, height: int, palette: Palette, colour: str
+) -> list[Line]:
     """Title, figures, and at most ``height`` − 2 bars; buckets are joined until they fit."""
     style = palette.style
     total = int(counts.sum())

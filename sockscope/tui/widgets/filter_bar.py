@@ -17,7 +17,7 @@ from sockscope.tui.table import Table
 class FilterBar(Horizontal):
     """Hidden until it is wanted."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Clear filter", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Clear filter", key_display="Esc")]
 
     def compose(self) -> ComposeResult:
         yield Static("filter", id="filter-label")

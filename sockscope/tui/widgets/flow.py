@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from textual.reactive import reactive
 
 from sockscope.tui.canvas import Canvas
@@ -21,6 +23,12 @@ class FlowMap(Drawn):
     def watch_server(self) -> None:
         self.redraw()
 
+    def wanted_height(self, width: int) -> int:
+        server = server_named(self.moment.frame, self.server) if self.moment else None
+        if server is None or self.moment is None:
+            return 3
+        return max(len(station.rows) for station in flow_of(self.moment, server).stations) + 2
+
     def draw(self, width: int, height: int) -> list[Line]:
         server = server_named(self.moment.frame, self.server) if self.moment else None
         if server is None or self.moment is None:
@@ -32,14 +40,20 @@ class FlowMap(Drawn):
 
     def _draw(self, canvas: Canvas, flow: Flow) -> None:
         style = self.palette.style
-        arrow = max(10, max(len(words) for words in flow.arrows) + 5)
-        room = canvas.width - _CLIENTS - 1 - arrow * len(flow.stations)
-        widths = _widths([_least(station) for station in flow.stations], room)
+        narrow = canvas.width < 100
+        margin = 0 if narrow else _CLIENTS
+        said = [words.replace(" reads", "") for words in flow.arrows] if narrow else list(flow.arrows)
+        arrows = [max(8, len(words) + (4 if narrow else 5)) for words in said]
+        room = canvas.width - margin - 1 - sum(arrows)
+        stations = tuple(_without_rate(station) if narrow else station for station in flow.stations)
+        widths = _widths([_least(station, narrow) for station in stations], room)
+        more = max(min((room - sum(widths)) // len(stations), 16), 0)
         rows = max(1, min(max(len(station.rows) for station in flow.stations), canvas.height - 2))
         middle = rows // 2 + 1 if rows > 1 else 1
-        canvas.put(1, middle, "clients", style("bold text"))
-        x, source = _CLIENTS, [middle]
-        for index, (station, words, wide) in enumerate(zip(flow.stations, flow.arrows, widths, strict=True)):
+        canvas.put(1, middle, "" if narrow else "clients", style("bold text"))
+        x, source = margin, [middle]
+        for index, (station, words, wide) in enumerate(zip(stations, said, widths, strict=True)):
+            arrow = arrows[index] + more
             count = min(len(station.rows), rows)
             top = 0 if count == rows else middle - (count + 1) // 2 - (0 if count > 1 else 0)
             targets = [top + 1 + row for row in range(count)]
@@ -52,25 +66,53 @@ class FlowMap(Drawn):
 
     def _station(self, canvas: Canvas, station: Station, x: int, top: int, width: int, count: int) -> None:
         style = self.palette.style
-        canvas.box(x, top, width, count + 2, style("faint"), fit(station.title, width - 4).rstrip(), style(f"bold {station.colour}"))
+        canvas.box(
+            x,
+            top,
+            width,
+            count + 2,
+            style("faint"),
+            _title(station.title, width - 4),
+            style(f"bold {station.colour}"),
+        )
         shown: list[Row | None] = list(station.rows[:count])
         if len(station.rows) > count:
             shown[-1] = None
         for offset, row in enumerate(shown):
             y, inner = top + 1 + offset, width - 4
             if row is None:
-                canvas.put(x + 2, y, fit(f"… and {len(station.rows) - count + 1} more", inner), style("muted"))
+                canvas.put(
+                    x + 2, y, fit(f"… and {len(station.rows) - count + 1} more", inner), style("muted")
+                )
                 continue
             words = row.words
             gauge = 6 if inner >= len(words) + 20 else 4 if inner >= len(words) + 16 else 0
             name = inner - len(words) - gauge - (2 if gauge else 1)
-            canvas.put(x + 2, y, fit(row.name, name), style(station.colour))
+            canvas.put(x + 2, y, fit(_shortened(row.name, name), name), style(station.colour))
             if gauge:
-                canvas.put(x + 2 + name + 1, y, bar(row.part, gauge), style(row.style if row.style != "text" else "good"))
-            canvas.put(x + 2 + inner - len(words), y, words, style("bold text" if row.style == "text" else f"bold {row.style}"))
+                canvas.put(
+                    x + 2 + name + 1,
+                    y,
+                    bar(row.part, gauge),
+                    style(row.style if row.style != "text" else "good"),
+                )
+            canvas.put(
+                x + 2 + inner - len(words),
+                y,
+                words,
+                style("bold text" if row.style == "text" else f"bold {row.style}"),
+            )
 
     def _arrows(
-        self, canvas: Canvas, x: int, width: int, source: list[int], target: list[int], words: str, straight: bool, middle: int
+        self,
+        canvas: Canvas,
+        x: int,
+        width: int,
+        source: list[int],
+        target: list[int],
+        words: str,
+        straight: bool,
+        middle: int,
     ) -> None:
         style = self.palette.style
         line, lit = style("muted"), style("bold text")
@@ -111,9 +153,25 @@ _JOINTS = {
 }  # fmt: skip
 
 
-def _least(station: Station) -> int:
-    longest = max(max((len(row.name) + len(row.words) for row in station.rows), default=0), len(station.title))
-    return min(max(longest + 13, 18), 46)
+def _shortened(name: str, room: int) -> str:
+    """Without the thread's number when there is no room for both."""
+    return name if len(name) <= room else name.rpartition(" ")[0] or name
+
+
+def _title(title: str, room: int) -> str:
+    return title if len(title) <= room else fit(title.replace(" + ", "+"), room).rstrip()
+
+
+def _least(station: Station, narrow: bool) -> int:
+    longest = max(len(row.name) + len(row.words) for row in station.rows)
+    return min(max(longest + (5 if narrow else 13), len(station.title) + 5), 46)
+
+
+def _without_rate(station: Station) -> Station:
+    """A station of one thread says nothing that the arrow before it does not say."""
+    if len(station.rows) > 1 or station.colour == "accent":
+        return station
+    return replace(station, rows=tuple(replace(row, words="") for row in station.rows))
 
 
 def _widths(wanted: list[int], room: int) -> list[int]:

@@ -17,9 +17,12 @@ class Gauges(Drawn):
     """The queues of one server; the fullest first when there are many."""
 
     server: reactive[str] = reactive("")
+    most: reactive[int] = reactive(_MOST)
 
     def watch_server(self) -> None:
         self.redraw()
+
+    watch_most = watch_server
 
     def wanted_height(self, width: int) -> int:
         return 1 + max(1, len(self._listeners()[0]))
@@ -28,9 +31,12 @@ class Gauges(Drawn):
         style = self.palette.style
         chosen, others = self._listeners()
         title = Line().add(" Accept queues", style("bold text"))
-        title.add("  connections waiting to be accepted, of the limit", style("muted"))
         if others:
-            title.add(f"  (the fullest {len(chosen)} of {len(chosen) + others}; all: 2)", style("muted"))
+            title.add(f"  the fullest {len(chosen)} of {len(chosen) + others}, all: ", style("muted")).add(
+                "2", style("accent")
+            )
+        if width - title.width > 54:
+            title.add("  connections waiting to be accepted, of the limit", style("muted"))
         if not chosen:
             return [title, Line().add("  none", style("muted"))]
         return [title, *(self._line(listener, width) for listener in chosen)]
@@ -39,11 +45,15 @@ class Gauges(Drawn):
         server = server_named(self.moment.frame, self.server) if self.moment else None
         if server is None:
             return [], 0
-        listeners = [item for item in server.group.listeners if not item.closed_ns] or list(server.group.listeners)
-        if len(listeners) <= _MOST:
+        listeners = [item for item in server.group.listeners if not item.closed_ns] or list(
+            server.group.listeners
+        )
+        if len(listeners) <= self.most:
             return listeners, 0
-        fullest = sorted(listeners, key=lambda item: (-item.queue, -item.drops, -item.queue_max, item.inode))[:_MOST]
-        return fullest, len(listeners) - _MOST
+        fullest = sorted(listeners, key=lambda item: (-item.queue, -item.drops, -item.queue_max, item.inode))[
+            : self.most
+        ]
+        return fullest, len(listeners) - self.most
 
     def _line(self, listener: Listener, width: int) -> Line:
         assert self.moment is not None
@@ -53,7 +63,9 @@ class Gauges(Drawn):
         colour = "critical" if part >= 1 else "warning" if part >= 0.5 else "good"
         room = min(max(width - 70, 8), 30)
         line.add("▕", style("faint")).add(bar(part, room), style(colour)).add("▏", style("faint"))
-        line.add(f"{listener.queue:>5}", style(f"bold {colour}")).add(f" of {listener.backlog}", style("muted")).to(room + 33)
+        line.add(f"{listener.queue:>5}", style(f"bold {colour}")).add(
+            f" of {listener.backlog}", style("muted")
+        ).to(room + 33)
         line.add("peak ", style("muted")).fit(str(listener.queue_max), 6, style("text"))
         line.add("dropped ", style("muted"))
         line.fit(units.count(listener.drops), 8, style("bold critical" if listener.drops else "text"))
@@ -61,5 +73,10 @@ class Gauges(Drawn):
             line.add("closed", style("muted"))
         elif width - line.width > 14:
             values = self.moment.history.listener("queue", [listener.id], 120)[0]
-            line.add(sparkline(list(values), min(width - line.width - 2, 60), max(float(values.max(initial=0)), 4.0)), style("accent"))
+            line.add(
+                sparkline(
+                    list(values), min(width - line.width - 2, 60), max(float(values.max(initial=0)), 4.0)
+                ),
+                style("accent"),
+            )
         return line

@@ -27,9 +27,11 @@ class Groups(Drawn):
                 lines += self._block(group, width)
         if not lines:
             shared = [group for group in self.moment.frame.groups if group.reuseport]
-            words = "SO_REUSEPORT groups: none; every address has one listening socket, so the kernel has nothing to spread"
+            words = "No SO_REUSEPORT group: one socket an address, so the kernel has nothing to spread"
             if shared:
-                words = f"SO_REUSEPORT is set on {shared[0].name}, but there is one socket: the kernel has nothing to spread"
+                words = (
+                    f"SO_REUSEPORT is set on {shared[0].name}, but with one socket the kernel spreads nothing"
+                )
             lines.append(Line().add(f" {words}", style("muted")))
         return lines
 
@@ -37,12 +39,18 @@ class Groups(Drawn):
         style = self.palette.style
         live = [listener for listener in group.listeners if not listener.closed_ns]
         spread = group.spread
-        line = Line().add(f" {group.name} ", style("bold text")).add(f"SO_REUSEPORT, {len(live)} listeners", style("muted"))
+        line = (
+            Line()
+            .add(f" {group.name} ", style("bold text"))
+            .add(f"SO_REUSEPORT, {len(live)} listeners", style("muted"))
+        )
         bad = spread.judgement == "uneven"
-        line.add("   kernel's spread: ", style("muted")).add(spread.words, style("bold critical" if bad else "good"))
+        line.add("   kernel's spread: ", style("muted")).add(
+            spread.words, style("bold critical" if bad else "good")
+        )
         if not math.isnan(spread.chi2) and width >= 100:
             p = "p < 0.001" if spread.p_value < 0.001 else f"p = {spread.p_value:.2g}"
-            line.add(f"  (χ² {spread.chi2:.1f}, {p}; busiest {spread.max_over_mean:.2f}× its share)", style("muted"))
+            line.add(f"  (χ² {spread.chi2:.0f}, {p})", style("muted"))
         lines = [line]
         if not live:
             return lines
@@ -53,8 +61,17 @@ class Groups(Drawn):
         for listener in live[:_MOST]:
             line = Line().fit(f"   socket {listener.inode}", 17, style("muted"))
             off = abs(listener.established - expected) > max(noise, 0.25 * expected)
-            self._bar(line, listener.established / top, expected / top, noise / top, room, "warning" if off else "good")
-            line.fit(units.count(listener.established), 9, style("bold warning" if off else "text"), right=True)
+            self._bar(
+                line,
+                listener.established / top,
+                expected / top,
+                noise / top,
+                room,
+                "warning" if off else "good",
+            )
+            line.fit(
+                units.count(listener.established), 9, style("bold warning" if off else "text"), right=True
+            )
             line.add(f" of {units.count(expected)} expected", style("muted"))
             if listener.established and not listener.accepted:
                 line.add("  nobody accepts from it", style("bold critical"))
@@ -67,7 +84,11 @@ class Groups(Drawn):
         """The bar over a band of what chance gives (three standard deviations), with the fair share."""
         style = self.palette.style
         text = bar(part, room)
-        low, high, mark = int((fair - noise) * room), int((fair + noise) * room), min(int(fair * room), room - 1)
+        low, high, mark = (
+            int((fair - noise) * room),
+            int((fair + noise) * room),
+            min(int(fair * room), room - 1),
+        )
         for index, sign in enumerate(text):
             back = " on raised" if low <= index <= high else ""
             if index == mark:

@@ -35,9 +35,11 @@ class Header(Drawn):
             name = self.recording.rsplit("/", 1)[-1]
             state.append((f" ● recording {plain(name)} ", style("bold critical")))
         if self.ended:
-            state.append((f" ■ {plain(self.ended)} ", style("bold critical" if self.failed else "bold warning")))
+            state.append(
+                (f" ■ {plain(self.ended)} ", style("bold critical" if self.failed else "bold warning"))
+            )
         elif self.paused:
-            state.append((" ⏸ paused, still collecting: p goes on ", style("reverse warning")))
+            state.append((" ‖ paused, still collecting: p goes on ", style("reverse warning")))
         elif self.replaying:
             state.append((" recording ", style("bold accent")))
         else:
@@ -62,18 +64,23 @@ class Header(Drawn):
         lost = sum(number for _, number in health.lost)
         if lost:
             why = max(health.lost, key=lambda pair: pair[1])[0]
-            line.add(f" ⚠ {units.count(lost)} records lost", style("bold critical"))
+            line.add(f" ! {units.count(lost)} records lost", style("bold critical"))
             line.add(f" ({plain(why)})" if width >= 110 else "", style("critical"))
         else:
             line.add(" nothing lost", style("good"))
-        parts = [_signals(frame.meta.signals, short=width < 110), _cost(health, _requests(self.moment), short=width < 100)]
+        parts = [
+            _signals(frame.meta.signals, short=width < 110),
+            _cost(health, _requests(self.moment), short=width < 100),
+        ]
         if health.cost.resident_bytes and width >= 110:
             parts.append(f"{units.size(health.cost.resident_bytes)} memory")
         for part in parts:
             if part:
                 line.add("  │  ", style("faint")).add(part, style("muted"))
         for note in health.notes[:1]:
-            line.add("  │  ", style("faint")).add(plain(note)[: max(width - line.width - 5, 0)], style("warning"))
+            line.add("  │  ", style("faint")).add(
+                plain(note)[: max(width - line.width - 5, 0)], style("warning")
+            )
         return line
 
 

@@ -12,7 +12,8 @@ from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 
 from sockscope import units
-from sockscope.analysis.fairness import Fairness, fairness
+from sockscope.analysis.fairness import Fairness
+from sockscope.analysis.figures import Figure
 from sockscope.analysis.frame import Server
 from sockscope.model.snapshot import Worker
 from sockscope.tui.drawn import Drawn
@@ -32,7 +33,6 @@ class Metric:
     series: str
     title: str
     unit: str
-    counts: bool = False
 
     @property
     def shared(self) -> bool:
@@ -49,8 +49,9 @@ class Metric:
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("accepts", "connections accepted", "number", counts=True),
+    Metric("accepts", "connections accepted", "number"),
     Metric("reads", "reads", "number"),
+    Metric("answers", "answers written", "number"),
     Metric("bytes", "bytes read and written", "bytes"),
     Metric("busy", "busy time", "busy"),
     Metric("queue_wait", "wait in the accept queue (p99)", "duration"),
@@ -67,7 +68,8 @@ class HeatMap(Drawn, can_focus=True):
         Binding("enter", "open", "Open worker", show=False),
     ]
     server: reactive[str] = reactive("")
-    metric: reactive[int] = reactive(0)
+    #: an index into METRICS, or None: what the server's model shares
+    metric: reactive[int | None] = reactive(None)
     cursor: reactive[int] = reactive(0)
 
     def watch_server(self) -> None:
@@ -75,8 +77,17 @@ class HeatMap(Drawn, can_focus=True):
 
     watch_metric = watch_cursor = watch_server
 
+    @property
+    def shown(self) -> int:
+        """What is shown, chosen or not."""
+        if self.metric is not None:
+            return self.metric
+        server, _ = self._workers()
+        model = server.model if server else ""
+        return 2 if "dispatch" in model else 1 if model == "handoff" else 0
+
     def draw(self, width: int, height: int) -> list[Line]:
-        style, metric = self.palette.style, METRICS[self.metric]
+        style, metric = self.palette.style, METRICS[self.shown]
         server, workers = self._workers()
         if not workers or self.moment is None:
             return [
@@ -85,7 +96,7 @@ class HeatMap(Drawn, can_focus=True):
             ]
         names = min(max(len(worker_name(worker)) for worker in workers) + 2, 20)
         shares = _SHARES + 9 if width >= 100 else 16 if width >= 70 else 0
-        cells = max(width - names - shares - 12, 8)
+        cells = max(width - names - shares - 11, 8)
         ids = [worker.id for worker in workers]
         history = self.moment.history
         values = history.worker(metric.series, ids, cells)
@@ -95,21 +106,29 @@ class HeatMap(Drawn, can_focus=True):
         first = max(0, min(self.cursor - (height - 3), len(workers) - (height - 2)))
         shown = range(first, min(first + max(height - 2, 1), len(workers)))
         lines = [self._title(metric, server, ids, width, len(shown), len(workers))]
-        totals = np.array([_total(worker, metric) for worker in workers])
         latest = history.rates(metric.series, ids) if metric.shared else _latest(per_second)
-        fair = fairness(list(totals), counts=metric.counts) if metric.shared else None
+        figure = self._figure(metric, server)
+        fair = figure.fairness if figure else None
+        totals = (
+            {worker.id: value for worker, value in zip(figure.workers, figure.values, strict=True)}
+            if figure
+            else {}
+        )
         for row in shown:
             line = Line()
             here = self.has_focus and row == self.cursor
             line.fit(f" {worker_name(workers[row])}", names, style("bold accent" if here else "text"))
             self._heat(line, per_second[row], top, cells, metric)
-            line.fit(metric.words(float(latest[row])), 11, style("text"), right=True)
-            if fair is not None and shares:
+            line.fit(metric.words(float(latest[row])), 10, style("text"), right=True)
+            if fair is not None and shares and workers[row].id in totals:
                 line.add(" ")
-                self._share(line, float(totals[row]), fair, shares)
+                self._share(line, totals[workers[row].id], fair, shares)
             lines.append(line)
         lines.append(self._axis(names, cells, seconds, top, metric, fair, width))
         return lines
+
+    def wanted_height(self, width: int) -> int:
+        return max(len(self._workers()[1]), 1) + 2
 
     def action_move(self, step: int) -> None:
         _, workers = self._workers()
@@ -137,16 +156,42 @@ class HeatMap(Drawn, can_focus=True):
         server = server_named(self.moment.frame, self.server) if self.moment else None
         if server is None:
             return None, []
-        return server, sorted((item for item in server.workers if item.did_something), key=lambda item: (item.pid, item.tid))
+        sharers = (
+            {
+                item.id
+                for figure in (self.moment.figures(server).accepts, self.moment.figures(server).reads)
+                for item in figure.workers
+            }
+            if self.moment
+            else set()
+        )
+        shown = (item for item in server.workers if item.did_something or item.id in sharers)
+        return server, sorted(shown, key=lambda item: (item.pid, item.tid))
 
-    def _title(self, metric: Metric, server: Server | None, ids: list[int], width: int, shown: int, of: int) -> Line:
+    def _figure(self, metric: Metric, server: Server | None) -> Figure | None:
+        """Who shares this kind of work, and how evenly; None for what is not shared."""
+        if server is None or self.moment is None or not metric.shared:
+            return None
+        figures = self.moment.figures(server)
+        return {"accepts": figures.accepts, "bytes": figures.bytes, "busy": figures.busy}.get(
+            metric.series, figures.reads
+        )
+
+    def _title(
+        self, metric: Metric, server: Server | None, ids: list[int], width: int, shown: int, of: int
+    ) -> Line:
         style = self.palette.style
         line = Line().add(" Workers over time: ", style("bold text")).add(metric.title, style("bold accent"))
         line.add("  m", style("accent")).add(" switches", style("muted"))
         if shown < of:
             line.add(f"  {shown} of {of}", style("muted"))
         if metric.shared and width >= 100:
-            line.end(width, ("share of all, fair share ┊ ", style("muted")))
+            line.end(
+                width,
+                ("share since the start  ┊ fair  ", style("muted")),
+                ("  ", style("text on raised")),
+                (" chance ", style("muted")),
+            )
         return line
 
     def _heat(self, line: Line, values: Array, top: float, cells: int, metric: Metric) -> None:
@@ -173,22 +218,37 @@ class HeatMap(Drawn, can_focus=True):
         part = total / fair.total if fair.total else 0.0
         mean = 1 / len(fair.values)
         full = max(max(fair.shares, default=0.0), 2 * mean)
-        noise = 3 * mean * math.sqrt(max(len(fair.values) - 1, 0) / fair.total) if fair.total and fair.judgement != "alone" else 0
-        beyond = abs(part - mean) > max(noise, mean * 0.25)
+        noise = 3 * mean * fair.noise_cv if fair.noise_cv == fair.noise_cv else 0.0
+        beyond = fair.judgement == "uneven" and abs(part - mean) > max(noise, mean * 0.25)
         text = bar(part / full, room)
         mark = min(int(mean / full * room), room - 1)
         colour = "warning" if beyond and len(fair.values) > 1 else "acceptor"
-        line.add(text[:mark], style(colour))
-        line.add("┊" if text[mark] == " " else "╏", style("bold text"))
-        line.add(text[mark + 1 :], style(colour))
+        low, high = int((mean - noise) / full * room), int((mean + noise) / full * room)
+        for index, sign in enumerate(text):
+            back = " on raised" if noise and low <= index <= high else ""
+            if index == mark:
+                line.add("┊" if sign == " " else "╏", style(f"bold text{back}"))
+            else:
+                line.add(sign, style(f"{colour}{back}"))
         line.fit(f"{100 * part:.1f} %", 7, style(colour if beyond else "text"), right=True).add(" ")
 
     def _axis(
-        self, names: int, cells: int, seconds: Array, top: float, metric: Metric, fair: Fairness | None, width: int
+        self,
+        names: int,
+        cells: int,
+        seconds: Array,
+        top: float,
+        metric: Metric,
+        fair: Fairness | None,
+        width: int,
     ) -> Line:
         style, ramp = self.palette.style, self.palette.ramp
         span = f"{float(seconds.sum()):.0f} s ago"
-        line = Line().to(names + max(cells - len(seconds), 0)).add(span if len(seconds) > len(span) + 4 else "", style("faint"))
+        line = (
+            Line()
+            .to(names + max(cells - len(seconds), 0))
+            .add(span if len(seconds) > len(span) + 4 else "", style("faint"))
+        )
         line.to(names + cells - 3).add("now", style("faint"))
         line.add("  0 ", style("muted"))
         if self.colourless:
@@ -198,15 +258,9 @@ class HeatMap(Drawn, can_focus=True):
                 line.add(" ", ramp[step])
         line.add(f" {metric.words(top)}", style("muted"))
         if fair is not None and fair.judgement != "alone" and width >= 100:
-            words = fair.words if metric.counts else f"max/mean {fair.max_over_mean:.2f}"
+            words = fair.words
             line.end(width, (f"{words} ", style("critical" if fair.judgement == "uneven" else "good")))
         return line
-
-
-def _total(worker: Worker, metric: Metric) -> float:
-    if metric.series == "bytes":
-        return float(worker.bytes_read + worker.bytes_written)
-    return float(getattr(worker, "busy_ns" if metric.series == "busy" else metric.series, 0))
 
 
 def _latest(values: Array) -> Array:

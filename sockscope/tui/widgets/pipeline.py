@@ -12,7 +12,7 @@ from sockscope.tui.drawn import Drawn
 from sockscope.tui.lines import Line, bar, fit
 from sockscope.tui.steps import Step, steps_of
 
-_WIDE = 116
+_WIDE = 144
 _LATE_NS = 10_000_000
 
 
@@ -35,7 +35,7 @@ class Pipeline(Drawn):
 
     def _across(self, steps: list[Step], width: int) -> list[Line]:
         style = self.palette.style
-        arrow = 10
+        arrow = 9
         box = (width - 2 - arrow * (len(steps) - 1)) // len(steps)
         canvas = Canvas(width, 6)
         x = 1
@@ -46,21 +46,61 @@ class Pipeline(Drawn):
                 waited = step.at_ns - before.at_ns if happened and before.at_ns else None
                 words = units.duration(waited) if waited is not None else ""
                 late = waited is not None and waited >= _LATE_NS and step.title != "closed"
-                canvas.put(x, 2, "─" * (arrow - 1) + "▶" if happened else "╌" * (arrow - 1) + "▷", style("muted" if happened else "faint"))
-                canvas.put(x + (arrow - 1 - len(words)) // 2, 1, words, style("bold warning" if late else "bold text"))
+                canvas.put(
+                    x,
+                    2,
+                    "─" * (arrow - 1) + "▶" if happened else "╌" * (arrow - 1) + "▷",
+                    style("muted" if happened else "faint"),
+                )
+                canvas.put(
+                    x + (arrow - 1 - len(words)) // 2,
+                    1,
+                    words,
+                    style("bold warning" if late else "bold text"),
+                )
                 x += arrow
-            canvas.box(x, 0, box, 5, style(step.colour if happened else "faint"), step.title, style(f"bold {step.colour}" if happened else "faint"))
+            canvas.box(
+                x,
+                0,
+                box,
+                5,
+                style(step.colour if happened else "faint"),
+                step.title,
+                style(f"bold {step.colour}" if happened else "faint"),
+            )
             since = step.at_ns - steps[0].at_ns if happened else None
-            canvas.put(x + 2, 1, fit("start" if index == 0 and happened else f"+{units.duration(since)}" if happened else step.why, box - 4), style("text" if happened else "faint"))
-            canvas.put(x + 2, 2, fit("by" if step.who not in ("–", "kernel") else "", box - 4), style("faint"))
+            canvas.put(
+                x + 2,
+                1,
+                fit(
+                    "start"
+                    if index == 0 and happened
+                    else f"+{units.duration(since)}"
+                    if happened
+                    else step.why,
+                    box - 4,
+                ),
+                style("text" if happened else "faint"),
+            )
+            canvas.put(
+                x + 2, 2, fit("by" if step.who not in ("–", "kernel") else "", box - 4), style("faint")
+            )
             canvas.put(x + 2, 3, fit(step.who if happened else "", box - 4), style(step.colour))
             x += box
-        canvas.put(1, 5, "time between two steps is written on the arrow, time since the first in the box", style("faint"))
+        canvas.put(
+            1,
+            5,
+            "time between two steps is written on the arrow, time since the first in the box",
+            style("faint"),
+        )
         return canvas.lines()
 
     def _down(self, steps: list[Step], width: int) -> list[Line]:
         style, lines = self.palette.style, []
-        longest = max((b.at_ns - a.at_ns for a, b in zip(steps, steps[1:], strict=False) if a.at_ns and b.at_ns), default=0)
+        longest = max(
+            (b.at_ns - a.at_ns for a, b in zip(steps, steps[1:], strict=False) if a.at_ns and b.at_ns),
+            default=0,
+        )
         for index, step in enumerate(steps):
             happened = step.at_ns > 0
             if index:
@@ -69,13 +109,22 @@ class Pipeline(Drawn):
                 line = Line().add("  │ ", style("faint"))
                 if waited is not None:
                     late = waited >= _LATE_NS and step.title != "closed"
-                    line.fit(units.duration(waited), 9, style("bold warning" if late else "bold text"), right=True)
+                    line.fit(
+                        units.duration(waited), 9, style("bold warning" if late else "bold text"), right=True
+                    )
                     line.add(f" {fit(step.waited, 32)} ", style("muted"))
-                    line.add(bar(waited / longest if longest else 0, max(width - line.width - 2, 4)), style(step.colour))
+                    line.add(
+                        bar(waited / longest if longest else 0, max(width - line.width - 2, 4)),
+                        style(step.colour),
+                    )
                 lines.append(line)
             line = Line().add("  ●" if happened else "  ○", style(step.colour if happened else "faint"))
             line.fit(f" {step.title}", 15, style(f"bold {step.colour}" if happened else "faint"))
             since = step.at_ns - steps[0].at_ns
-            line.fit(f"+{units.duration(since)}" if happened else step.why, 12, style("text" if happened else "faint"))
+            line.fit(
+                f"+{units.duration(since)}" if happened else step.why,
+                12,
+                style("text" if happened else "faint"),
+            )
             lines.append(line.add(step.who if happened else "", style(step.colour)))
         return lines

@@ -36,7 +36,7 @@ class ScrubBar(Drawn):
     def draw(self, width: int, height: int) -> list[Line]:
         style, replay = self.palette.style, self.replay
         at, end = replay.position_ns - replay.start_ns, max(replay.end_ns - replay.start_ns, 1)
-        state = f" {'▶' if replay.playing else '⏸'} {_clock(at)} "
+        state = f" {'▶' if replay.playing else '‖'} {_clock(at)} "
         tail = f" {_clock(end)}  ×{replay.speed:g} "
         self._left, self._room = len(state), max(width - len(state) - len(tail), 4)
         room = self._room
@@ -60,7 +60,8 @@ class ScrubBar(Drawn):
     def _keys(self, width: int) -> Line:
         style, line = self.palette.style, Line().add(" ")
         keys = [
-            ("space", "play"), (", .", "step"), ("[ ]", "jump"), ("- +", "speed"), ("n N", "findings ▲"), ("{ }", "ends"),
+            ("space", "play"), (", .", "step"), ("[ ]", "jump"), ("- +", "speed"), ("n N", "findings ▲"),
+            ("{ }", "ends"),
         ]  # fmt: skip
         for key, words in keys:
             if line.width + len(key) + len(words) + 3 < width:
@@ -70,7 +71,9 @@ class ScrubBar(Drawn):
     def on_click(self, event: events.Click) -> None:
         if event.y == 0 and self._left <= event.x < self._left + self._room:
             part = (event.x - self._left) / max(self._room - 1, 1)
-            self.post_message(self.Sought(round(self.replay.start_ns + part * (self.replay.end_ns - self.replay.start_ns))))
+            self.post_message(
+                self.Sought(round(self.replay.start_ns + part * (self.replay.end_ns - self.replay.start_ns)))
+            )
 
     _left = 0
     _room = 1

@@ -96,7 +96,9 @@ class Spectrogram(Drawn):
         total = counts.sum(axis=0)
         line = Line().add("           ")
         for name, fraction in (("half within", 0.5), ("99 % within", 0.99), ("all within", 1.0)):
-            line.add(f"{name} ", style("muted")).add(units.duration(percentile(total, fraction)), style("bold text")).add("   ")
+            line.add(f"{name} ", style("muted")).add(
+                units.duration(percentile(total, fraction)), style("bold text")
+            ).add("   ")
         return line.add(f"{units.count(float(total.sum()))} measured", style("muted"))
 
 

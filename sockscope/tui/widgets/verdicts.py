@@ -11,9 +11,10 @@ from textual.reactive import reactive
 from sockscope import units
 from sockscope.analysis.frame import Finding, Frame, Server
 from sockscope.tui.drawn import Drawn
+from sockscope.tui.feed import Moment
 from sockscope.tui.lines import Line, fit, plain
 from sockscope.tui.messages import ServerChosen
-from sockscope.tui.names import SEVERITY_COLOURS, model_words
+from sockscope.tui.names import SEVERITY_COLOURS, SEVERITY_SIGNS, model_words
 
 _MOST = 5
 _RANK = {"critical": 3, "warning": 2, "notice": 1, "info": 0}
@@ -33,7 +34,7 @@ class Verdicts(Drawn, can_focus=True):
 
     def wanted_height(self, width: int) -> int:
         servers = len(self.moment.frame.servers) if self.moment else 0
-        return 1 if servers == 0 else 2 if servers == 1 else min(servers, _MOST) + 1
+        return min(servers, _MOST) + 2 if servers else 1
 
     def draw(self, width: int, height: int) -> list[Line]:
         style = self.palette.style
@@ -42,10 +43,14 @@ class Verdicts(Drawn, can_focus=True):
         frame = self.moment.frame
         servers = self._shown(frame)
         if not servers:
-            return [Line().add(" no listener fits the target yet; one that appears is shown at once", style("muted"))]
+            return [
+                Line().add(
+                    " no listener fits the target yet; one that appears is shown at once", style("muted")
+                )
+            ]
         lines = [self._line(frame, server, width) for server in servers]
         chosen = next((item for item in servers if item.group.name == self.server), servers[0])
-        lines.append(self._why(frame, chosen, width))
+        lines += [self._why(frame, chosen, width), self._worst(frame, chosen, width)]
         return lines
 
     def action_move(self, step: int) -> None:
@@ -77,16 +82,20 @@ class Verdicts(Drawn, can_focus=True):
         wide = width >= 100
         line.fit(server.group.name, 20 if wide else 15, style("bold text")).add(" ")
         line.fit(plain(server.comm), 14 if wide else 10, style("text"))
-        line.fit(server.model, 17 if wide else 10, style("bold accent" if server.model != "unknown" else "muted")).add(" ")
-        sign, words, colour = judgement(server)
+        line.fit(
+            server.model, 17 if wide else 10, style("bold accent" if server.model != "unknown" else "muted")
+        ).add(" ")
+        assert self.moment is not None
+        sign, words, colour = judgement(self.moment, server)
         line.add(f"{sign} {words}", style(colour))
-        wait = frame.queue_wait.get(server.group.name)
-        finding = worst_of(frame, server)
-        if wait is not None and wait.samples and wide:
-            line.add("   queue wait ", style("muted")).add(f"p99 {units.duration(wait.p99)}", style("text"))
-        if finding is not None:
-            line.add("   ").add(fit(f"! {plain(finding.title)}", max(width - line.width - 1, 0)), style(SEVERITY_COLOURS[finding.severity]))
-        return line
+        parts = []
+        for words, waits in (("queue wait", frame.queue_wait), ("data wait", frame.data_wait)):
+            wait = waits.get(server.group.name)
+            if wait is not None and wait.samples:
+                parts += [(f"  {words} p99 ", style("muted")), (units.duration(wait.p99), style("text"))]
+        while parts and line.width + 2 + sum(len(text) for text, _ in parts) > width:
+            parts = parts[:-2]
+        return line.end(width, *parts, (" ", None)) if parts else line
 
     def _why(self, frame: Frame, server: Server, width: int) -> Line:
         text = server.why if server.model == "unknown" else model_words(server)
@@ -94,13 +103,29 @@ class Verdicts(Drawn, can_focus=True):
             text = f"{server.model}: {text}, seen on {units.count(server.connections)} connections"
         return Line().add(f"  {fit(text, max(width - 3, 0))}", self.palette.style("muted"))
 
+    def _worst(self, frame: Frame, server: Server, width: int) -> Line:
+        style = self.palette.style
+        finding = worst_of(frame, server)
+        if finding is None or finding.severity == "info":
+            return Line().add("  nothing found wrong", style("muted"))
+        colour = SEVERITY_COLOURS[finding.severity]
+        line = Line().add(
+            f"  {SEVERITY_SIGNS[finding.severity]} {plain(finding.title)[: max(width - 24, 0)]}",
+            style(f"bold {colour}"),
+        )
+        others = sum(item.severity != "info" for item in frame.findings) - 1
+        more = f"  and {others} more:" if others > 0 else "  more:"
+        return line.add(more, style("muted")).add(" 5", style("accent"))
 
-def judgement(server: Server) -> tuple[str, str, str]:
+
+def judgement(moment: Moment, server: Server) -> tuple[str, str, str]:
     """Sign, words and colour for how fairly the work is shared among those that read."""
-    fair = server.group.spread if server.model.startswith("reuseport") else server.group.fairness
+    figures = moment.figures(server)
+    serving = len(server.acceptors) <= 1 and server.model != "single"
+    fair = figures.reads.fairness if serving else figures.accepts.fairness
     words = fair.words
     if fair.judgement == "alone":
-        return "○", "one thread accepts: nothing to share" if server.model != "unknown" else words, "muted"
+        return "○", "one thread: nothing to share" if server.model != "unknown" else words, "muted"
     if fair.judgement == "uneven":
         return "✗", f"uneven: the busiest has {fair.max_over_mean:.1f}× its share", "critical"
     if fair.judgement == "too few":
