@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.model.deeds import FLOW, deeds_of, flows_of, tally
+from sockscope.model.deeds import FLOW, PART, added_up, deeds_of, flows_of, parts_of, tally
 from sockscope.records.batch import MORE_IO
 from sockscope.records.layout import CONNECTION, ConnectionFlag
 
@@ -26,6 +26,7 @@ class Connections:
         self._kept = 0
         self._more_io = np.empty(0, MORE_IO)
         self._flows: dict[bytes, int] = {}
+        self._parts = np.empty(0, PART)
         self.closed_total = 0
 
     def apply(self, records: Records, more_io: Records) -> None:
@@ -70,9 +71,15 @@ class Connections:
         distinct = np.frombuffer(b"".join(counts), FLOW)
         return distinct, np.fromiter(counts.values(), np.int64, len(counts))
 
+    def parts(self) -> Records:
+        """What each thread did on each listener's connections, kept or not: PART rows."""
+        return added_up(np.concatenate([self._parts, parts_of(self._open, self.deeds(self._open))]))
+
     def _close(self, closed: Records) -> None:
         self.closed_total += len(closed)
-        flows, numbers = tally(flows_of(closed, self.deeds(closed)))
+        deeds = self.deeds(closed)
+        self._parts = added_up(np.concatenate([self._parts, parts_of(closed, deeds)]))
+        flows, numbers = tally(flows_of(closed, deeds))
         for flow, number in zip(flows, numbers, strict=True):
             key = flow.tobytes()
             self._flows[key] = self._flows.get(key, 0) + int(number)

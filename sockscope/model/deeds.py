@@ -28,6 +28,19 @@ FLOW = np.dtype(
 )
 
 
+#: What one thread did on all connections of one listener.
+PART = np.dtype(
+    [
+        ("listener", "<u4"),
+        ("worker", "<u4"),
+        ("reads", "<u8"),
+        ("bytes_read", "<u8"),
+        ("writes", "<u8"),
+        ("bytes_written", "<u8"),
+    ]
+)
+
+
 def deeds_of(connections: Records, more_io: Records) -> Records:
     """All deeds on the given connections, in the order of the connections' ids.
 
@@ -65,6 +78,36 @@ def flows_of(connections: Records, deeds: Records) -> Records:
         flows[main][where] = did["worker"][first]
         flows[number][where] = np.minimum(counts, 65535)
     return flows
+
+
+def parts_of(connections: Records, deeds: Records) -> Records:
+    """Deeds added up by listener and thread, as PART rows.
+
+    :param deeds: of these connections
+    """
+    order = np.argsort(connections["id"], kind="stable")
+    owner = (
+        order[np.searchsorted(connections["id"], deeds["connection"], sorter=order)]
+        if len(deeds)
+        else order[:0]
+    )
+    rows = np.zeros(len(deeds), PART)
+    rows["listener"] = connections["listener"][owner]
+    for name in ("worker", "reads", "bytes_read", "writes", "bytes_written"):
+        rows[name] = deeds[name]
+    return added_up(rows)
+
+
+def added_up(parts: Records) -> Records:
+    """PART rows with those of the same listener and thread put together."""
+    if not len(parts):
+        return parts
+    keys, where = np.unique(parts[["listener", "worker"]], return_inverse=True)
+    total = np.zeros(len(keys), PART)
+    total["listener"], total["worker"] = keys["listener"], keys["worker"]
+    for name in ("reads", "bytes_read", "writes", "bytes_written"):
+        np.add.at(total[name], where, parts[name])
+    return total
 
 
 def tally(flows: Records) -> tuple[Records, Records]:

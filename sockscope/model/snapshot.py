@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sockscope.model.deeds import PART
 from sockscope.records.batch import Health, HostCounters, Process
 from sockscope.records.layout import WorkerFlag
 
@@ -109,7 +110,7 @@ class Snapshot:
 
     ``connections`` holds all open ones and those closed ones that are kept, as CONNECTION records;
     ``deeds`` who did what on them.  ``flows`` and ``flow_counts`` cover *all* connections since the
-    start, kept or not.
+    start, kept or not; so do ``parts``, what each thread did for each listener (PART rows).
     """
 
     time_ns: int
@@ -121,6 +122,7 @@ class Snapshot:
     flows: Records
     flow_counts: Records
     closed_total: int
+    parts: Records = field(default_factory=lambda: np.empty(0, PART))
     wakes: tuple[Wake, ...] = ()
     processes: Mapping[int, Process] = field(default_factory=dict)
     hosts: tuple[HostCounters, ...] = ()

@@ -85,6 +85,7 @@ class State:
             flows=flows,
             flow_counts=flow_counts,
             closed_total=self._connections.closed_total,
+            parts=self._connections.parts(),
             wakes=tuple(self._wakes.values()),
             processes=dict(self._processes),
             hosts=tuple(self._hosts.values()),

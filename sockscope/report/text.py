@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 
@@ -55,7 +56,7 @@ def server_lines(frame: Frame, server: Server) -> Iterator[str]:
         spread = group.spread
         yield f"  spread       over the sockets: {spread.words} (max/mean {spread.max_over_mean:.2f})"
     yield ""
-    yield from _worker_table(server)
+    yield from _worker_table(frame, server)
 
 
 def model_words(server: Server) -> str:
@@ -70,10 +71,19 @@ def model_words(server: Server) -> str:
     return f"{', '.join(parts)}  (confidence {server.confidence:.2f})"
 
 
-def _worker_table(server: Server) -> Iterator[str]:
+def _worker_table(frame: Frame, server: Server) -> Iterator[str]:
     accepts = server.group.accepts
-    active = [worker for worker in server.workers if worker.did_something]
-    active.sort(key=lambda worker: (-accepts.get(worker.id, 0), -worker.reads, worker.tid))
+    numbers = {listener.id for listener in server.group.listeners}
+    reads: Counter[int] = Counter()
+    writes: Counter[int] = Counter()
+    for part in frame.snapshot.parts:
+        if int(part["listener"]) in numbers:
+            reads[int(part["worker"])] += int(part["reads"])
+            writes[int(part["worker"])] += int(part["writes"])
+    active = [
+        worker for worker in server.workers if accepts.get(worker.id) or reads[worker.id] or writes[worker.id]
+    ]
+    active.sort(key=lambda worker: (-accepts.get(worker.id, 0), -reads[worker.id], worker.tid))
     total = sum(accepts.values())
     yield f"  {'pid/tid':<17}{'thread':<17}{'accepted':>9}{'':>8} {'reads':>10} {'writes':>10}  busy"
     for worker in islice(active, _WORKERS_SHOWN):
@@ -81,13 +91,16 @@ def _worker_table(server: Server) -> Iterator[str]:
         share = units.share(taken, total) if taken else ""
         yield (
             f"  {f'{worker.pid}/{worker.tid}':<17}{worker.comm:<17}{taken or '–':>9}{share:>8} "
-            f"{worker.reads or '–':>10} {worker.writes or '–':>10}  {_busy(worker)}"
+            f"{reads[worker.id] or '–':>10} {writes[worker.id] or '–':>10}  {_busy(worker)}"
         )
     if len(active) > _WORKERS_SHOWN:
         yield f"  … and {len(active) - _WORKERS_SHOWN} more threads"
     idle = len(server.workers) - len(active)
     if idle:
         yield f"  and {idle} thread{'s' * (idle > 1)} of its processes that touched no connection"
+    elsewhere = [worker for worker in active if worker.reads > reads[worker.id]]
+    if elsewhere:
+        yield "  (busy and data wait cover all that these threads do, on other listeners too)"
 
 
 def _busy(worker: Worker) -> str:

@@ -100,3 +100,19 @@ def test_what_was_not_seen_from_its_birth_is_not_exact() -> None:
     flags = [0, ConnectionFlag.OPEN_BEFORE, ConnectionFlag.LATE, ConnectionFlag.IO_LOST, ConnectionFlag.RESET]
     records = _records(*((number + 1, int(flag), {}) for number, flag in enumerate(flags)))
     assert is_exact(records).tolist() == [True, False, False, False, True]
+
+
+def test_what_each_thread_did_for_each_listener_survives_what_is_not_kept() -> None:
+    table = Connections(1)
+    for number in range(1, 6):
+        record = _records((number, int(ConnectionFlag.CLOSED), {"listener": 1 + number % 2}))
+        record["io"]["worker"][0, 0], record["io"]["reads"][0, 0] = 9, 10
+        table.apply(record, _io((number, 8, 0, 3)))
+    still_open = _records((7, 0, {"listener": 2}))
+    still_open["io"]["worker"][0, 0], still_open["io"]["reads"][0, 0] = 9, 1
+    table.apply(still_open, NO_IO)
+    parts = {
+        (int(part["listener"]), int(part["worker"])): (int(part["reads"]), int(part["writes"]))
+        for part in table.parts()
+    }
+    assert parts == {(1, 9): (20, 0), (1, 8): (0, 6), (2, 9): (31, 0), (2, 8): (0, 9)}
