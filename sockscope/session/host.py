@@ -89,7 +89,9 @@ class HostSampler:
                 self._queues[number], self._hosts[number] = ListenQueues(namespace), Host(namespace)
             queues = self._queues[number].sample(inodes, handshakes=self._ticks % _HANDSHAKES_TICKS == 0)
             if self._ticks % _HANDSHAKES_TICKS == 0:
-                self._syn_queues.update(zip(queues["inode"].tolist(), queues["syn_queue"].tolist(), strict=True))
+                self._syn_queues.update(
+                    zip(queues["inode"].tolist(), queues["syn_queue"].tolist(), strict=True)
+                )
             else:
                 queues["syn_queue"] = [self._syn_queues.get(inode, 0) for inode in queues["inode"].tolist()]
             return queues
