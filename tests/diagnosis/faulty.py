@@ -201,7 +201,7 @@ def slow_dispatcher() -> None:
 
 
 def accept_lock() -> None:
-    """Four workers take turns with a lock; who does not get it sleeps nearly a second."""
+    """Four workers take turns with a lock; who does not get it sleeps a third of a second."""
     listener = listen()
     lock = os.memfd_create("lock")
 
@@ -215,7 +215,7 @@ def accept_lock() -> None:
                 serving.epoll.register(listener.fileno(), _IN)
             except BlockingIOError:
                 held = False
-            ready = serving.epoll.poll(None if held else 0.8)
+            ready = serving.epoll.poll(None if held else 0.35)
             if held:
                 serving.epoll.unregister(listener.fileno())
                 if any(number == listener.fileno() for number, _ in ready):

@@ -26,7 +26,7 @@ class QueueOverflow:
             when = "" if here else " That was before this trace began, or between two samples."
             yield diagnosis(
                 self,
-                ("critical" if listener.drops else "warning") if here else "info",
+                ("critical" if listener.drops else "notice") if here else "info",
                 f"{case.name}, socket {listener.inode}",
                 f"The accept queue holds {listener.backlog} connections{least} and reached"
                 f" {listener.queue_max}; {units.count(listener.drops)} handshakes were dropped for it since"

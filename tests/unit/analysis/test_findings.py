@@ -219,7 +219,7 @@ def test_an_accept_lock_that_nobody_waits_for_is_no_finding(world: World) -> Non
     assert shared(world, [300] * 3, waits=500, wakeups=100).findings() == ()
 
 
-@pytest.mark.parametrize(("drops", "severity"), [(0, "warning"), (40, "critical")])
+@pytest.mark.parametrize(("drops", "severity"), [(0, "notice"), (40, "critical")])
 def test_a_full_queue_is_found(world: World, drops: int, severity: str) -> None:
     it = world()
     listener = it.listener(holders=[200], backlog=16, queue_max=17, drops=drops)

@@ -1,0 +1,110 @@
+"""Who counts as sharer, and what each has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sockscope.analysis.figures import accepts_over_time, figures_of
+from sockscope.model.snapshot import Worker
+
+World = Any
+
+
+def ids(workers: tuple[Worker, ...]) -> list[int]:
+    return [worker.id for worker in workers]
+
+
+def test_accepts_reads_bytes_and_open_connections_are_told_apart(world: World) -> None:
+    it = world()
+    listeners = [it.listener(holders=[200 + n], reuseport=True) for n in range(2)]
+    workers = [it.worker(pid=200 + n, parent=100) for n in range(2)]
+    it.serve(50, listeners[0], workers[0], reads=1, read_bytes=10, write_bytes=90)
+    it.serve(50, listeners[1], workers[1], reads=3, read_bytes=10, write_bytes=10, is_open=True)
+    frame = it.frame()
+    figures = figures_of(frame.snapshot, frame.servers[0])
+    assert figures.accepts.values == (50, 50)
+    assert figures.reads.values == (50, 150)
+    assert figures.bytes.values == (5000, 3000)
+    assert figures.open.values == (0, 50)
+    assert [figure.name for figure in figures] == [
+        "accepts", "open connections", "reads", "bytes", "busy time", "CPU time",
+    ]  # fmt: skip
+
+
+def test_idle_workers_of_the_same_kind_share(world: World) -> None:
+    it = world()
+    listener = it.listener(holders=[100, 200, 201, 202])
+    first = it.worker(pid=200, parent=100, comm="worker-0")
+    idle = [it.worker(pid=201 + n, parent=100, comm=f"worker-{n + 1}") for n in range(2)]
+    it.worker(pid=100, comm="main")
+    it.serve(100, listener, first)
+    frame = it.frame()
+    figures = figures_of(frame.snapshot, frame.servers[0])
+    assert ids(figures.accepts.workers) == [first, *idle]
+    assert figures.accepts.values == (100, 0, 0)
+    assert figures.accepts.fairness.judgement == "uneven"
+
+
+def test_threads_of_another_kind_do_not_share(world: World) -> None:
+    it = world()
+    listener = it.listener(holders=[200, 300])
+    loop = it.worker(pid=200, comm="node")
+    it.worker(pid=200, tid=201, comm="node", waits=0, last_wait=202, flags=0)  # sleeps in futex
+    it.worker(pid=200, tid=202, comm="node", waits=50)  # a timer thread: its own loop, not the main thread
+    it.worker(pid=300, parent=7, comm="node")  # holds the socket, is of another family
+    it.serve(100, listener, loop)
+    frame = it.frame()
+    figures = figures_of(frame.snapshot, frame.servers[0])
+    assert ids(figures.accepts.workers) == [loop]
+    assert figures.accepts.fairness.judgement == "alone"
+
+
+def test_workers_that_came_late_or_have_ended_are_not_compared(world: World) -> None:
+    it = world()
+    listener = it.listener(holders=[100, 200, 201, 202])
+    workers = [it.worker(pid=200 + n, parent=100) for n in range(3)]
+    it.serve(300, listener, workers[0])
+    it.serve(20, listener, workers[1], from_ms=9000)
+    it.serve(10, listener, workers[2], until_ms=500)
+    it.workers[1]["first_seen_ns"] = it.start_ns + 9_000_000_000
+    it.workers[2]["ended_ns"] = it.start_ns + 500_000_000
+    frame = it.frame()
+    assert ids(figures_of(frame.snapshot, frame.servers[0]).accepts.workers) == [workers[0]]
+
+
+def test_behind_a_dispatcher_those_that_answer_share(world: World) -> None:
+    it = world()
+    listener = it.listener(holders=[100])
+    reader = it.worker(pid=100, comm="dispatch")
+    workers = [it.worker(pid=100, tid=101 + n, waits=0, last_wait=202, flags=0) for n in range(2)]
+    it.serve(60, listener, reader, reader=reader, writer=workers[0])
+    it.serve(40, listener, reader, reader=reader, writer=workers[1])
+    frame = it.frame()
+    figures = figures_of(frame.snapshot, frame.servers[0])
+    assert ids(figures.reads.workers) == workers
+    assert figures.reads.values == (60, 40)
+    assert figures.accepts.fairness.judgement == "alone"
+
+
+def test_accepts_over_time_show_a_change(world: World) -> None:
+    it = world()
+    listener = it.listener(holders=[100, 200, 201])
+    workers = [it.worker(pid=200 + n, parent=100) for n in range(2)]
+    for worker in workers:
+        it.serve(100, listener, worker, until_ms=5000)
+    it.serve(200, listener, workers[0], from_ms=5000)
+    frame = it.frame()
+    judged = [fair.judgement for fair in accepts_over_time(frame.snapshot, frame.servers[0], parts=4)]
+    assert judged[0] in ("even", "chance")
+    assert judged[-1] == "uneven"
+
+
+def test_few_connections_are_too_few_to_tell(world: World) -> None:
+    it = world()
+    listener = it.listener(holders=[100, 200, 201, 202])
+    workers = [it.worker(pid=200 + n, parent=100) for n in range(3)]
+    it.serve(2, listener, workers[1])
+    frame = it.frame()
+    figures = figures_of(frame.snapshot, frame.servers[0])
+    assert figures.accepts.fairness.judgement == "too few"
+    assert figures.reads.fairness.judgement == "too few"

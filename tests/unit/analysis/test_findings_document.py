@@ -1,0 +1,45 @@
+"""docs/findings.md has a section for each finding, with its title and all of its evidence."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from sockscope.analysis.findings import FINDINGS
+from sockscope.analysis.findings._detector import Detector
+
+DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "findings.md").read_text()
+SECTIONS = dict(re.findall(r"^## ([a-z-]+)\n(.*?)(?=^## |\Z)", DOCUMENT, re.S | re.M))
+SKEW = {"sharers", "max_over_mean", "cv", "noise_cv", "p_value"}
+
+
+def evidence_of(detector: Detector) -> set[str]:
+    """The keys of the evidence that a detector's source writes."""
+    keys: set[str] = set()
+    for node in ast.walk(ast.parse(inspect.getsource(sys.modules[type(detector).__module__]))):
+        if isinstance(node, ast.Dict):
+            keys |= {
+                key.value for key in node.keys if isinstance(key, ast.Constant) and type(key.value) is str
+            }
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "skew_evidence":
+            assert isinstance(node.args[0], ast.Constant)
+            keys |= {str(node.args[0].value)} | SKEW
+    return keys
+
+
+def test_the_sections_are_the_findings_in_their_order() -> None:
+    assert list(SECTIONS) == [detector.id for detector in FINDINGS]
+
+
+@pytest.mark.parametrize("detector", FINDINGS, ids=lambda detector: detector.id)
+def test_a_section_has_title_evidence_and_remedy(detector: Detector) -> None:
+    section = SECTIONS[detector.id]
+    assert f"**{detector.title}.**" in section
+    assert "How to read it: " in section
+    assert "What to do:\n\n- " in section
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.M)) == evidence_of(detector)
