@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sockscope.errors import SockscopeError
-from sockscope.sources.trace.database import CATALOG
-from sockscope.sources.trace.schema import RAW, SCHEMA_VERSION, Schema
+from sockscope.sources.trace.database import CATALOG, RAW, TABLES
+from sockscope.sources.trace.header import FORMAT, read_keys
+from sockscope.sources.trace.schema import SCHEMA_VERSION, Schema
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -45,8 +46,8 @@ def check_schema(connection: DuckDBPyConnection, path: Path, schema: Schema) -> 
     connection.execute("DETACH expected")
     if found.get("meta") != expected["meta"]:
         raise SockscopeError(f"{path} is a DuckDB database, but no recording; name one of sockscope record")
-    told = dict(connection.execute(f"SELECT key, value FROM {CATALOG}.{RAW}.meta").fetchall())
-    if told.get("format") != "sockscope" or not told.get("schema_version", "").isdecimal():
+    told = read_keys(connection, TABLES)
+    if told.get("format") != FORMAT or not told.get("schema_version", "").isdecimal():
         raise SockscopeError(f"{path} is a DuckDB database, but no recording; name one of sockscope record")
     version, maker = int(told["schema_version"]), told.get("version", "?")
     if version > SCHEMA_VERSION:

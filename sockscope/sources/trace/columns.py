@@ -50,10 +50,6 @@ class Column:
         """SQL that makes the column from :meth:`arrays`, registered as ``source``."""
         return f"{source}.{_quoted(self.name)}"
 
-    def runs(self, records: Records) -> dict[str, Array] | None:
-        """For a fixed-size array: all elements of all records, and which record each is of."""
-        return None
-
     def selections(self) -> tuple[str, ...]:
         """SQL that gives the column as arrays for :meth:`put`."""
         return (_quoted(self.name),)
@@ -67,7 +63,12 @@ class Column:
 class Octets(Column):
     """A run of octets, kept as a BLOB: cut into numbers on the way, as numpy has no such type."""
 
-    count: int
+    shape: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """How many octets a record has."""
+        return math.prod(self.shape)
 
     def arrays(self, records: Records) -> dict[str, Array]:
         octets = np.ascontiguousarray(self.field(records)).reshape(len(records), self.count)
@@ -88,6 +89,8 @@ class Octets(Column):
             name if self.count <= 16 else f"{name}[{start + 1}:{start + 16}]"
             for start in range(0, self.count, 16)
         )
+        if self.count <= 8:
+            return (f"{name}::BIT::UBIGINT",)
         return tuple(
             half
             for number in (f"{piece}::BIT::UHUGEINT" for piece in pieces)
@@ -95,11 +98,16 @@ class Octets(Column):
         )
 
     def put(self, records: Records, arrays: Sequence[Array]) -> None:
-        field = self.field(records).reshape(len(records), self.count)
-        words = np.stack(arrays, axis=1).astype(">u8").view("u1").reshape(len(records), -1, 16)
-        for piece, start in enumerate(range(0, self.count, 16)):
-            size = min(16, self.count - start)
-            field[:, start : start + size] = words[:, piece, 16 - size :]
+        width = 8 if self.count <= 8 else 16  # of the number that a piece came as, itself at its end
+        words = (
+            np.stack(arrays, axis=1)
+            .astype(">u8")
+            .view(np.uint8)
+            .reshape(len(records), -(-self.count // 16), width)
+        )
+        sizes = [min(16, self.count - start) for start in range(0, self.count, 16)]
+        octets = np.concatenate([words[:, piece, width - size :] for piece, size in enumerate(sizes)], axis=1)
+        self.field(records)[...] = octets.reshape(len(records), *self.shape)
 
 
 @dataclass(frozen=True)
@@ -111,12 +119,18 @@ class Run(Column):
     def arrays(self, records: Records) -> dict[str, Array]:
         return {}
 
-    def runs(self, records: Records) -> dict[str, Array]:
-        count = math.prod(self.shape)
-        return {
-            "row": np.repeat(np.arange(len(records), dtype=np.uint32), count),
-            "value": _plain(self.field(records)),
-        }
+    @property
+    def count(self) -> int:
+        """How many numbers a record has."""
+        return math.prod(self.shape)
+
+    def elements(self, records: Records) -> Array:
+        """All numbers of all records."""
+        return _plain(self.field(records))
+
+    def collected(self) -> str:
+        """SQL that makes the column from :meth:`elements`, registered by name and grouped by record."""
+        return f"list({_quoted(self.name)})::{self.type} AS {_quoted(self.name)}"
 
     def put(self, records: Records, arrays: Sequence[Array]) -> None:
         if len(records):
@@ -145,7 +159,7 @@ def _columns(dtype: np.dtype[Any], prefix: str, path: Path) -> Iterator[Column]:
             for index in range(shape[0]):
                 yield from _columns(base, f"{full}_{index}_", (*here, index))
         elif base == np.uint8 and shape:
-            yield Octets(full, "BLOB", here, base, math.prod(shape))
+            yield Octets(full, "BLOB", here, base, shape)
         elif shape:
             yield Run(full, f"{_type(full, base)}[{math.prod(shape)}]", here, base, shape)
         else:

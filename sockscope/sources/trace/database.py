@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 #: The name under which a recording is attached.
 CATALOG = "recording"
 
+#: The schema in it that holds the tables; ``main`` holds the views.
+RAW = "raw"
+
+TABLES = f"{CATALOG}.{RAW}"
+
 _WANTED = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -55,46 +60,63 @@ def explained(path: Path, doing: str) -> Iterator[None]:
     """
     import duckdb
 
+    # What does not decode was not written by us: only a file can bring that, never a batch.
+    undecodable = (ValueError, KeyError, TypeError) if doing == "read" else ()
     try:
         yield
-    except (duckdb.Error, OSError, MemoryError, UnicodeError, ValueError, KeyError) as error:
+    except (duckdb.Error, OSError, MemoryError, *undecodable) as error:
         raise SockscopeError(explain(error, path, doing)) from error
 
 
 def explain(error: BaseException, path: Path, doing: str) -> str:
     """One line for ``error``, met while ``doing`` something with ``path``."""
     text = " ".join(str(error).split("\n", 1)[0].split())
-    for pattern, message in _KNOWN:
+    for pattern, messages in _KNOWN:
         if found := re.search(pattern, text):
-            return message.format(path=path, folder=path.parent, **found.groupdict())
+            message = messages.get(doing) or messages[""]
+            return message.format(path=path, **found.groupdict())
     reason = re.sub(r"^(\w+ )*\w*(Error|Exception): ", "", text) or type(error).__name__
     if doing == "read":
-        return f"{path} cannot be read, it seems damaged: {reason}; take another copy of it, if there is one"
+        return f"{path} cannot be read, it seems damaged: {reason}; take another copy, if there is one"
     return f"{path} cannot be written: {reason}; choose another place with -o"
 
 
-_KNOWN = (
+_KEPT = "what was recorded until then is kept"
+
+#: What the text of an error means, a message for each of "read" and "write", or for both.
+_KNOWN: tuple[tuple[str, dict[str, str]], ...] = (
     (
         r"No space left on device|Disk quota exceeded",
-        "{path}: the disk is full; what was recorded until then is kept, make room and record again",
+        {"": f"{{path}}: the disk is full, {_KEPT}; make room and record again"},
     ),
     (
         r"File too large",
-        "{path}: the file may not grow further (ulimit -f); what was recorded until then is kept",
+        {"": f"{{path}} may not grow further, {_KEPT}; raise the limit (ulimit -f) and record again"},
     ),
     (
         r"Could not set lock on file.*?\(PID (?P<pid>\d+)\)",
-        "{path} is in use by process {pid}; wait until it has ended, or end it",
+        {"": "{path} is in use by process {pid}; wait until it has ended, or end it"},
     ),
-    (r"Could not set lock on file", "{path} is in use by another process; wait until it has ended"),
+    (r"Could not set lock on file", {"": "{path} is in use by another process; wait until it has ended"}),
     (
         r"newer version of DuckDB|with version number|[Ss]torage version|storage_version",
-        "{path} was written by another version of DuckDB; install a newer one (pip install -U duckdb)",
+        {"": "{path} was written by another version of DuckDB; install a newer one (pip install -U duckdb)"},
     ),
-    (r"Permission denied", "{path}: permission denied; choose another place, or become the file's owner"),
-    (r"Read-only file system", "{path}: the file system is read-only; choose another place with -o"),
     (
-        r"[Oo]ut of [Mm]emory|could not allocate",
-        "{path}: not enough memory; free some and try again",
+        r"[Rr]eplaying WAL",
+        {"": "{path}.wal, its last seconds, is damaged; move that file away to read what came before"},
     ),
+    (
+        r"Could not read enough bytes|Could not read all of the bytes",
+        {"": "{path} is cut short; take another copy, if there is one"},
+    ),
+    (
+        r"[Pp]ermission denied",
+        {
+            "read": "{path} may not be read: permission denied, for it or its .wal; use sudo, or ask its owner",
+            "": "{path} may not be written: permission denied; choose another place with -o",
+        },
+    ),
+    (r"[Rr]ead-only file system", {"": "{path}: the file system is read-only; choose another place with -o"}),
+    (r"[Oo]ut of [Mm]emory|could not allocate", {"": "{path}: not enough memory; free some and try again"}),
 )

@@ -14,7 +14,7 @@ _MADV_DONTNEED = 4
 
 
 def release() -> None:
-    """Give back what is free, and code pages: those that are needed come back from the page cache."""
+    """Give back free memory, and code pages: those that are needed come back from the page cache."""
     libc = _libc()
     for start, size in _code():
         libc.madvise(start, size, _MADV_DONTNEED)

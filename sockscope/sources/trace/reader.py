@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import typing
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,11 +14,11 @@ from sockscope.errors import SockscopeError
 from sockscope.records.batch import Batch, Meta
 from sockscope.sources.trace.check import check_file, check_schema
 from sockscope.sources.trace.columns import Array
-from sockscope.sources.trace.database import CATALOG, explained, literal, open_memory
+from sockscope.sources.trace.database import CATALOG, RAW, TABLES, explained, literal, open_memory
 from sockscope.sources.trace.fold import fold
-from sockscope.sources.trace.objects import unescaped
-from sockscope.sources.trace.schema import RAW, SCHEMA, Part, object_of
-from sockscope.sources.trace.tables import ObjectTable, RecordTable
+from sockscope.sources.trace.header import read_header
+from sockscope.sources.trace.schema import SCHEMA, Part, object_of
+from sockscope.sources.trace.tables import RecordTable
 from sockscope.sources.trace.views import view_statements
 
 if TYPE_CHECKING:
@@ -30,8 +29,6 @@ MEMORY_LIMIT = "400MB"
 #: Ticks are read in stretches of about so many bytes, and at most so many ticks.
 STRETCH_BYTES = 16_000_000
 STRETCH_TICKS = 1000
-
-TABLES = f"{CATALOG}.{RAW}"
 
 
 class Reader:
@@ -53,7 +50,7 @@ class Reader:
                 self._database.execute("SET enable_external_access = false")
                 self._database.execute("SET lock_configuration = true")
                 check_schema(self._database, self.path, SCHEMA)
-                self.meta: Meta = self._read_meta()
+                self.meta: Meta = read_header(self._database, TABLES)
             except BaseException:
                 self._database.close()
                 raise
@@ -112,21 +109,6 @@ class Reader:
             run(f"CREATE VIEW memory.{RAW}.{table} AS SELECT * FROM {TABLES}.{table}")
         for statement in view_statements(TABLES):
             run(statement)
-
-    def _read_meta(self) -> Meta:
-        told = dict(self._database.execute(f"SELECT key, value FROM {TABLES}.meta").fetchall())
-        lists = {part.field: part for part in SCHEMA.meta_lists}
-        hints = typing.get_type_hints(Meta)
-        values: dict[str, Any] = {}
-        for field in dataclasses.fields(Meta):
-            if field.name in lists:
-                part = lists[field.name]
-                assert isinstance(part.table, ObjectTable)
-                rows = part.table.fetch(self._database, TABLES, "true")
-                values[field.name] = tuple(object_of(part, row[1:]) for row in rows)
-            else:
-                values[field.name] = hints[field.name](unescaped(told[field.name]))
-        return Meta(**values)
 
     def _stretches(self) -> Iterator[tuple[int, int]]:
         """Ranges of ticks, from the first to the last, with about as much to read in each."""

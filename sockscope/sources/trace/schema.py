@@ -14,14 +14,12 @@ from typing import Any
 import numpy as np
 
 from sockscope.records.batch import Batch, Meta
+from sockscope.sources.trace.database import RAW
 from sockscope.sources.trace.objects import attributes_of, build
 from sockscope.sources.trace.tables import ObjectTable, RecordTable
 
 #: Grows with every change that a reader of an older recording would stumble over.
 SCHEMA_VERSION = 1
-
-#: The schema, in DuckDB's sense, that holds the tables; ``main`` holds the views.
-RAW = "raw"
 
 _META = "key VARCHAR NOT NULL, value VARCHAR NOT NULL"
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sockscope.records.batch import Records
-from sockscope.sources.trace.columns import Array, Column, columns_of
+from sockscope.sources.trace.columns import Array, Column, Run, columns_of
 from sockscope.sources.trace.objects import Attribute
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 #: How much is handed to DuckDB at once: more is no faster and costs memory.
-CHUNK_BYTES = 2_000_000
+CHUNK_BYTES = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -42,41 +42,47 @@ class RecordTable:
         for start in range(0, len(records), step):
             self._insert(connection, schema, tick, records[start : start + step])
 
-    def fetch(self, connection: DuckDBPyConnection, schema: str, condition: str) -> tuple[Array, Records]:
-        """The rows for which ``condition`` holds, in the order they came, and the tick of each."""
+    def fetch(
+        self, connection: DuckDBPyConnection, schema: str, condition: str, into: Records | None = None
+    ) -> tuple[Array, Records]:
+        """The rows for which ``condition`` holds, in the order they came, and the tick of each.
+
+        :param into: records to put them in, when their number is known
+        """
         selections = [selection for column in self.columns for selection in column.selections()]
         named = ", ".join(f"{selection} AS c{index}" for index, selection in enumerate(selections))
         found = connection.execute(
             f"SELECT tick, {named} FROM {schema}.{self.name} WHERE {condition}"
         ).fetchnumpy()
         ticks: Array = np.asarray(found.pop("tick"))
-        records = np.zeros(len(ticks), self.dtype)
-        index = 0
+        records = np.empty(len(ticks), self.dtype) if into is None else into
+        names = iter(list(found))
         for column in self.columns:
-            count = len(column.selections())
-            column.put(records, [np.asarray(found.pop(f"c{index + offset}")) for offset in range(count)])
-            index += count
+            column.put(records, [np.asarray(found.pop(next(names))) for _ in column.selections()])
         return ticks, records
 
     def _insert(self, connection: DuckDBPyConnection, schema: str, tick: int, records: Records) -> None:
-        arrays: dict[str, dict[str, Array]] = {"_records": {}}
-        sources, values = ["_records"], []
+        arrays: dict[str, dict[str, Array]] = {"_numbers": {}}
+        collected: dict[str, list[str]] = {}
+        values = []
         for column in self.columns:
-            runs = column.runs(records)
-            if runs is None:
-                arrays["_records"].update(column.arrays(records))
-                values.append(column.value("_records"))
-                continue
-            source = f"_run_{len(arrays)}"
-            arrays[source] = runs
-            sources.append(
-                f"(SELECT list(value)::{column.type} AS value FROM {source}"
-                f" GROUP BY row ORDER BY row) AS {source}"
-            )
-            values.append(f"{source}.value")
-        if not arrays["_records"]:
-            del arrays["_records"], sources[0]
-        for source, content in arrays.items():
+            source = "_numbers"
+            if isinstance(column, Run):
+                source = f"_runs_of_{column.count}"
+                rows = np.arange(len(records), dtype=np.uint32)
+                runs = arrays.setdefault(source, {"record number": np.repeat(rows, column.count)})
+                runs[column.name] = column.elements(records)
+                collected.setdefault(source, []).append(column.collected())
+            else:
+                arrays["_numbers"].update(column.arrays(records))
+            values.append(column.value(source))
+        sources = ["_numbers"] if arrays["_numbers"] else []
+        sources += [
+            f'(SELECT {", ".join(lists)} FROM {source} GROUP BY "record number" ORDER BY "record number") AS {source}'
+            for source, lists in collected.items()
+        ]
+        registered = {source: content for source, content in arrays.items() if content}
+        for source, content in registered.items():
             connection.register(source, content)
         try:
             connection.execute(
@@ -84,7 +90,7 @@ class RecordTable:
                 f" FROM {' POSITIONAL JOIN '.join(sources)}"
             ).fetchall()
         finally:
-            for source in arrays:
+            for source in registered:
                 connection.unregister(source)
 
 

@@ -7,6 +7,7 @@ They are in the file, and a reader makes its own: it never runs SQL that it foun
 from __future__ import annotations
 
 from sockscope.records.layout import BUCKETS, CONNECTION, FIRST_OCTAVE, WORKER, ConnectionFlag
+from sockscope.sources.trace.latest import latest
 
 #: Moments of a connection that its view shows in wall-clock time.
 _MOMENTS = ("established", "accepted", "first_data", "first_read", "first_write", "closed")
@@ -63,15 +64,14 @@ def _let(name: str, value: str, body: str) -> str:
     return f"list_transform([{value}], lambda {name}: {body})[1]"
 
 
-def _last(tables: str, table: str, identity: str) -> str:
-    """The last row of each identity."""
-    source = f"{tables}.{table}"
-    return f"(SELECT * FROM {source} WHERE rowid IN (SELECT max(rowid) FROM {source} GROUP BY {identity}))"
+def _latest(tables: str, part: str) -> str:
+    """The last row of each thing."""
+    return f"(SELECT * FROM {tables}.{part} WHERE rowid IN ({latest(tables, part)}))"
 
 
 def _views(tables: str) -> dict[str, str]:
-    connections = _last(tables, "connections", "id")
-    workers = _last(tables, "workers", "id")
+    connections = _latest(tables, "connections")
+    workers = _latest(tables, "workers")
     histograms = [str(name) for name in WORKER.names or () if WORKER[name].shape == (BUCKETS,)]
     return {
         "connections": f"""
@@ -109,7 +109,7 @@ def _views(tables: str) -> dict[str, str]:
                 l.established, l.accepted, l.drops,
                 w.pid AS listened_pid, w.tid AS listened_tid, name_text(w.comm) AS listened_comm,
                 wall_clock(l.listened_ns) AS listened_at, wall_clock(l.closed_ns) AS closed_at
-            FROM {_last(tables, "listeners", "id")} AS l LEFT JOIN {workers} AS w ON w.id = l.listened_by""",
+            FROM {_latest(tables, "listeners")} AS l LEFT JOIN {workers} AS w ON w.id = l.listened_by""",
         "queue_samples": f"""
             SELECT wall_clock(t.time_ns) AS at, t.time_ns, endpoint_text(q.address, q.port) AS address,
                 q.netns, q.inode, q.queue, q.backlog, q.syn_queue, q.drops
@@ -134,6 +134,6 @@ def _slots(tables: str, connections: str) -> str:
         f" FROM {connections} WHERE io_{slot}_worker <> 0"
         for slot in range(CONNECTION["io"].shape[0])
     ]
-    more_io = _last(tables, "more_io", "connection, worker")
+    more_io = _latest(tables, "more_io")
     more = f"SELECT connection, worker, {', '.join(counts)} FROM {more_io}"
     return " UNION ALL ".join([*slots, more])
