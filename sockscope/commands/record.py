@@ -74,20 +74,17 @@ def _record(
     from sockscope.session.live import LiveSession
     from sockscope.session.recording import Recording
 
-    def started(listeners: int) -> None:
-        until = "until it ends or Ctrl-C" if duration is None else f"for {units.duration(duration)}"
-        _say(f"tracing {target}; {until}")
-        if not listeners and not child:
-            _say("nobody listens there yet; waiting for one who does")
-        if child:
-            child.go()
-
-    with (
-        LiveSession(target, limits, signals) as session,
-        Recording(args.output, session.meta, args.force) as recording,
-    ):
-        ended = child.has_ended if child else lambda: False
-        ending = run(session, recording.take, duration, started=started, ended=ended)
+    with LiveSession(target, limits, signals) as session:
+        listeners = session.start()  # the kernel keeps what happens while the file is made
+        with Recording(args.output, session.meta, args.force) as recording:
+            until = "until it ends or Ctrl-C" if duration is None else f"for {units.duration(duration)}"
+            _say(f"tracing {target}; {until}")
+            if child:
+                child.go()
+            elif not listeners:
+                _say("nobody listens there yet; waiting for one who does")
+            ended = child.has_ended if child else lambda: False
+            ending = run(session, recording.take, duration, ended=ended)
     if ending == "target ended" and not child:
         _say(f"the target has ended: {target}")
     if not recording.listeners_seen:

@@ -60,7 +60,8 @@ def frame_of_live(
     with LiveSession(target, limits, signals) as session:
         state = State()
         state.started_at(session.meta.started_ns)
-        run(session, state.apply, duration_ns, started=started, ended=ended)
+        started(session.start())
+        run(session, state.apply, duration_ns, ended=ended)
         return analyse(session.meta, state.snapshot())
 
 
@@ -69,16 +70,16 @@ def run(
     take: Callable[[Batch], None],
     duration_ns: int | None,
     *,
-    started: Callable[[int], None] = lambda listeners: None,
     ended: Callable[[], bool] = lambda: False,
 ) -> Ending:
-    """Trace, and hand each batch to ``take``, the last one too; what ended it.
+    """Go on with a session that was started, and hand each batch to ``take``, the last one too.
+
+    :returns: what ended it
 
     Ctrl-C is a way to end it, not a failure.
     """
     ending: Ending = "ended"
     try:
-        started(session.start())
         begin = time.monotonic_ns()
         end = None if duration_ns is None else begin + duration_ns
         due = begin + TICK_NS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -181,18 +182,27 @@ def test_without_bcc_it_says_how_to_install_it_and_names_pypis(tmp_path: Path) -
     _one_line(done, 1, "is PyPI's bcc, which is not the BPF Compiler Collection; pip uninstall bcc")
 
 
+def _written(directory: Path) -> int:
+    return sum(path.stat().st_blocks * 512 for path in directory.iterdir())
+
+
 def test_a_full_disk_is_said_and_what_was_written_stays_readable(tmp_path: Path) -> None:
     small = tmp_path / "small"
     small.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(small)], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(small)], check=True)
     try:
         with servers.start("shared", workers=2) as server:
             recorder = _begin("record", "-o", small / "run.sockscope", "--port", server.port)
             _until_tracing(recorder)
+            before = _written(small)
+            load(server.port, "--connections", 500)
+            wait_until(lambda: _written(small) > before + 20_000, what="the first batch on the disk")
+            with contextlib.suppress(OSError), open(small / "filler", "wb", buffering=0) as filler:
+                while True:  # until nothing more fits
+                    filler.write(b"x" * 4096)
             deadline = time.monotonic() + 40
             while recorder.poll() is None and time.monotonic() < deadline:
                 load(server.port, "--connections", 2000, "--concurrency", 32)
-                (small / "filler").open("ab").write(b"x" * 300_000) if recorder.poll() is None else None
             _, said = recorder.communicate(timeout=20)
         assert recorder.returncode == 1, said
         assert "Traceback" not in said
@@ -201,6 +211,8 @@ def test_a_full_disk_is_said_and_what_was_written_stays_readable(tmp_path: Path)
         done = _run("report", small / "run.sockscope")
         assert done.returncode == 0, done.stderr
     finally:
+        recorder.kill()
+        recorder.wait()
         subprocess.run(["umount", str(small)], check=True)
 
 
