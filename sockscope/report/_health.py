@@ -1,0 +1,66 @@
+"""Whether a report can be trusted: what was lost, what was seen only in part, what tracing cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from sockscope import units
+from sockscope.analysis.frame import Frame
+from sockscope.model.deeds import is_exact
+from sockscope.report._markup import Safe, table, tag
+from sockscope.report.json import _WHY_INEXACT
+
+
+def health(frame: Frame) -> Iterator[Safe]:
+    """Sections of the page."""
+    snapshot = frame.snapshot
+    if snapshot.health.lost:
+        yield table(
+            "Lost records",
+            ("what", "how many"),
+            [(what, units.count(number)) for what, number in snapshot.health.lost],
+        )
+    else:
+        yield tag(
+            "p", tag("span", "nothing lost", class_="badge good"), "Everything that happened was recorded."
+        )
+    yield tag("p", exactness(frame))
+    weaker = [signal for signal in frame.meta.signals if signal.weaker]
+    if weaker:
+        yield table(
+            "What this kernel does not tell, or tells less well", ("signal", "got by", "so"),
+            [(signal.name, signal.way or "nothing", signal.weaker) for signal in weaker], figures=3,
+        )  # fmt: skip
+    if snapshot.health.notes:
+        yield tag("ul", [tag("li", note) for note in snapshot.health.notes])
+    yield tag("p", cost(frame), class_="hint")
+
+
+def exactness(frame: Frame) -> str:
+    """How many connections were seen whole, and why the others were not."""
+    records = frame.snapshot.connections
+    if not len(records):
+        return "No connection was seen."
+    exact = int(np.count_nonzero(is_exact(records)))
+    words = f"{units.count(exact)} of {units.count(len(records))} connections were seen whole, from the handshake on"
+    reasons = []
+    for flag, reason in _WHY_INEXACT:
+        if number := int(np.count_nonzero(records["flags"] & int(flag))):
+            reasons.append(f"{units.count(number)} {reason}")
+    return f"{words}; {'; '.join(reasons)}." if reasons else f"{words}."
+
+
+def cost(frame: Frame) -> str:
+    """What tracing cost the host."""
+    spent = frame.snapshot.health.cost
+    if not spent.elapsed_ns:
+        return "What tracing cost was not measured."
+    words = f"Tracing cost {100 * spent.user_cpu_ns / spent.elapsed_ns:.1f} % of a CPU in user space and {units.size(spent.resident_bytes)}"
+    if spent.probe_runs and spent.sampled_ns:
+        words += (
+            f", and in the kernel {units.duration(spent.probe_ns / spent.probe_runs)} an event,"
+            f" {100 * spent.probe_ns / spent.sampled_ns:.2f} % of a CPU while that was measured"
+        )
+    return words + "."

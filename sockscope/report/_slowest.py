@@ -1,0 +1,72 @@
+"""The connections that waited longest for the server: what a report shows as pipelines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sockscope import units
+from sockscope.analysis.figures import connections_of, main_readers
+from sockscope.analysis.frame import Server
+from sockscope.model.snapshot import Snapshot
+
+Records = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """One connection's way: nanoseconds in the queue, until its data were read, until the answer."""
+
+    remote: str
+    acceptor: str
+    reader: str
+    queue_ns: int
+    data_ns: int
+    service_ns: int
+
+    @property
+    def total_ns(self) -> int:
+        return self.queue_ns + self.data_ns + self.service_ns
+
+
+def slowest(snapshot: Snapshot, server: Server, number: int) -> list[Steps]:
+    """The ``number`` slowest; what the client took its time for does not count."""
+    records = connections_of(snapshot, server.group)
+    accepted = records["accepted_ns"]
+    queue = since(records["established_ns"], accepted)
+    # data that came while the connection was in the queue waited for the reader only from accept on
+    data = since(
+        np.where(accepted > 0, np.maximum(records["first_data_ns"], accepted), 0), records["first_read_ns"]
+    )
+    data = np.where(records["first_data_ns"] > 0, data, 0)
+    service = since(records["first_read_ns"], records["first_write_ns"])
+    total = queue + data + service
+    order = np.argpartition(-total, number)[:number] if len(total) > number else np.arange(len(total))
+    order = order[np.argsort(-total[order], kind="stable")]
+    order = order[total[order] > 0]
+    readers = main_readers(snapshot, records[order])
+    return [
+        Steps(
+            units.endpoint(records["remote"][index].tobytes(), int(records["remote_port"][index])),
+            label(snapshot, int(records["acceptor"][index])),
+            label(snapshot, int(reader)),
+            int(queue[index]),
+            int(data[index]),
+            int(service[index]),
+        )
+        for index, reader in zip(order, readers, strict=True)
+    ]
+
+
+def since(earlier: Records, later: Records) -> Records:
+    """Nanoseconds from one moment to a later one; 0 where either has not happened."""
+    both = (earlier > 0) & (later > earlier)
+    return np.where(both, later.astype(np.int64) - earlier.astype(np.int64), 0)
+
+
+def label(snapshot: Snapshot, number: int) -> str:
+    """A thread by its name and id."""
+    worker = snapshot.workers.get(number)
+    return f"{worker.comm} {worker.tid}" if worker else "nobody"

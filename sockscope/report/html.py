@@ -1,0 +1,136 @@
+"""The report as one HTML file that needs nothing else: no network, no script.
+
+Pictures are SVG in the page (``charts/``), each with its words and its table.  Only
+:mod:`sockscope.report._markup` makes markup, and it escapes all that it was not told is safe.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from sockscope import units
+from sockscope.analysis.frame import Finding, Frame
+from sockscope.model.history import HistoryView
+from sockscope.report._health import health
+from sockscope.report._markup import Safe, markup, tag
+from sockscope.report._server import server_sections
+from sockscope.report._style import STYLE
+from sockscope.report.charts.svg import need_matplotlib
+
+#: Servers with pictures; of the others there is the summary.
+_PICTURED = 8
+
+
+def render(frame: Frame, history: HistoryView | None = None) -> str:
+    """The whole page.
+
+    :param history: what happened when; without it there are no pictures over time
+    :raises SockscopeError: when matplotlib is not installed
+    """
+    need_matplotlib()
+    title = f"{frame.meta.target} on {frame.meta.host}"
+    return page(f"sockscope: {title}", _body(frame, history, title))
+
+
+def page(title: str, body: Iterator[Safe]) -> str:
+    """A whole document."""
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width,initial-scale=1"),
+        tag("meta", http_equiv="Content-Security-Policy", content="default-src 'none'; style-src 'unsafe-inline'; img-src data:"),
+        tag("title", title),
+        tag("style", Safe(STYLE)),
+    )  # fmt: skip
+    return "<!doctype html>\n" + tag("html", head, tag("body", tag("main", list(body))), lang="en") + "\n"
+
+
+def _body(frame: Frame, history: HistoryView | None, title: str) -> Iterator[Safe]:
+    meta, snapshot = frame.meta, frame.snapshot
+    begun = time.strftime(
+        "%Y-%m-%d %H:%M:%S UTC", time.gmtime((meta.started_ns + meta.monotonic_offset_ns) / 1e9)
+    )
+    yield tag("h1", title)
+    yield tag(
+        "p",
+        f"Traced for {units.duration(snapshot.elapsed_ns)} from {begun}, Linux {meta.kernel}, {meta.cpus} CPUs. "
+        f"{units.count(int(snapshot.flow_counts.sum()))} connections, {_losses(frame)}. Recorded by sockscope {meta.version}.",
+        class_="lead",
+    )
+    yield from _summary(frame)
+    if frame.findings:
+        yield tag("h2", "Findings", id="findings")
+        yield from (_finding(finding) for finding in frame.findings)
+    shown = sorted(range(len(frame.servers)), key=lambda index: -frame.servers[index].connections)[:_PICTURED]
+    for index in sorted(shown):
+        yield from server_sections(frame, history, frame.servers[index], f"s{index}")
+    if len(frame.servers) > _PICTURED:
+        yield tag(
+            "p",
+            f"{len(frame.servers) - _PICTURED} servers with fewer connections have no section of their own.",
+        )
+    yield tag("h2", "Health and exactness", id="health")
+    yield from health(frame)
+
+
+def _losses(frame: Frame) -> str:
+    lost = sum(number for _, number in frame.snapshot.health.lost)
+    return f"{units.count(lost)} records lost (see health)" if lost else "nothing lost"
+
+
+def _summary(frame: Frame) -> Iterator[Safe]:
+    if not frame.servers:
+        yield tag("p", "Nobody listened there while it was traced.")
+        return
+    counts = Counter(finding.severity for finding in frame.findings)
+    badges = [
+        _badge(name, f"{counts[name]} {name}")
+        for name in ("critical", "warning", "notice", "info")
+        if counts[name]
+    ]
+    yield tag("p", badges or tag("span", "no findings", class_="badge good"))
+    if frame.findings:
+        yield tag(
+            "ul", [tag("li", f"{one.subject}: ", tag("strong", one.title)) for one in frame.findings[:5]]
+        )
+    links = [
+        tag("a", f"{server.group.name} {server.comm}", href=f"#s{index}")
+        for index, server in enumerate(frame.servers[:40])
+    ]
+    if len(frame.servers) > 1:
+        yield tag("nav", links, aria_label="servers")
+
+
+def _badge(kind: str, words: str) -> Safe:
+    return tag("span", words, class_=f"badge {kind}")
+
+
+def _finding(finding: Finding) -> Safe:
+    evidence = ", ".join(f"{name} {_value(value)}" for name, value in finding.evidence.items())
+    return tag(
+        "section",
+        tag("h3", _badge(finding.severity, finding.severity), finding.title),
+        tag("p", finding.subject, " · ", tag("code", finding.id), class_="hint"),
+        tag("p", finding.explanation),
+        tag("p", tag("strong", "What to change"), class_="hint") if finding.remedy else "",
+        tag("ul", [tag("li", _coded(line)) for line in finding.remedy]) if finding.remedy else "",
+        tag("p", markup(["Evidence: ", evidence]), class_="hint") if evidence else "",
+        class_=f"finding {finding.severity}",
+    )
+
+
+def _coded(text: str) -> list[Safe]:
+    """Text with what stands in backticks as code."""
+    return [tag("code", part) if index % 2 else markup(part) for index, part in enumerate(text.split("`"))]
+
+
+def _value(value: float | int | str) -> str:
+    return (
+        f"{value:,.4g}"
+        if isinstance(value, float)
+        else f"{value:,}"
+        if isinstance(value, int)
+        else str(value)
+    )

@@ -1,0 +1,136 @@
+"""The HTML report: whole in itself, safe, told in words too."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sockscope.analysis.frame import Finding
+from sockscope.report import html
+from sockscope.report._markup import Safe, tag
+from sockscope.report.recorded import coarser, history_of
+from sockscope.sources.synthetic import Scenario, SyntheticSource
+from tests.unit.report.conftest import SCENARIOS, shown
+
+VOID = {"meta", "br", "hr", "col"}
+
+
+class Outline(HTMLParser):
+    """Elements in order; fails on what is not closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self._open: list[str] = []
+        self.feed(text)
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+
+@pytest.fixture(params=["straggler", "overflow", "hostile"])
+def page(request: pytest.FixtureRequest) -> str:
+    return html.render(*shown(request.param))
+
+
+def test_it_needs_nothing_from_anywhere(page: str) -> None:
+    for _, attributes in Outline(page).seen:
+        for name in ("src", "href", "xlink:href", "action"):
+            assert (attributes.get(name) or "#").startswith(("#", "data:image/png;base64,"))
+    assert not re.search(r"url\((?!#)|@import|<script|<iframe|<link", page)
+
+
+def test_every_picture_has_words_and_ids_are_unique(page: str) -> None:
+    seen = Outline(page).seen
+    charts = [attributes for name, attributes in seen if name == "svg"]
+    assert len(charts) >= 6
+    assert all(len(attributes.get("aria-label") or "") > 30 for attributes in charts)
+    ids = [attributes["id"] for _, attributes in seen if attributes.get("id")]
+    assert len(ids) == len(set(ids))
+
+
+def test_colours_are_those_of_the_page(page: str) -> None:
+    assert "#01f0" not in page
+    used = set(re.findall(r"var\(--(\w+)\)", page))
+    defined = set(re.findall(r"--(\w+):", page))
+    assert used <= defined
+
+
+def test_what_a_thread_calls_itself_is_text_and_nothing_else() -> None:
+    page = html.render(*shown("hostile"))
+    assert "<script" not in page
+    assert "&lt;script&gt;x" in page
+    assert "$a|b`&amp;&quot;&#x27;" in page  # not taken for a formula
+    assert "\x1b" not in page
+
+
+def test_text_is_escaped_wherever_it_is_put() -> None:
+    assert tag("p", "a<b", Safe("<i></i>"), title='"') == '<p title="&quot;">a&lt;b<i></i></p>'
+
+
+def test_findings_stand_with_their_remedies() -> None:
+    frame, history = shown("even")
+    finding = Finding("loop-stall", "critical", "A <loop> stalls", "x", "long", {"n": 1.5}, ("do `this`",))
+    page = html.render(replace(frame, findings=(finding,)), history)
+    assert "A &lt;loop&gt; stalls" in page
+    assert "do <code>this</code>" in page
+
+
+def test_without_a_history_or_connections_there_is_a_page_still() -> None:
+    frame, _ = shown("even")
+    assert "What happened when" not in html.render(frame)
+    assert "Nobody listened" in html.render(replace(frame, servers=(), groups=()))
+
+
+def test_a_coarser_history_has_the_same_sums_and_peaks() -> None:
+    scenario = Scenario("shared", workers=3, overflow=True)
+    fine = history_of(SyntheticSource(scenario).batches(41), 41)
+    coarse = history_of(SyntheticSource(scenario).batches(41), 41, points=10)
+    assert (fine.ticks, coarse.ticks) == (40, 10)
+    workers = list(fine.workers)
+    for series in ("accepts", "reads", "busy", "cpu"):
+        assert np.allclose(
+            fine.worker(series, workers).sum(axis=1), coarse.worker(series, workers).sum(axis=1)
+        )
+    assert fine.listener("drops", [1]).sum() == coarse.listener("drops", [1]).sum()
+    assert fine.listener("queue", [1]).max() == coarse.listener("queue", [1]).max()
+
+
+def test_nothing_in_a_batch_that_a_history_reads_is_left_out() -> None:
+    def batches() -> Iterator[object]:
+        return coarser(SyntheticSource(SCENARIOS["even"]).batches(7), 3)
+
+    assert [len(batch.workers) > 0 for batch in batches()] == [True, True, True]
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_browser_has_nothing_to_complain_about(theme: str, tmp_path: Path) -> None:
+    page = html.render(*shown("straggler")).replace('lang="en"', f'lang="en" data-theme="{theme}"', 1)
+    (tmp_path / "report.html").write_text(page)
+    picture = tmp_path / "report.png"
+    done = subprocess.run(
+        ["chromium", "--headless=new", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr",
+         f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1000,2000", f"--screenshot={picture}",
+         (tmp_path / "report.html").as_uri()],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert "CONSOLE" not in done.stderr
+    assert picture.stat().st_size > 20_000
