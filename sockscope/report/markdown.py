@@ -1,0 +1,165 @@
+"""The report as Markdown (GitHub's, with tables): to paste into a ticket or a wiki."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from sockscope import units
+from sockscope.analysis.figures import figures_of
+from sockscope.analysis.frame import Finding, Frame, Server, Wait
+from sockscope.report._health import cost, exactness
+from sockscope.report.text import model_words
+
+_WORKERS = 16
+
+
+def render(frame: Frame) -> str:
+    """The whole report, ending in a newline."""
+    return "\n".join(_lines(frame)) + "\n"
+
+
+def escaped(text: str) -> str:
+    """``text`` so that Markdown shows it as it is, in a table's cell too."""
+    plain = re.sub(r"([\\`*_{}\[\]<>|#~$!@])", r"\\\1", text.replace("&", "&amp;"))
+    return re.sub(r"\s+", " ", plain)
+
+
+def grid(head: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int = 1) -> Iterator[str]:
+    """A table; cells are escaped.
+
+    :param numbers_from: the first column that is set to the right
+    """
+    yield f"| {' | '.join(head)} |"
+    yield f"|{'|'.join('---' if column < numbers_from else '---:' for column in range(len(head)))}|"
+    for row in rows:
+        yield f"| {' | '.join(escaped(cell) for cell in row)} |"
+
+
+def _lines(frame: Frame) -> Iterator[str]:
+    meta, snapshot = frame.meta, frame.snapshot
+    yield f"# {escaped(meta.target)} on {escaped(meta.host)}"
+    yield ""
+    yield (
+        f"Traced for {units.duration(snapshot.elapsed_ns)}, Linux {escaped(meta.kernel)}, "
+        f"{units.count(int(snapshot.flow_counts.sum()))} connections."
+    )
+    yield ""
+    if not frame.servers:
+        yield "Nobody listened there while it was traced."
+        yield ""
+    for finding in frame.findings:
+        yield from _finding(finding)
+    if frame.servers and not frame.findings:
+        yield "No findings."
+        yield ""
+    for server in frame.servers:
+        yield from _server(frame, server)
+    yield "## Health and exactness"
+    yield ""
+    lost = snapshot.health.lost
+    yield (
+        "Lost: "
+        + (", ".join(f"{units.count(number)} {escaped(what)}" for what, number in lost) or "nothing")
+        + "."
+    )
+    yield exactness(frame)
+    for signal in frame.meta.signals:
+        if signal.weaker:
+            yield f"Signal {escaped(signal.name)} ({escaped(signal.way) or 'missing'}): {escaped(signal.weaker)}."
+    yield cost(frame)
+
+
+def _finding(finding: Finding) -> Iterator[str]:
+    yield f"## {finding.severity}: {escaped(finding.title)}"
+    yield ""
+    yield f"{escaped(finding.subject)} (`{finding.id}`)"
+    yield ""
+    yield escaped(finding.explanation)
+    yield ""
+    # remedies are our own words, with commands in backticks
+    yield from (f"- {line}" for line in finding.remedy)
+    yield ""
+
+
+def _server(frame: Frame, server: Server) -> Iterator[str]:
+    name = server.group.name
+    yield f"## {escaped(name)} {escaped(server.comm)} (pid {server.pid})"
+    yield ""
+    yield f"**{escaped(model_words(server))}**"
+    yield ""
+    yield from (f"- {escaped(sentence)}" for sentence in server.evidence)
+    yield ""
+    yield from grid(
+        ("wait", "measured", "p50", "p99", "longest"),
+        [("queue", *_wait(frame.queue_wait[name])), ("data", *_wait(frame.data_wait[name]))],
+    )
+    yield ""
+    yield from grid(
+        ("listening socket", "established", "longest queue", "limit", "dropped"),
+        [
+            (
+                f"{one.inode}",
+                *(units.count(value) for value in (one.established, one.queue_max, one.backlog, one.drops)),
+            )
+            for one in server.group.listeners
+        ],
+    )
+    yield ""
+    shared = [
+        figure
+        for figure in figures_of(frame.snapshot, server)
+        if len(figure.workers) > 1 and figure.fairness.total
+    ]
+    if shared:
+        yield from grid(
+            ("shared work", "is", "sharers", "max/mean", "Jain", "p"),
+            [
+                (
+                    figure.name,
+                    figure.fairness.words,
+                    str(len(figure.workers)),
+                    f"{figure.fairness.max_over_mean:.2f}",
+                    f"{figure.fairness.jain:.3f}",
+                    _p(figure.fairness.p_value),
+                )
+                for figure in shared
+            ],
+            2,
+        )
+        yield ""
+    yield from _workers(server)
+
+
+def _p(value: float) -> str:
+    return "–" if value != value else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _wait(wait: Wait) -> tuple[str, ...]:
+    return (units.count(wait.samples), *(units.duration(ns) for ns in (wait.p50, wait.p99, wait.longest)))
+
+
+def _workers(server: Server) -> Iterator[str]:
+    accepts = server.group.accepts
+    active = [worker for worker in server.workers if worker.did_something]
+    active.sort(key=lambda worker: (-accepts.get(worker.id, 0), -worker.reads, worker.tid))
+    yield from grid(
+        ("thread", "pid", "tid", "accepts", "reads", "writes", "busy"),
+        [
+            (
+                worker.comm,
+                str(worker.pid),
+                str(worker.tid),
+                units.count(accepts.get(worker.id, 0)),
+                units.count(worker.reads),
+                units.count(worker.writes),
+                units.share(worker.busy_ns, worker.busy_ns + worker.wait_ns) if worker.waits else "–",
+            )
+            for worker in islice(active, _WORKERS)
+        ],
+    )
+    if len(active) > _WORKERS:
+        yield ""
+        yield f"and {len(active) - _WORKERS} more threads"
+    yield ""
