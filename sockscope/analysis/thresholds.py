@@ -50,7 +50,7 @@ class Thresholds:
     straggler: float = _limit(2.0, "time a request over the median of the peers")
     straggler_gap_ns: int = _limit(300_000, "and by how much at least")
     lock_turns: float = _limit(
-        0.25, "part of an acceptor's waits that end by timeout, from which on it takes turns"
+        0.02, "part of an acceptor's waits that end by timeout, from which on it may be taking turns"
     )
     crossing: float = _limit(0.9, "part of the connections read on another CPU than accepted on")
     crossing_rate: float = _limit(5000.0, "such connections a second: below this they cost nothing")

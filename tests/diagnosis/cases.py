@@ -179,7 +179,7 @@ FAULTS: tuple[Case, ...] = (
     Case("bound before the fork", faulty("prefork"), CALM, "reuseport-unused"),
     Case("steered to half of the members", reference("reuseport", "--workers=4", "--steer=cpu"), CALM, "accept-skew-reuseport"),
     Case("four workers on one CPU", reference("reuseport", "--workers=4", "--work=3000", prefix=("taskset", "-c", "1")), http(concurrency=48, requests=5), "too-few-cpus"),
-    Case("accept lock held too rarely", faulty("accept-lock"), http(rate=25, concurrency=64), "accept-lock-contention", seconds=6),
+    Case("accept lock held while serving", faulty("accept-lock"), http(rate=25, concurrency=64), "accept-lock-contention"),
     Case("connections kept by one worker", faulty("keeper"), http(rate=60, concurrency=200, requests=1000, think=400), "open-connections-skew"),
     Case("queue near its limit", reference("single", "--backlog=100", "--work=300"), http(rate=60, concurrency=32, requests=1), "queue-near-limit", crowd(85)),
     Case("reader comes late", faulty("late-reader"), http(rate=50, concurrency=64, requests=2), "reader-late"),

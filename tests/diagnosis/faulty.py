@@ -201,31 +201,30 @@ def slow_dispatcher() -> None:
 
 
 def accept_lock() -> None:
-    """Four workers take turns with a lock; who does not get it sleeps a third of a second."""
+    """Three workers take turns with a lock, and whoever has it serves a request before giving it up."""
     listener = listen()
     lock = os.memfd_create("lock")
 
     def work(_: int) -> None:
         mine = os.open(f"/proc/self/fd/{lock}", os.O_RDWR)
-        serving = Loop(None, lambda: (time.sleep(0.06), _REPLY)[1])  # type: ignore[func-returns-value]
-        while True:
-            try:
-                fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                held = True
-                serving.epoll.register(listener.fileno(), _IN)
-            except BlockingIOError:
-                held = False
-            ready = serving.epoll.poll(None if held else 0.35)
-            if held:
-                serving.epoll.unregister(listener.fileno())
-                if any(number == listener.fileno() for number, _ in ready):
-                    serving.adopt(listener.accept()[0])
+        loop = Loop(listener, lambda: (time.sleep(0.06), _CLOSING)[1])  # type: ignore[func-returns-value]
+        with select.epoll() as idle:
+            while True:
+                try:
+                    fcntl.flock(mine, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    idle.poll(0.04)
+                    continue
+                for number, _ in loop.epoll.poll(0.5):
+                    if number != listener.fileno():
+                        loop.serve(number)
+                    elif loop.accept():
+                        for served, _ in loop.epoll.poll(0.5):
+                            loop.serve(served)
                 fcntl.flock(mine, fcntl.LOCK_UN)
-            for number, _ in ready:
-                if number != listener.fileno():
-                    serving.serve(number)
+                time.sleep(0.001)
 
-    fork(4, work)
+    fork(3, work)
     announce(listener)
     signal.pause()
 

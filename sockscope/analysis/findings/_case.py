@@ -230,7 +230,7 @@ class Case:
         """Whether this acceptor's waits end by timeout again and again: it waits for a lock or its turn."""
         ended = worker.waits - bool(worker.flags & WorkerFlag.IN_WAIT)
         timeouts = ended - worker.wakeups
-        return timeouts >= 5 and timeouts / max(ended, 1) >= self.thresholds.lock_turns
+        return timeouts >= 3 and timeouts / max(ended, 1) >= self.thresholds.lock_turns
 
 
 def thread(worker: Worker) -> str:

@@ -25,8 +25,6 @@ class AcceptSkewShared:
         loads = {worker.id: case.load(worker) for worker in case.accepting}
         others = [load for number, load in loads.items() if number != top.id]
         severity = _severity(case, loads[top.id], min(others), top.id)
-        turns = sum(case.takes_turns(worker) for worker in case.accepting)
-        why = "They take turns with an accept lock" if turns > len(case.accepting) / 2 else _LIFO
         evidence = {
             **skew_evidence("accepts", figure),
             "busiest_load": round(loads[top.id], 3),
@@ -40,7 +38,7 @@ class AcceptSkewShared:
             "connections: "
             f"{thread(top)} has {fair.max_over_mean:.1f} times its fair share (chance would give a "
             "coefficient of "
-            f"variation of {fair.noise_cv:.2f}, it is {fair.cv:.2f}). {why}. It is at work "
+            f"variation of {fair.noise_cv:.2f}, it is {fair.cv:.2f}). {_WHY}. It is at work "
             f"{percent(loads[top.id])} of the time, the idlest one {percent(min(others))}."
             + (" Short requests under light load do not suffer from that." if severity == "info" else ""),
             evidence,
@@ -65,7 +63,10 @@ class AcceptSkewShared:
         )
 
 
-_LIFO = "An epoll waiter that was added last is woken first (last in, first out)"
+_WHY = (
+    "An epoll waiter that was added last is woken first (last in, first out); an accept lock that its holder "
+    "takes again does the same"
+)
 
 
 def _severity(case: Case, top: float, least: float, number: int) -> Severity:
