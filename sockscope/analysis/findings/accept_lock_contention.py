@@ -15,7 +15,9 @@ class AcceptLockContention:
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         limits, crowd = case.thresholds, case.accepting
-        if len(crowd) < 2 or not case.enough or not case.long_enough:
+        # a lock is for one socket that several wait for; a group has none
+        used = sum(number > 0 for number in case.group.per_listener.values())
+        if used > 1 or len(crowd) < 2 or not case.enough or not case.long_enough:
             return
         turns = [worker for worker in crowd if case.takes_turns(worker)]
         if len(turns) < len(crowd) / 2:

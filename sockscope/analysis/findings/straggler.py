@@ -82,6 +82,7 @@ class Straggler:
                     "heavy-connections",
                     "workers-saturated",
                     "idle-workers",
+                    "accept-lock-contention",
                 ),
             )
 

@@ -215,6 +215,16 @@ def test_waiting_for_an_accept_lock_is_found(world: World) -> None:
     assert "queue-wait-high" in explained(findings[0])
 
 
+def test_a_group_has_no_accept_lock(world: World) -> None:
+    it = world()
+    for n in range(3):
+        listener = it.listener(holders=[200 + n], reuseport=True)
+        it.serve(
+            50, listener, it.worker(pid=200 + n, parent=100, waits=500, wakeups=100, load=0.3), queue_ms=150
+        )
+    assert only(it.findings()) == ["queue-wait-high"]
+
+
 def test_an_accept_lock_that_nobody_waits_for_is_no_finding(world: World) -> None:
     assert shared(world, [300] * 3, waits=500, wakeups=100).findings() == ()
 
