@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,9 +15,19 @@ from sockscope.model.history import History, HistoryView
 from sockscope.records.batch import Batch, Records
 from sockscope.session.frames import frame_of_batches
 from sockscope.sources.trace import Reader
+from sockscope.sources.trace.database import TABLES, explained
+from sockscope.sources.trace.schema import SCHEMA
+from sockscope.sources.trace.tables import RecordTable
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 #: Points on a time axis; more could not be told apart on paper.
 POINTS = 300
+
+_SERIES = ("workers", "listeners", "threads", "queues")
+#: Bytes of records that are read at once.
+_AT_ONCE = 16_000_000
 
 
 def read(path: Path) -> tuple[Frame, HistoryView]:
@@ -25,8 +36,33 @@ def read(path: Path) -> tuple[Frame, HistoryView]:
     """
     with Reader(path) as reader:
         frame = frame_of_batches(reader.meta, [reader.final_batch()])
-        ticks = int(reader.connection().execute("SELECT count(*) FROM raw.ticks").fetchall()[0][0])
-        return frame, history_of(reader.batches(), ticks)
+        with explained(path, "read"):
+            database = reader.connection()
+            times = database.execute("SELECT time_ns FROM raw.ticks ORDER BY tick").fetchall()
+            return frame, history_of(_batches(database, [int(row[0]) for row in times]), len(times))
+
+
+def _batches(database: DuckDBPyConnection, times: list[int]) -> Iterator[Batch]:
+    """What series are made of, tick by tick.  Connections, most of a recording, are not read again."""
+    parts = [(part.field, part.table) for part in SCHEMA.parts if part.field in _SERIES]
+    size = 1
+    for _, table in parts:
+        if isinstance(table, RecordTable):
+            rows = database.execute(f"SELECT count(*) FROM raw.{table.name}").fetchall()[0][0]
+            size += rows * table.dtype.itemsize
+    step = max(_AT_ONCE * len(times) // size, 1)
+    for start in range(0, len(times), step):
+        end = min(start + step, len(times))
+        found: dict[str, Any] = {}
+        for field, table in parts:
+            if isinstance(table, RecordTable):
+                ticks, records = table.fetch(database, TABLES, f"tick BETWEEN {start} AND {end - 1}")
+                found[field] = records, np.searchsorted(ticks, np.arange(start, end + 1))
+        for index in range(end - start):
+            rows: dict[str, Any] = {
+                field: records[cuts[index] : cuts[index + 1]] for field, (records, cuts) in found.items()
+            }
+            yield Batch(times[start + index], **rows)
 
 
 def history_of(batches: Iterable[Batch], ticks: int, points: int = POINTS) -> HistoryView:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from sockscope.analysis.frame import Finding
+from sockscope.model.history import LISTENER_SERIES, WORKER_SERIES
 from sockscope.report import html
 from sockscope.report._markup import Safe, tag
-from sockscope.report.recorded import coarser, history_of
+from sockscope.report.recorded import coarser, history_of, read
 from sockscope.sources.synthetic import Scenario, SyntheticSource
 from tests.unit.report.conftest import SCENARIOS, shown
 
@@ -111,6 +112,17 @@ def test_a_coarser_history_has_the_same_sums_and_peaks() -> None:
         )
     assert fine.listener("drops", [1]).sum() == coarse.listener("drops", [1]).sum()
     assert fine.listener("queue", [1]).max() == coarse.listener("queue", [1]).max()
+
+
+def test_the_history_of_a_file_is_that_of_its_batches(recording: Callable[..., Path]) -> None:
+    frame, history = read(recording("straggler"))
+    _, lived = shown("straggler")
+    assert history.times_ns.tolist() == lived.times_ns.tolist()
+    for series in WORKER_SERIES:
+        assert np.array_equal(history.worker(series, history.workers), lived.worker(series, history.workers))
+    for series in LISTENER_SERIES:
+        assert np.array_equal(history.listener(series, [1]), lived.listener(series, [1]))
+    assert frame.snapshot.flow_counts.sum() > 1000
 
 
 def test_nothing_in_a_batch_that_a_history_reads_is_left_out() -> None:
