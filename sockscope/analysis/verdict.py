@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from sockscope.analysis.frame import Group, Handoff, Server
+from sockscope.analysis.requests_handed import requests_handed
 from sockscope.model.snapshot import Listener, Snapshot, Worker
 
 #: Fewer connections than this say nothing about how they are shared.
@@ -22,9 +23,6 @@ FEWEST = 8
 #: From this part of the connections on, a way of serving is part of the model, not an exception.
 _PART = 0.1
 _ROAMING_PART = 0.2
-#: Wake-ups of others per turn in which a reader read: an event loop with a helper pool is at 0.05,
-#: dispatchers that write the answers themselves, under load with 2 to 8 workers, at 0.7 to 1.8.
-_HANDED_A_TURN = 0.3
 #: An acceptor with a smaller part than this is an accident (a reload, a probe), not a sharer.
 _ACCIDENT = 0.005
 
@@ -52,9 +50,9 @@ def verdict(snapshot: Snapshot, group: Group) -> Server:
     acceptors = _known(workers, seen.accepted)
     readers, writers = _known(workers, seen.readers), _known(workers, seen.writers)
     pid, comm = _process(snapshot, group, acceptors)
-    accept, accept_says = _accept_axis(seen, group)
+    accept, accept_says = _accept_axis(snapshot, seen, group)
     serve, handoff, serve_says, agree = _serve_axis(snapshot, seen)
-    evidence = [sentence for sentence in (accept_says, serve_says) if sentence]
+    evidence = [sentence for sentence in (accept_says, *serve_says) if sentence]
     if group.reuseport and accept == "shared":
         evidence.append("SO_REUSEPORT is set, but the workers share one socket: the kernel balances nothing")
     model, why = _name(seen, accept, serve)
@@ -121,7 +119,7 @@ def _relation(acceptor: Worker | None, reader: Worker | None) -> Handoff:
     )
 
 
-def _accept_axis(seen: _Seen, group: Group) -> tuple[str, str]:
+def _accept_axis(snapshot: Snapshot, seen: _Seen, group: Group) -> tuple[str, str]:
     """(who accepts, what says so)."""
     total = sum(seen.accepted.values())
     if not total:
@@ -138,6 +136,13 @@ def _accept_axis(seen: _Seen, group: Group) -> tuple[str, str]:
             "address and port",
         )
     if len(real) == 1:
+        siblings = _siblings(snapshot, group, seen, next(iter(real)))
+        if siblings:
+            return (
+                "shared",
+                f"one process accepted all {total} connections; {siblings} more of its kind, children of the "
+                "same parent, hold the listening socket too",
+            )
         return "one", f"one thread accepted {total} connections"
     if used > 1 and used >= len(real) / 2 and len(group.listeners) > 1:
         return (
@@ -145,6 +150,28 @@ def _accept_axis(seen: _Seen, group: Group) -> tuple[str, str]:
             f"{len(real)} threads accepted {total} connections on {used} sockets of one address and port",
         )
     return "shared", f"{max(sharers)} threads accepted {total} connections on one listening socket"
+
+
+def _siblings(snapshot: Snapshot, group: Group, seen: _Seen, number: int) -> int:
+    """Processes like the only acceptor's that could have accepted as well: same parent and name, the
+    same socket held.  With an accept lock, or little to do, one of them may well take everything."""
+    acceptor = snapshot.workers.get(number)
+    if acceptor is None:
+        return 0
+    holders = {
+        holding.pid
+        for listener in group.listeners
+        if seen.by_listener.get(listener.id)
+        for holding in listener.holders
+    }
+    alike = {
+        worker.pid
+        for worker in snapshot.workers.values()
+        if worker.pid in holders
+        and worker.tid == worker.pid
+        and (worker.parent_pid, worker.comm) == (acceptor.parent_pid, acceptor.comm)
+    }
+    return len(alike - {acceptor.pid}) if acceptor.pid in alike else 0
 
 
 def _open_together(group: Group, numbers: set[int]) -> int:
@@ -160,62 +187,33 @@ def _open_together(group: Group, numbers: set[int]) -> int:
     return sum(any(overlap(listener, other) for other in used) for listener in group.listeners)
 
 
-def _serve_axis(snapshot: Snapshot, seen: _Seen) -> tuple[str, Handoff, str, int]:
+def _serve_axis(snapshot: Snapshot, seen: _Seen) -> tuple[str, Handoff, tuple[str, ...], int]:
     """(how it serves, kind of hand-off, what says so, connections that agree)."""
     known = seen.read - seen.served["unknown"]
     if not known:
-        return "nobody", "unknown", "", 0
+        return "nobody", "unknown", (), 0
     others = seen.answered_by_others
     if seen.answered and others / seen.answered >= 0.5:
         says = f"{others} of {seen.answered} connections were answered by another thread than their reader"
-        return "dispatch", "request", says, others
+        return "dispatch", "request", (says,), others
     kept = seen.served["none"]
     if (known - kept) / known >= _PART:
         kind = max(_READERS, key=lambda word: seen.served[word])
         says = (
             f"{known - kept} of {known} connections were read by another {_READERS[kind]} than their acceptor"
         )
-        return "handoff", kind, says, known - kept
-    woken = _wakes_by_readers(snapshot, seen)
-    if woken.per_burst >= _HANDED_A_TURN and woken.wakees > 1:
-        says = (
-            f"having read, the readers woke {woken.wakees} other threads of their process {woken.count} "
-            f"times, in {woken.bursts} turns of {woken.reads} reads"
-        )
-        return "dispatch", "request", says, known
-    return "self", "none", f"{kept} of {known} connections were read by their acceptor", kept
+        if kept / known < _PART:
+            return "handoff", kind, (says,), known - kept
+        # both ways are how it serves, then: threads that share out what they accepted among themselves
+        return "handoff", kind, (says, f"the other {kept} were read by their acceptor"), known
+    handed = requests_handed(snapshot, seen.readers)
+    if handed.to_workers:
+        return "dispatch", "request", (handed.says,), known
+    says = f"{kept} of {known} connections were read by their acceptor"
+    return "self", "none", (says, handed.says), kept
 
 
 _READERS: dict[Handoff, str] = {"thread": "thread", "process": "process", "fork": "process, forked for it,"}
-
-
-@dataclass(frozen=True)
-class _Woken:
-    count: int
-    reads: int
-    bursts: int
-    wakees: int
-
-    @property
-    def per_burst(self) -> float:
-        """A busy dispatcher reads several requests a turn, and wakes nobody who is awake."""
-        return self.count / self.bursts if self.bursts else 0.0
-
-
-def _wakes_by_readers(snapshot: Snapshot, seen: _Seen) -> _Woken:
-    """How often the readers woke threads of their process that neither read nor write themselves."""
-    tids = {snapshot.workers[number].tid for number in seen.readers if number in snapshot.workers}
-    count, wakees = 0, set()
-    for wake in snapshot.wakes:
-        if wake.waker in seen.readers and wake.wakee not in tids:
-            count += wake.after_read
-            if wake.after_read:
-                wakees.add(wake.wakee)
-    readers = [snapshot.workers[number] for number in seen.readers if number in snapshot.workers]
-    reads = sum(worker.reads for worker in readers)
-    # a thread that polls without ever waiting has no turns: each read counts
-    bursts = sum(worker.bursts if worker.waits else worker.reads for worker in readers)
-    return _Woken(count, reads, bursts, len(wakees))
 
 
 def _name(seen: _Seen, accept: str, serve: str) -> tuple[str, str]:

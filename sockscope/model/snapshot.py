@@ -88,6 +88,7 @@ class Worker:
     stall: Records = field(repr=False, compare=False)
     cpu_ns: int = 0
     last_cpu: int = 0
+    cpu_before_ns: int = 0
 
     @property
     def did_something(self) -> bool:

@@ -109,6 +109,7 @@ WORKER = np.dtype(
         ("ended_ns", "<u8"),
         ("touched_ns", "<u8"),
         ("cgroup", "<u8"),
+        ("cpu_before_ns", "<u8"),
         ("id", "<u4"),
         ("pid", "<u4"),
         ("tid", "<u4"),

@@ -46,7 +46,9 @@ FIELDS: dict[str, dict[str, str]] = {
         "real_parent": "struct task_struct *",
         "group_leader": "struct task_struct *",
         "files": "struct files_struct *",
+        "se": "struct sched_entity",
     },
+    "sched_entity": {"sum_exec_runtime": "u64"},
     "files_struct": {"fdt": "struct fdtable *"},
     "fdtable": {"max_fds": "u32", "fd": "struct file **"},
     "file": {"private_data": "struct socket *", "f_inode": "struct inode *"},
@@ -58,7 +60,7 @@ FIELDS: dict[str, dict[str, str]] = {
 }
 
 #: Structs embedded in others come first; pointers need no order.
-_ORDER = ("sock_common", "sock", "task_struct", "files_struct", "fdtable", "file", "inode", "socket")
+_ORDER = ("sock_common", "sock", "sched_entity", "task_struct", "files_struct", "fdtable", "file", "inode", "socket")
 _ORDER_EMBEDDING = ("socket_alloc", "ns_common", "net")
 
 _SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "sixteen": 16}

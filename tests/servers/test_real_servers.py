@@ -1,0 +1,64 @@
+"""Real servers, started from their packages and driven by real clients: what the tool says is so.
+
+Each is traced twice: at full rate, beside the books of its clients, and slowly, beside strace.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.servers.real_servers import REAL, MissingError, Real, is_there, running, version_of
+from tests.servers.real_trace import complaints, watch
+from tests.servers.real_truth import seen_by, straced, told_by
+
+pytestmark = [pytest.mark.kernel, pytest.mark.servers]
+
+CONNECTIONS = 200
+UNDER_STRACE = 24
+
+
+def _need(real: Real) -> None:
+    if not is_there(real) and not os.environ.get("CI"):
+        pytest.skip(f"{real.software} is not installed: apt install {' '.join(real.packages)}")
+
+
+@pytest.mark.parametrize("real", REAL, ids=lambda real: real.name)
+def test_a_real_server_is_seen_as_it_is(real: Real) -> None:
+    _need(real)
+    try:
+        with running(real) as started:
+            fast = watch(started, CONNECTIONS)
+            with straced(started) as log:
+                slow = watch(started, UNDER_STRACE, concurrency=4)
+            truth, seen = told_by(log, started.port), seen_by(slow.seen)
+    except MissingError as missing:
+        pytest.fail(f"{missing} is not installed")
+
+    assert complaints(fast) == []
+    assert complaints(slow) == []
+    assert sum(truth.accepts.values()) == UNDER_STRACE
+    assert seen.accepts == truth.accepts
+    assert seen.read == truth.read
+    assert seen.written == truth.written
+    verdict = fast.verdict
+    told = (verdict["model"], verdict["handoff"], verdict["roaming"])
+    roaming = verdict["roaming"] if real.may_roam else real.roaming
+    assert told == (real.model, real.handoff, roaming), verdict["evidence"]
+    assert verdict["confidence"] > 0.9, verdict["evidence"]
+    assert verdict["comm"]
+    _keep(real, verdict)
+
+
+def _keep(real: Real, verdict: dict[str, object]) -> None:
+    """For docs/servers.md: see table_of_servers.py."""
+    directory = os.environ.get("SOCKSCOPE_SERVER_RESULTS")
+    if directory:
+        row = {
+            "version": version_of(real),
+            **{key: verdict[key] for key in ("model", "handoff", "roaming", "evidence")},
+        }
+        (Path(directory) / f"{real.name}.json").write_text(json.dumps(row))
