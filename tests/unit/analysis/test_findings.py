@@ -424,6 +424,15 @@ def test_a_straggler_is_found_and_explains_its_stalled_member(world: World) -> N
     assert "CPU" in findings[0].explanation
 
 
+def test_a_straggler_comes_before_the_saturation_of_all(world: World) -> None:
+    it = world()
+    listener = it.listener(holders=[100, 200, 201, 202])
+    for n in range(3):
+        worker = it.worker(pid=200 + n, parent=100, load=0.99)
+        it.serve(100, listener, worker, service_ms=90 if n == 1 else 10, data_ms=60)
+    assert only(it.findings(), "warning") == ["straggler", "workers-saturated"]
+
+
 def test_a_worker_with_larger_replies_is_no_straggler(world: World) -> None:
     it, listeners, workers = group(world, [100, 100])
     it.serve(100, listeners[0], workers[0], service_ms=5, write_bytes=500_000)
