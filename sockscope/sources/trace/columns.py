@@ -44,15 +44,15 @@ class Column:
 
     def arrays(self, records: Records) -> dict[str, Array]:
         """What goes into the database: flat arrays, an element a record."""
-        return {self.name: _plain(self.field(records))}
+        return {f"={self.name}": _plain(self.field(records))}
 
     def value(self, source: str) -> str:
         """SQL that makes the column from :meth:`arrays`, registered as ``source``."""
-        return f"{source}.{_quoted(self.name)}"
+        return f"{source}.{quoted(f'={self.name}')}"
 
     def selections(self) -> tuple[str, ...]:
         """SQL that gives the column as arrays for :meth:`put`."""
-        return (_quoted(self.name),)
+        return (quoted(self.name),)
 
     def put(self, records: Records, arrays: Sequence[Array]) -> None:
         """Set the field of each record from what :meth:`selections` gave."""
@@ -73,18 +73,18 @@ class Octets(Column):
     def arrays(self, records: Records) -> dict[str, Array]:
         octets = np.ascontiguousarray(self.field(records)).reshape(len(records), self.count)
         return {
-            f"{self.name} {start}": _plain(
+            f"{start}={self.name}": _plain(
                 np.ascontiguousarray(octets[:, start : start + size]).view(f">u{size}")
             )
             for start, size in _words(self.count)
         }
 
     def value(self, source: str) -> str:
-        words = (f"{source}.{_quoted(f'{self.name} {start}')}" for start, _ in _words(self.count))
+        words = (f"{source}.{quoted(f'{start}={self.name}')}" for start, _ in _words(self.count))
         return " || ".join(f"{word}::BIT::BLOB" for word in words)
 
     def selections(self) -> tuple[str, ...]:
-        name = _quoted(self.name)
+        name = quoted(self.name)
         pieces = (
             name if self.count <= 16 else f"{name}[{start + 1}:{start + 16}]"
             for start in range(0, self.count, 16)
@@ -124,13 +124,14 @@ class Run(Column):
         """How many numbers a record has."""
         return math.prod(self.shape)
 
-    def elements(self, records: Records) -> Array:
+    def elements(self, records: Records) -> dict[str, Array]:
         """All numbers of all records."""
-        return _plain(self.field(records))
+        return {f"={self.name}": _plain(self.field(records))}
 
     def collected(self) -> str:
-        """SQL that makes the column from :meth:`elements`, registered by name and grouped by record."""
-        return f"list({_quoted(self.name)})::{self.type} AS {_quoted(self.name)}"
+        """SQL that makes the column from :meth:`elements`, grouped by record."""
+        name = quoted(f"={self.name}")
+        return f"list({name})::{self.type} AS {name}"
 
     def put(self, records: Records, arrays: Sequence[Array]) -> None:
         if len(records):
@@ -187,5 +188,6 @@ def _plain(array: Array) -> Array:
     return np.array(array, dtype=array.dtype.newbyteorder("="), order="C").reshape(-1)
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """``name`` as SQL's identifiers are written."""
     return '"' + name.replace('"', '""') + '"'

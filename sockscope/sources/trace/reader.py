@@ -84,10 +84,9 @@ class Reader:
     def connection(self) -> DuckDBPyConnection:
         """A DuckDB connection for questions of one's own: the views of docs/trace.md, and ``raw``."""
         with explained(self.path, "read"):
-            if not self._database.execute(
-                "SELECT 1 FROM duckdb_schemas() WHERE schema_name = 'asked'"
-            ).fetchall():
+            if not self._has_views:
                 self._make_views()
+                self._has_views = True
             return self._database.cursor()
 
     def close(self) -> None:

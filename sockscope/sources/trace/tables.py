@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sockscope.records.batch import Records
-from sockscope.sources.trace.columns import Array, Column, Run, columns_of
+from sockscope.sources.trace.columns import Array, Column, Run, columns_of, quoted
 from sockscope.sources.trace.objects import Attribute
 
 if TYPE_CHECKING:
@@ -70,28 +70,26 @@ class RecordTable:
             if isinstance(column, Run):
                 source = f"_runs_of_{column.count}"
                 rows = np.arange(len(records), dtype=np.uint32)
-                runs = arrays.setdefault(source, {"record number": np.repeat(rows, column.count)})
-                runs[column.name] = column.elements(records)
+                runs = arrays.setdefault(source, {"record": np.repeat(rows, column.count)})
+                runs.update(column.elements(records))
                 collected.setdefault(source, []).append(column.collected())
             else:
                 arrays["_numbers"].update(column.arrays(records))
             values.append(column.value(source))
         sources = ["_numbers"] if arrays["_numbers"] else []
         sources += [
-            f'(SELECT {", ".join(lists)} FROM {source} GROUP BY "record number" ORDER BY "record number") AS {source}'
+            f"(SELECT {', '.join(lists)} FROM {source} GROUP BY record ORDER BY record) AS {source}"
             for source, lists in collected.items()
         ]
         registered = {source: content for source, content in arrays.items() if content}
         for source, content in registered.items():
             connection.register(source, content)
-        try:
-            connection.execute(
-                f"INSERT INTO {schema}.{self.name} SELECT {tick}::UINTEGER, {', '.join(values)}"
-                f" FROM {' POSITIONAL JOIN '.join(sources)}"
-            ).fetchall()
-        finally:
-            for source in registered:
-                connection.unregister(source)
+        connection.execute(
+            f"INSERT INTO {schema}.{self.name} SELECT {tick}::UINTEGER, {', '.join(values)}"
+            f" FROM {' POSITIONAL JOIN '.join(sources)}"
+        ).fetchall()
+        for source in registered:
+            connection.unregister(source)
 
 
 @dataclass(frozen=True)
@@ -120,5 +118,5 @@ class ObjectTable:
 
 
 def _definition(columns: Iterable[tuple[str, str]]) -> str:
-    named = "".join(f', "{name}" {kind} NOT NULL' for name, kind in columns)
+    named = "".join(f", {quoted(name)} {kind} NOT NULL" for name, kind in columns)
     return f"tick UINTEGER NOT NULL{named}"

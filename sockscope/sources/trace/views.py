@@ -111,11 +111,11 @@ def _views(tables: str) -> dict[str, str]:
                 wall_clock(l.listened_ns) AS listened_at, wall_clock(l.closed_ns) AS closed_at
             FROM {_latest(tables, "listeners")} AS l LEFT JOIN {workers} AS w ON w.id = l.listened_by""",
         "queue_samples": f"""
-            SELECT wall_clock(t.time_ns) AS at, t.time_ns, endpoint_text(q.address, q.port) AS address,
+            SELECT wall_clock(t.time_ns) AS sampled_at, t.time_ns, endpoint_text(q.address, q.port) AS address,
                 q.netns, q.inode, q.queue, q.backlog, q.syn_queue, q.drops
             FROM {tables}.queues AS q JOIN {tables}.ticks AS t USING (tick)""",
         "cpu_samples": f"""
-            SELECT wall_clock(t.time_ns) AS at, t.time_ns, s.pid, s.tid, s.cpu_ns, s.last_cpu
+            SELECT wall_clock(t.time_ns) AS sampled_at, t.time_ns, s.pid, s.tid, s.cpu_ns, s.last_cpu
             FROM {tables}.threads AS s JOIN {tables}.ticks AS t USING (tick)""",
         "losses": f"""
             SELECT lost.name AS reason, lost.value AS count
