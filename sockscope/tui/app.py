@@ -216,13 +216,10 @@ class Dashboard(ReplayControls, App[int]):
 
     def _open(self, screen: MomentScreen) -> None:
         screen.set_class(self.size.height < 32, "short")
+        if self.shown is not None:
+            screen.give(self.shown)
         self.push_screen(screen, wait_for_dismiss=False)
-        self.call_after_refresh(self._opened)
-
-    def _opened(self) -> None:
-        self._tell_headers()
-        if self.shown is not None and isinstance(self.screen, MomentScreen):
-            self.screen.give(self.shown)
+        self.call_after_refresh(self._tell_headers)
 
     def _show(self) -> None:
         if self.latest is None:

@@ -16,9 +16,18 @@ class MomentScreen(Screen[None]):
     heading: ClassVar[str] = ""
     help: ClassVar[tuple[tuple[str, str], ...]] = ()
     moment: Moment | None = None
+    _ready = False
+
+    def on_mount(self) -> None:
+        """Moments may come before there is a widget to show them."""
+        self._ready = True
+        if self.moment is not None:
+            self.give(self.moment)
 
     def give(self, moment: Moment) -> None:
         self.moment = moment
+        if not self._ready:
+            return
         for header in self.query(Header):
             header.moment = moment
         self.show(moment)
