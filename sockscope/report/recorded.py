@@ -59,10 +59,10 @@ def _batches(database: DuckDBPyConnection, times: list[int]) -> Iterator[Batch]:
                 ticks, records = table.fetch(database, TABLES, f"tick BETWEEN {start} AND {end - 1}")
                 found[field] = records, np.searchsorted(ticks, np.arange(start, end + 1))
         for index in range(end - start):
-            rows: dict[str, Any] = {
+            now: dict[str, Any] = {
                 field: records[cuts[index] : cuts[index + 1]] for field, (records, cuts) in found.items()
             }
-            yield Batch(times[start + index], **rows)
+            yield Batch(times[start + index], **now)
 
 
 def history_of(batches: Iterable[Batch], ticks: int, points: int = POINTS) -> HistoryView:
