@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=CI)
 PROBES := $(wildcard probes/*.c probes/*.h)
 
-.PHONY: help demo test prepare lint format unit kernel clean
+.PHONY: help demo test prepare lint format unit kernel bench-diagnosis pictures clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,12 @@ unit: ## tests that need no root
 
 kernel: ## tests that need root and a kernel
 	$(SUDO) $(PYTHON) -m pytest -m 'kernel and not slow'
+
+bench-diagnosis: prepare ## the fault bench, 2 seeds a case; writes docs/diagnosis.md (about half an hour)
+	$(SUDO) $(PYTHON) -m tests.diagnosis.bench --seeds 2 --write
+
+pictures: ## the pictures of README and docs, from the shipped recording
+	$(PYTHON) docs/pictures/make.py
 
 clean: ## remove what was built
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache

@@ -111,4 +111,4 @@ def _found_nothing(worker: Worker) -> int:
 
 def _cpu(worker: Worker) -> int:
     """CPU time while it was traced; 0 when not known."""
-    return max(worker.cpu_ns - worker.cpu_before_ns, 0)
+    return worker.cpu_ns

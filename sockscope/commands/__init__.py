@@ -38,6 +38,8 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
     ("live", "live", "Live", "Watch servers in a dashboard"),
     ("replay", "replay", "Replay", "Open a recording in the dashboard"),
     ("check", "check", "Check", "Look for faults, and say by exit status whether there are any"),
+    ("export", "export", "Export", "Write a recording as Parquet, CSV, JSON Lines or a timeline"),
+    ("sql", "sql", "Sql", "Ask a recording in SQL"),
     ("listeners", "listeners", "Listeners", "Print every listening TCP socket, its queues and who holds it."),
     ("doctor", "doctor", "Doctor", "Say what works on this machine, and what to do about the rest"),
     ("serve", "serve", "Serve", "Run a reference server of one of the five models"),

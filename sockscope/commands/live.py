@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sockscope.commands.target_options import add_target_options, add_tracing_options, pairs_of, target_of
 from sockscope.errors import SockscopeError, UsageError
+
+if TYPE_CHECKING:
+    from sockscope.analysis.frame import Frame
 
 _DEFAULT_SERVE = "127.0.0.1:8000"
 
@@ -51,7 +56,7 @@ class Live:
             signals=pairs_of(args.signals, "--signals"),
             limits=pairs_of(args.limits, "--limits"),
         )
-        return show(make_app(feed, theme=f"sockscope-{args.theme}"))
+        return show(make_app(feed, save=save_report, theme=f"sockscope-{args.theme}"))
 
 
 def add_dashboard_options(group: argparse._ArgumentGroup) -> None:
@@ -60,6 +65,18 @@ def add_dashboard_options(group: argparse._ArgumentGroup) -> None:
         "--theme", choices=("dark", "light", "dark-safe", "light-safe"), default="dark",
         help="colours; the safe ones can be told apart by the colour-blind (NO_COLOR=1 takes them away)",
     )  # fmt: skip
+
+
+def save_report(frame: Frame, path: Path) -> Path:
+    """Write the frame that is shown as a report: HTML, or text where matplotlib is missing."""
+    from sockscope.report import render
+
+    try:
+        text = render("html", frame)
+    except SockscopeError:
+        text, path = render("text", frame), path.with_suffix(".txt")
+    path.write_text(text)
+    return path
 
 
 def need_terminal(instead: str) -> None:

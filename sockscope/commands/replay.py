@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from sockscope.commands.live import add_dashboard_options, need_terminal, show
+from sockscope.commands.live import add_dashboard_options, need_terminal, save_report, show
 
 
 class Replay:
@@ -29,4 +29,4 @@ class Replay:
         from sockscope.session.feeds import replay_feed
         from sockscope.tui.app import make_app
 
-        return show(make_app(replay_feed(args.file), theme=f"sockscope-{args.theme}"))
+        return show(make_app(replay_feed(args.file), save=save_report, theme=f"sockscope-{args.theme}"))

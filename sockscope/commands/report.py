@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from sockscope.errors import SockscopeError
+from sockscope.report import FORMATS, render
 
 
 class Report:
@@ -15,19 +16,20 @@ class Report:
     name = "report"
 
     def prepare(self, parser: argparse.ArgumentParser) -> None:
+        names = [name for name, _ in FORMATS]
         parser.add_argument("file", type=Path, metavar="FILE", help="a recording")
         parser.add_argument(
-            "--format", choices=("text", "json"), default="text", help="text (default) or json"
+            "--format", choices=names, default="text", help=f"{', '.join(names)} (default: text)"
         )
         parser.add_argument(
             "-o", "--output", type=Path, metavar="FILE", help="write there instead of standard output"
         )
 
     def run(self, args: argparse.Namespace) -> int:
-        from sockscope.report import FORMATS
-        from sockscope.session.frames import frame_of_recording
+        from sockscope.report.recorded import read
 
-        text = FORMATS[args.format](frame_of_recording(args.file))
+        frame, history = read(args.file)
+        text = render(args.format, frame, history)
         if args.output is None:
             sys.stdout.write(text)
             return 0

@@ -131,7 +131,9 @@ class State:
 
     def _with_cpu(self, worker: Worker) -> Worker:
         spent = self._cpu.get((worker.pid, worker.tid))
-        return replace(worker, cpu_ns=spent[0], last_cpu=spent[1]) if spent else worker
+        if spent is None:
+            return worker
+        return replace(worker, cpu_ns=max(spent[0] - worker.cpu_before_ns, 0), last_cpu=spent[1])
 
 
 def _printable(process: Process) -> Process:

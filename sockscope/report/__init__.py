@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib
+from typing import TYPE_CHECKING
 
-from sockscope.analysis.frame import Frame
-from sockscope.report import json, text
+if TYPE_CHECKING:
+    from sockscope.analysis.frame import Frame
+    from sockscope.model.history import HistoryView
 
-#: What ``--format`` offers.
-FORMATS: Mapping[str, Callable[[Frame], str]] = {
-    "text": text.render,
-    "json": json.render,
-}
+#: What ``--format`` offers, and the module of each; a module is imported when it is asked for.
+FORMATS: tuple[tuple[str, str], ...] = (
+    ("text", "text"),
+    ("json", "json"),
+    ("markdown", "markdown"),
+    ("html", "html"),
+)
+
+#: Formats that also show what happened when.
+WITH_HISTORY = frozenset({"html"})
+
+
+def render(name: str, frame: Frame, history: HistoryView | None = None) -> str:
+    """The report in one of :data:`FORMATS`.
+
+    :raises SockscopeError: when that format needs what is not installed
+    """
+    module = importlib.import_module(f"sockscope.report.{dict(FORMATS)[name]}")
+    text: str = module.render(frame, history) if name in WITH_HISTORY else module.render(frame)
+    return text
