@@ -72,12 +72,13 @@ def _latest(tables: str, part: str) -> str:
 def _views(tables: str) -> dict[str, str]:
     connections = _latest(tables, "connections")
     workers = _latest(tables, "workers")
+    threads = f"(SELECT id, pid, tid, name_text(comm) AS comm FROM {workers})"
     histograms = [str(name) for name in WORKER.names or () if WORKER[name].shape == (BUCKETS,)]
     return {
         "connections": f"""
             SELECT c.id, endpoint_text(c.local, c.local_port) AS local,
                 endpoint_text(c.remote, c.remote_port) AS remote, c.family, c.listener, c.acceptor,
-                a.pid AS acceptor_pid, a.tid AS acceptor_tid, name_text(a.comm) AS acceptor_comm,
+                a.pid AS acceptor_pid, a.tid AS acceptor_tid, a.comm AS acceptor_comm,
                 between_ns(c.established_ns, c.accepted_ns) AS queue_wait_ns,
                 between_ns(c.first_data_ns, c.first_read_ns) AS first_read_wait_ns,
                 between_ns(c.first_read_ns, c.first_write_ns) AS first_answer_ns,
@@ -85,11 +86,11 @@ def _views(tables: str) -> dict[str, str]:
                 {", ".join(f"wall_clock(c.{name}_ns) AS {name}_at" for name in _MOMENTS)},
                 c.established_cpu, c.accepted_cpu, c.first_read_cpu,
                 {", ".join(f"(c.flags & {f.value}) <> 0 AS {str(f.name).lower()}" for f in ConnectionFlag)}
-            FROM {connections} AS c LEFT JOIN {workers} AS a ON a.id = c.acceptor""",
+            FROM {connections} AS c LEFT JOIN {threads} AS a ON a.id = c.acceptor""",
         "connection_io": f"""
-            SELECT io.connection, io.worker, w.pid, w.tid, name_text(w.comm) AS comm,
+            SELECT io.connection, io.worker, w.pid, w.tid, w.comm,
                 io.reads, io.bytes_read, io.writes, io.bytes_written
-            FROM ({_slots(tables, connections)}) AS io LEFT JOIN {workers} AS w ON w.id = io.worker""",
+            FROM ({_slots(tables, connections)}) AS io LEFT JOIN {threads} AS w ON w.id = io.worker""",
         "workers": f"""
             SELECT w.id, name_text(w.comm) AS comm, w.* EXCLUDE (tick, id, comm, {", ".join(histograms)}),
                 wall_clock(w.first_seen_ns) AS first_seen_at, wall_clock(w.ended_ns) AS ended_at
@@ -107,9 +108,9 @@ def _views(tables: str) -> dict[str, str]:
             SELECT l.id, endpoint_text(l.address, l.port) AS address, l.netns, l.inode, l.family,
                 l.reuseport <> 0 AS reuseport, l.v6only <> 0 AS v6only, l.backlog, l.queue, l.queue_max,
                 l.established, l.accepted, l.drops,
-                w.pid AS listened_pid, w.tid AS listened_tid, name_text(w.comm) AS listened_comm,
+                w.pid AS listened_pid, w.tid AS listened_tid, w.comm AS listened_comm,
                 wall_clock(l.listened_ns) AS listened_at, wall_clock(l.closed_ns) AS closed_at
-            FROM {_latest(tables, "listeners")} AS l LEFT JOIN {workers} AS w ON w.id = l.listened_by""",
+            FROM {_latest(tables, "listeners")} AS l LEFT JOIN {threads} AS w ON w.id = l.listened_by""",
         "queue_samples": f"""
             SELECT wall_clock(t.time_ns) AS sampled_at, t.time_ns, endpoint_text(q.address, q.port) AS address,
                 q.netns, q.inode, q.queue, q.backlog, q.syn_queue, q.drops
