@@ -92,13 +92,13 @@ class Feed(Protocol):
         """Stop everything; may be called twice, and without a start."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Moment:
-    """What every widget is given: all that is known at one time."""
+    """What every widget is given: all that is known at one time.  Two are never equal."""
 
     frame: Frame
     history: HistoryView
-    _figures: dict[str, Figures] = field(default_factory=dict, compare=False, repr=False)
+    _figures: dict[str, Figures] = field(default_factory=dict, repr=False)
 
     def figures(self, server: Server) -> Figures:
         """How evenly a server's work is shared; worked out when somebody first asks."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
@@ -80,10 +81,18 @@ class Table(ScrollView, can_focus=True):
         self._order: Array = np.empty(0, np.intp)
         self._chosen: int | None = None
         self.total = 0
+        self._based: tuple[str, Style] | None = None
 
     @property
     def palette(self) -> Palette:
         return palette_of(self.app.theme, self.app.current_theme.dark)
+
+    @property
+    def _base_style(self) -> Style:
+        """The widget's own colours; worked out once a theme, as it is asked for with every line."""
+        if self._based is None or self._based[0] != self.app.theme:
+            self._based = (self.app.theme, self.rich_style)
+        return self._based[1]
 
     @property
     def shown(self) -> int:
@@ -181,7 +190,7 @@ class Table(ScrollView, can_focus=True):
             line = self._heading(columns, widths)
         else:
             line = self._line(y - 1 + self.scroll_offset.y, y, columns, widths, width)
-        return line.strip().adjust_cell_length(width, self.rich_style).apply_style(self.rich_style)
+        return line.strip().adjust_cell_length(width).apply_style(self._base_style)
 
     def _line(self, row: int, y: int, columns: Sequence[Column], widths: Sequence[int], width: int) -> Line:
         line, palette = Line(), self.palette

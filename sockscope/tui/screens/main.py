@@ -34,7 +34,8 @@ class MainScreen(MomentScreen):
 
     def on_mount(self) -> None:
         self.query_one(Tabs).current = self.current
-        self.view.start_focus()
+        for view in self.query(f"#{self.current}").results(View):  # none, when the app ends at once
+            view.start_focus()
 
     @property
     def view(self) -> View:

@@ -19,6 +19,8 @@ class FilterBar(Horizontal):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Clear filter", key_display="Esc")]
 
+    _said = ("", False)
+
     def compose(self) -> ComposeResult:
         yield Static("filter", id="filter-label")
         yield Input(placeholder="", compact=True, id="filter-text", select_on_focus=False)
@@ -32,6 +34,9 @@ class FilterBar(Horizontal):
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         """How many fit, or what is wrong with it."""
+        if not self.display or (text, wrong) == self._said:
+            return
+        self._said = (text, wrong)
         hint = self.query_one("#filter-hint", Static)
         hint.update(Content(text))
         hint.set_class(wrong, "wrong")
