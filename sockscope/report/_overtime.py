@@ -101,6 +101,7 @@ def _queues(history: HistoryView, server: Server, name: str, ends: Array) -> Ite
         queues(f"{name}-q{width}", width, labels, lengths, limit, drops, ends, alt).svg
         for width in (WIDE, NARROW)
     ]
+    peak = max((listener.queue_max for listener in listeners), default=0)
     parts = np.array_split(np.arange(len(ends)), min(_ROWS, len(ends)))
     rows = [
         (
@@ -112,6 +113,6 @@ def _queues(history: HistoryView, server: Server, name: str, ends: Array) -> Ite
     ]
     yield tag(
         "figure", tag("h4", "Accept queues"), pictures,
-        tag("figcaption", f"At most {longest:.0f} waited when looked at; {units.count(total)} dropped."),
+        tag("figcaption", f"At most {longest:.0f} waited at the moments looked at, {peak} at any; {units.count(total)} dropped."),
         behind("Table", table("Longest queue in each stretch of time", ("until", *labels, "drops"), rows)),
     )  # fmt: skip

@@ -97,7 +97,8 @@ def _figure(
         if scrolls
         else pictures
     )
-    return tag("figure", tag("h4", title) if title else "", body, tag("figcaption", words), *more)
+    further = tag("span", " Push it sideways to see all.", class_="sideways") if scrolls else ""
+    return tag("figure", tag("h4", title) if title else "", body, tag("figcaption", words, further), *more)
 
 
 def label(worker: Worker) -> str:
@@ -213,7 +214,7 @@ def _waits(server: Server, name: str) -> Iterator[Safe]:
     yield tag(
         "div",
         _figure("How often how long", waits.histogram(f"{name}-w0", counted, f"Distribution of waits. {alt}"), "A curve that leans to the right waits longer; both axes begin at what was seen."),
-        _figure("Tails", waits.percentiles(f"{name}-w1", counted, f"Waits by percentile. {alt}"), "Each mark to the right is ten times rarer. Same lines as on the left."),
+        _figure("Tails", waits.percentiles(f"{name}-w1", counted, f"Waits by percentile. {alt}"), "Each mark to the right is ten times rarer."),
         class_="grid",
     )  # fmt: skip
     yield tail

@@ -52,6 +52,7 @@ figure h4{margin:0 0 .2rem;font-size:.95rem}
 .scale{display:inline-block;width:6rem;height:.7rem;vertical-align:-.05rem;margin:0 .3rem;border:1px solid var(--faint);
 background:linear-gradient(90deg,rgba(224,107,13,.03),rgb(224,107,13))}
 .scroll{overflow-x:auto}
+.sideways{display:none}
 table{border-collapse:collapse;font-size:.87rem;margin:.4rem 0;min-width:50%}
 caption{text-align:left;padding-bottom:.2rem}
 th,td{padding:.22rem .7rem .22rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--faint)}
@@ -77,6 +78,7 @@ margin-right:.5rem;vertical-align:.1rem}
 @media (max-width:40rem){
 body{padding:.5rem .8rem 2rem}
 .chart.wide{display:none}.chart.narrow{display:block}
+.sideways{display:inline}
 .cards{grid-template-columns:repeat(2,1fr)}
 }
 @media print{
