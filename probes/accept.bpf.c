@@ -5,7 +5,19 @@
  * Only the exit of accept is hooked, so a thread that was blocked in it before tracing began is
  * seen like any other.  The exit runs in the acceptor; the descriptor that it returns leads to
  * the socket, the descriptor that it was called with to the listener.
+ *
+ * io_uring accepts without that system call.  Its completions give a number that may be a
+ * descriptor: if it leads to a connection that nobody has accepted yet, it was an accept.
  */
+
+/* io_uring:io_uring_complete, as its format says since 5.19 (availability.py compares). */
+struct ring_complete {
+	u64 common;
+	u64 ring;
+	u64 request;
+	u64 user_data;
+	s32 result;
+};
 
 struct syscall_exit {
 	u64 common;
@@ -90,11 +102,28 @@ static __always_inline void accepted_unseen(u64 key, u64 now)
 		lose(LOSS_CONNECTIONS_FULL);
 }
 
+int on_ring_complete(struct ring_complete *ctx)
+{
+	u32 pid = bpf_get_current_pid_tgid() >> 32;
+	struct connection *connection;
+	u64 key;
+
+	if (ctx->result < 0 || !servers.lookup(&pid))
+		return 0;
+	key = (u64)socket_of(ctx->result);
+	if (!key)
+		return 0;
+	connection = connections.lookup(&key);
+	if (!connection || !is_unaccepted(connection))
+		return 0;
+	accepted_silently(connection, current_worker_made(), bpf_ktime_get_ns());
+	return 0;
+}
+
 int on_accept(struct syscall_exit *ctx)
 {
 	struct connection *connection;
 	struct listener *listener;
-	struct worker *worker;
 	u64 key, now;
 	int was_known;
 
@@ -111,23 +140,12 @@ int on_accept(struct syscall_exit *ctx)
 		accepted_unseen(key, now);
 		return 0;
 	}
-	connection->accepted_ns = now;
-	connection->touched_ns = now;
-	connection->accepted_cpu = bpf_get_smp_processor_id();
 	listener = accepted_from(&was_known);
 	if (listener) {
 		__sync_fetch_and_add(&listener->accepted, 1);
 		if (!connection->listener)
 			connection->listener = listener->id;
 	}
-	worker = current_worker_made();
-	if (!worker)
-		return 0;
-	connection->acceptor = worker->id;
-	worker->accepts++;
-	worker->touched_ns = now;
-	worker->flags |= WORKER_GOT_WORK;
-	if (connection->established_ns)
-		COUNT_DURATION(worker->queue_wait, now - connection->established_ns);
+	accepted_by(connection, current_worker_made(), now);
 	return 0;
 }

@@ -32,6 +32,14 @@ static __always_inline struct connection_io *place_of(struct connection *connect
 	return more_io.lookup(&key);
 }
 
+/* An accept that left no trace (io_uring, into a descriptor of its own kind): it has happened, or
+ * nobody could read and write. */
+static __always_inline void touched_first(struct connection *connection, struct worker *worker, u64 now)
+{
+	connection->flags |= CONNECTION_ACCEPT_GUESSED;
+	accepted_silently(connection, worker, now);
+}
+
 static __always_inline void bytes_read(struct connection *connection, s64 result, u32 peeked)
 {
 	struct worker *worker = current_worker_made();
@@ -53,6 +61,8 @@ static __always_inline void bytes_read(struct connection *connection, s64 result
 		return;
 	}
 	worker->flags |= WORKER_GOT_WORK;
+	if (is_unaccepted(connection))
+		touched_first(connection, worker, now);
 	if (peeked)
 		return;
 	if (!(worker->flags & WORKER_READ_THIS_TIME))
@@ -64,6 +74,11 @@ static __always_inline void bytes_read(struct connection *connection, s64 result
 	if (!connection->first_read_ns && !(connection->flags & CONNECTION_OPEN_BEFORE)) {
 		connection->first_read_ns = now;
 		connection->first_read_cpu = bpf_get_smp_processor_id();
+		/* bytes that came with the SYN are announced to nobody */
+		if (connection->flags & CONNECTION_FAST_OPEN && !connection->first_data_ns) {
+			connection->first_data_ns = connection->established_ns;
+			connection->readable_ns = connection->established_ns;
+		}
 	}
 	if (!connection->unanswered_ns)
 		connection->unanswered_ns = now;
@@ -95,6 +110,8 @@ static __always_inline void bytes_written(struct connection *connection, s64 res
 	now = bpf_ktime_get_ns();
 	worker->touched_ns = now;
 	worker->flags |= WORKER_GOT_WORK;
+	if (is_unaccepted(connection))
+		touched_first(connection, worker, now);
 	worker->writes++;
 	worker->bytes_written += result;
 	connection->touched_ns = now;
@@ -132,6 +149,17 @@ int on_send(struct bpf_raw_tracepoint_args *ctx)
 
 	if (connection && result > 0)
 		bytes_written(connection, result);
+	return 0;
+}
+
+/* splice(SOCKET, …, pipe) takes the bytes off without sock_recvmsg. */
+int on_splice_exit(struct syscall_exit *ctx)
+{
+	u64 key = (u64)socket_of(first_argument());
+	struct connection *connection = key ? connections.lookup(&key) : 0;
+
+	if (connection)
+		bytes_read(connection, ctx->result, 0);
 	return 0;
 }
 

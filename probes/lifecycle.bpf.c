@@ -58,9 +58,12 @@ static __always_inline void connection_born(struct sock *listening, struct liste
 static __always_inline void listener_shut(u64 key)
 {
 	struct listener *listener = listeners.lookup(&key);
+	u32 number;
 
 	if (!listener)
 		return;
+	number = listener->id;
+	listener_keys.delete(&number);
 	listener->closed_ns = bpf_ktime_get_ns();
 	PEEK(listener->drops, ((struct sock *)key)->sk_drops);
 	if (shut.ringbuf_output(listener, sizeof(*listener), BPF_RB_NO_WAKEUP))

@@ -34,6 +34,7 @@
 #define CONNECTION_LISTENER_GUESSED 0x100  /* several listeners on that port: this is one of them */
 #define CONNECTION_UNACCEPTED_BEFORE 0x200 /* waited in an accept queue when tracing began */
 #define CONNECTION_RESET 0x400		   /* left ESTABLISHED straight to CLOSE: reset or aborted */
+#define CONNECTION_ACCEPT_GUESSED 0x800	   /* accepted unseen: when and by whom it was first touched */
 
 /* worker.flags */
 #define WORKER_IN_WAIT 0x1	   /* between entry to and exit from epoll_wait, poll or select */

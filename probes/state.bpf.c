@@ -12,6 +12,7 @@
 
 BPF_TABLE("hash", u64, struct connection, connections, SIZED_LATER); /* key: struct sock * */
 BPF_TABLE("hash", u64, struct listener, listeners, SIZED_LATER);     /* key: struct sock * */
+BPF_TABLE("hash", u32, u64, listener_keys, SIZED_LATER);	     /* listener.id to struct sock * */
 BPF_TABLE("hash", u32, struct worker, workers, SIZED_LATER);	     /* key: tid */
 BPF_TABLE("hash", struct io_key, struct connection_io, more_io, SIZED_LATER);
 BPF_TABLE("hash", struct wake_key, struct wake_count, wakes, SIZED_LATER);
@@ -282,8 +283,12 @@ static __always_inline struct listener *listener_learnt(struct sock *socket, u64
 	fresh.id = next_serial(SERIAL_LISTENER);
 	listeners.insert(&key, &fresh);
 	struct listener *kept = listeners.lookup(&key);
-	if (!kept)
+	if (!kept) {
 		lose(LOSS_LISTENERS_FULL);
+		return 0;
+	}
+	u32 number = kept->id;
+	listener_keys.update(&number, &key);
 	return kept;
 }
 
@@ -310,6 +315,45 @@ static __always_inline void read_ends(struct connection *record, struct sock_com
 		PEEK(ipv4, socket->skc_daddr);
 		write_mapped(record->remote, ipv4);
 	}
+}
+
+/* The connection is the worker's from now on; ``worker`` may be 0. */
+static __always_inline void accepted_by(struct connection *connection, struct worker *worker, u64 now)
+{
+	connection->accepted_ns = now;
+	connection->touched_ns = now;
+	connection->accepted_cpu = bpf_get_smp_processor_id();
+	if (!worker)
+		return;
+	connection->acceptor = worker->id;
+	worker->accepts++;
+	worker->touched_ns = now;
+	worker->flags |= WORKER_GOT_WORK;
+	if (connection->established_ns)
+		COUNT_DURATION(worker->queue_wait, now - connection->established_ns);
+}
+
+static __always_inline int is_unaccepted(struct connection *connection)
+{
+	u32 when = connection->flags & (CONNECTION_OPEN_BEFORE | CONNECTION_UNACCEPTED_BEFORE);
+
+	return !connection->accepted_ns && when != CONNECTION_OPEN_BEFORE;
+}
+
+/* Accepted without the system call: its listener is the one that it was queued on. */
+static __always_inline void accepted_silently(struct connection *connection, struct worker *worker, u64 now)
+{
+	u32 number = connection->listener;
+	u64 *key = listener_keys.lookup(&number), listening;
+	struct listener *listener;
+
+	if (key) {
+		listening = *key;
+		listener = listeners.lookup(&listening);
+		if (listener)
+			__sync_fetch_and_add(&listener->accepted, 1);
+	}
+	accepted_by(connection, worker, now);
 }
 
 /* The socket behind a descriptor of the current task; 0 when it is none.  Best effort: another

@@ -7,15 +7,13 @@
 struct syscall_enter {
 	u64 common;
 	s64 number;
+	u64 arguments[6];
 };
 
-int on_wait_enter(struct syscall_enter *ctx)
+static __always_inline void wait_begins(struct worker *worker, s64 call)
 {
-	struct worker *worker = current_worker();
 	u64 now, away;
 
-	if (!worker)
-		return 0;
 	now = bpf_ktime_get_ns();
 	if (worker->wait_exit_ns) {
 		away = now - worker->wait_exit_ns;
@@ -33,31 +31,65 @@ int on_wait_enter(struct syscall_enter *ctx)
 	worker->flags &= ~(WORKER_WOKEN | WORKER_CAME_EMPTY | WORKER_GOT_WORK | WORKER_READ_THIS_TIME);
 	worker->flags |= WORKER_IN_WAIT;
 	worker->waits++;
-	worker->last_wait = ctx->number;
+	worker->last_wait = call;
 	worker->wait_enter_ns = now;
 	worker->wait_exit_ns = 0;
 	worker->touched_ns = now;
-	return 0;
 }
 
-int on_wait_exit(struct syscall_exit *ctx)
+static __always_inline void wait_ends(struct worker *worker, int woken)
 {
-	struct worker *worker = current_worker();
-	u64 now;
+	u64 now = bpf_ktime_get_ns();
 
-	if (!worker)
-		return 0;
-	now = bpf_ktime_get_ns();
 	/* the entry may lie before tracing began: then nothing is known of this wait's length */
 	if (worker->wait_enter_ns)
 		worker->wait_ns += now - worker->wait_enter_ns;
 	worker->wait_enter_ns = 0;
 	worker->wait_exit_ns = now;
 	worker->flags &= ~WORKER_IN_WAIT;
-	if (ctx->result > 0) {
+	if (woken) {
 		worker->wakeups++;
 		worker->flags |= WORKER_WOKEN;
 	}
 	worker->touched_ns = now;
+}
+
+int on_wait_enter(struct syscall_enter *ctx)
+{
+	struct worker *worker = current_worker();
+
+	if (worker)
+		wait_begins(worker, ctx->number);
+	return 0;
+}
+
+int on_wait_exit(struct syscall_exit *ctx)
+{
+	struct worker *worker = current_worker();
+
+	if (worker)
+		wait_ends(worker, ctx->result > 0);
+	return 0;
+}
+
+/* io_uring_enter waits when it is to come back with completions; its result tells what it took in. */
+int on_ring_wait_enter(struct syscall_enter *ctx)
+{
+	struct worker *worker;
+
+	if (!ctx->arguments[2])
+		return 0;
+	worker = current_worker();
+	if (worker)
+		wait_begins(worker, ctx->number);
+	return 0;
+}
+
+int on_ring_wait_exit(struct syscall_exit *ctx)
+{
+	struct worker *worker = current_worker();
+
+	if (worker && worker->flags & WORKER_IN_WAIT)
+		wait_ends(worker, ctx->result >= 0);
 	return 0;
 }

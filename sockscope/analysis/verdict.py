@@ -14,17 +14,16 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sockscope.analysis.accept_axis import accept_axis
 from sockscope.analysis.frame import Group, Handoff, Server
 from sockscope.analysis.requests_handed import requests_handed
-from sockscope.model.snapshot import Listener, Snapshot, Worker
+from sockscope.model.snapshot import Snapshot, Worker
 
 #: Fewer connections than this say nothing about how they are shared.
 FEWEST = 8
 #: From this part of the connections on, a way of serving is part of the model, not an exception.
 _PART = 0.1
 _ROAMING_PART = 0.2
-#: An acceptor with a smaller part than this is an accident (a reload, a probe), not a sharer.
-_ACCIDENT = 0.005
 
 
 @dataclass
@@ -50,9 +49,9 @@ def verdict(snapshot: Snapshot, group: Group) -> Server:
     acceptors = _known(workers, seen.accepted)
     readers, writers = _known(workers, seen.readers), _known(workers, seen.writers)
     pid, comm = _process(snapshot, group, acceptors)
-    accept, accept_says = _accept_axis(snapshot, seen, group)
+    accept, accept_says = accept_axis(snapshot, group, seen.by_listener)
     serve, handoff, serve_says, agree = _serve_axis(snapshot, seen)
-    evidence = [sentence for sentence in (accept_says, *serve_says) if sentence]
+    evidence = [sentence for sentence in (*accept_says, *serve_says) if sentence]
     if group.reuseport and accept == "shared":
         evidence.append("SO_REUSEPORT is set, but the workers share one socket: the kernel balances nothing")
     model, why = _name(seen, accept, serve)
@@ -117,74 +116,6 @@ def _relation(acceptor: Worker | None, reader: Worker | None) -> Handoff:
         if reader.parent_pid == acceptor.pid and reader.start_ns > acceptor.first_seen_ns
         else "process"
     )
-
-
-def _accept_axis(snapshot: Snapshot, seen: _Seen, group: Group) -> tuple[str, str]:
-    """(who accepts, what says so)."""
-    total = sum(seen.accepted.values())
-    if not total:
-        return "nobody", ""
-    real = {worker for worker, number in seen.accepted.items() if number >= _ACCIDENT * total}
-    sharers = [len(real & by.keys()) for by in seen.by_listener.values()]
-    used = sum(number > 0 for number in sharers)
-    together = _open_together(group, {number for number, by in seen.by_listener.items() if real & by.keys()})
-    if len(real) == 1 and used < together:
-        # each has a queue of its own, even if the kernel chose one queue for all (steering, one client)
-        return (
-            "reuseport",
-            f"one thread accepted {total} connections: they went to {used} of {together} sockets of one "
-            "address and port",
-        )
-    if len(real) == 1:
-        siblings = _siblings(snapshot, group, seen, next(iter(real)))
-        if siblings:
-            return (
-                "shared",
-                f"one process accepted all {total} connections; {siblings} more of its kind, children of the "
-                "same parent, hold the listening socket too",
-            )
-        return "one", f"one thread accepted {total} connections"
-    if used > 1 and used >= len(real) / 2 and len(group.listeners) > 1:
-        return (
-            "reuseport",
-            f"{len(real)} threads accepted {total} connections on {used} sockets of one address and port",
-        )
-    return "shared", f"{max(sharers)} threads accepted {total} connections on one listening socket"
-
-
-def _siblings(snapshot: Snapshot, group: Group, seen: _Seen, number: int) -> int:
-    """Processes like the only acceptor's that could have accepted as well: same parent and name, the
-    same socket held.  With an accept lock, or little to do, one of them may well take everything."""
-    acceptor = snapshot.workers.get(number)
-    if acceptor is None:
-        return 0
-    holders = {
-        holding.pid
-        for listener in group.listeners
-        if seen.by_listener.get(listener.id)
-        for holding in listener.holders
-    }
-    alike = {
-        worker.pid
-        for worker in snapshot.workers.values()
-        if worker.pid in holders
-        and worker.tid == worker.pid
-        and (worker.parent_pid, worker.comm) == (acceptor.parent_pid, acceptor.comm)
-    }
-    return len(alike - {acceptor.pid}) if acceptor.pid in alike else 0
-
-
-def _open_together(group: Group, numbers: set[int]) -> int:
-    """How many of the group's sockets were open at the same time as those with these ids, these included."""
-    used = [listener for listener in group.listeners if listener.id in numbers]
-
-    def overlap(one: Listener, other: Listener) -> bool:
-        return not (
-            (one.closed_ns and one.closed_ns <= other.listened_ns)
-            or (other.closed_ns and other.closed_ns <= one.listened_ns)
-        )
-
-    return sum(any(overlap(listener, other) for other in used) for listener in group.listeners)
 
 
 def _serve_axis(snapshot: Snapshot, seen: _Seen) -> tuple[str, Handoff, tuple[str, ...], int]:

@@ -125,5 +125,6 @@ def is_exact(connections: Records) -> Any:
         | ConnectionFlag.IO_LOST
         | ConnectionFlag.LISTENER_GUESSED
         | ConnectionFlag.UNACCEPTED_BEFORE
+        | ConnectionFlag.ACCEPT_GUESSED
     )
     return (connections["flags"] & int(inexact)) == 0

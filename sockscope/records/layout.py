@@ -32,6 +32,7 @@ class ConnectionFlag(IntFlag):
     LISTENER_GUESSED = 0x100
     UNACCEPTED_BEFORE = 0x200
     RESET = 0x400
+    ACCEPT_GUESSED = 0x800
 
 
 class WorkerFlag(IntFlag):

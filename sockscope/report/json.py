@@ -22,6 +22,7 @@ _WHY_INEXACT = (
     (ConnectionFlag.UNACCEPTED_BEFORE, "in the accept queue before tracing began"),
     (ConnectionFlag.LATE, "its listener was learnt when it was accepted"),
     (ConnectionFlag.IO_LOST, "more threads touched it than could be recorded"),
+    (ConnectionFlag.ACCEPT_GUESSED, "its accept was not seen: taken to be by who first read or wrote"),
     (ConnectionFlag.LISTENER_GUESSED, "several listeners on its address: which one is not known"),
 )
 

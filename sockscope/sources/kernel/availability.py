@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sockscope.sources.kernel.btf import Btf
 from sockscope.sources.kernel.signals import Hook
-from sockscope.sources.kernel.tracefs import event_number, tracing_directory
+from sockscope.sources.kernel.tracefs import event_field, event_number, tracing_directory
 
 
 @dataclass(frozen=True)
@@ -28,4 +28,7 @@ class Availability:
         if hook.kind == "raw":
             return self.btf.has_tracepoint(hook.place)
         category, name = hook.place.split(":")
-        return event_number(category, name) is not None
+        if event_number(category, name) is None:
+            return False
+        field, _, offset = hook.reads.partition("@")
+        return not field or event_field(category, name, field) == int(offset)

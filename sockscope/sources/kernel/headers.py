@@ -60,7 +60,17 @@ FIELDS: dict[str, dict[str, str]] = {
 }
 
 #: Structs embedded in others come first; pointers need no order.
-_ORDER = ("sock_common", "sock", "sched_entity", "task_struct", "files_struct", "fdtable", "file", "inode", "socket")
+_ORDER = (
+    "sock_common",
+    "sock",
+    "sched_entity",
+    "task_struct",
+    "files_struct",
+    "fdtable",
+    "file",
+    "inode",
+    "socket",
+)
 _ORDER_EMBEDDING = ("socket_alloc", "ns_common", "net")
 
 _SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8, "sixteen": 16}
@@ -80,8 +90,9 @@ WAIT_CALLS = {
         "ppoll": 271,
         "select": 23,
         "pselect6": 270,
+        "io_uring_enter": 426,
     },
-    "aarch64": {"epoll_pwait": 22, "epoll_pwait2": 441, "ppoll": 73, "pselect6": 72},
+    "aarch64": {"epoll_pwait": 22, "epoll_pwait2": 441, "ppoll": 73, "pselect6": 72, "io_uring_enter": 426},
 }
 
 _TYPES = """

@@ -49,7 +49,7 @@ _MAPS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "losses": (_U32, _U64),
 }
 #: Maps that only the probes themselves use.
-_PRIVATE = ("births", "blank_worker")
+_PRIVATE = ("births", "blank_worker", "listener_keys")
 _RINGS = {"closed": layout.CONNECTION, "ended": layout.WORKER, "shut": layout.LISTENER}
 
 
@@ -75,6 +75,7 @@ class Limits:
         return {
             "connections": self.connections,
             "listeners": self.listeners,
+            "listener_keys": self.listeners,
             "seeds": self.listeners,
             "seed_ports": self.listeners,
             "workers": self.workers,
@@ -142,7 +143,7 @@ class Program:
         image = _compiled(btf, cache or ImageCache())
         kinds = {hook.function: hook.kind for hook in hooks}
         kinds.update(dict.fromkeys(_ITERATORS.values(), "iterator"))
-        self._links: list[int] = []
+        self._links: list[tuple[str, int]] = []
         self._loaded = load(image, limits.room(), kinds, lambda name: _iterator(btf, name))
         loaded = self._loaded
         self._programs = loaded.programs
@@ -170,7 +171,7 @@ class Program:
             raise LoadError(
                 f"the kernel refused to attach to {hook.place} ({error.strerror}); sockscope doctor says more"
             ) from error
-        self._links.append(link)
+        self._links.append((hook.place, link))
 
     def iterate(self, name: str, record: np.dtype[Any]) -> np.ndarray[Any, np.dtype[Any]]:
         """Run the iterator ``task_file``, ``task`` or ``tcp`` once; what it printed, as records."""
@@ -181,10 +182,14 @@ class Program:
         spent = [syscall.run_time(program) for program in self._programs.values()]
         return sum(ns for ns, _ in spent), sum(runs for _, runs in spent)
 
-    def detach(self) -> None:
-        """Detach every probe; maps and rings stay readable."""
+    def detach(self, last: str = "") -> None:
+        """Detach every probe; maps and rings stay readable.
+
+        :param last: places that begin so are left until all others have gone
+        """
+        self._links.sort(key=lambda link: not (last and link[0].startswith(last)))
         while self._links:
-            os.close(self._links.pop())
+            os.close(self._links.pop()[1])
 
     def close(self) -> None:
         """Detach, and give programs and maps back to the kernel."""

@@ -17,12 +17,14 @@ from sockscope.errors import UsageError
 class Hook:
     """One place in the kernel and the function of probes/ that runs there.
 
-    ``kind`` is ``raw`` (raw tracepoint) or ``tracepoint`` (``category:name``).
+    ``kind`` is ``raw`` (raw tracepoint) or ``tracepoint`` (``category:name``).  ``reads`` is a field
+    of the tracepoint and the offset where the function looks for it: ``res@32``.
     """
 
     kind: str
     place: str
     function: str
+    reads: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,11 @@ SIGNALS: tuple[Signal, ...] = (
         (
             Way(
                 "system-calls",
-                (_call("exit_accept4", "on_accept"), _call("exit_accept", "on_accept")),
+                (
+                    _call("exit_accept4", "on_accept"),
+                    _call("exit_accept", "on_accept"),
+                    Hook("tracepoint", "io_uring:io_uring_complete", "on_ring_complete", "res@32"),
+                ),
             ),
         ),
         without="acceptors are unknown",
@@ -90,7 +96,7 @@ SIGNALS: tuple[Signal, ...] = (
         "read",
         "which threads read each connection",
         (
-            Way("tracepoint", (_raw("sock_recv_length", "on_recv"),)),
+            Way("tracepoint", (_raw("sock_recv_length", "on_recv"), _call("exit_splice", "on_splice_exit"))),
             Way(
                 "system-calls",
                 (
@@ -98,8 +104,9 @@ SIGNALS: tuple[Signal, ...] = (
                     _call("exit_readv", "on_read_exit"),
                     _call("exit_recvfrom", "on_recvfrom_exit"),
                     _call("exit_recvmsg", "on_recvmsg_exit"),
+                    _call("exit_splice", "on_splice_exit"),
                 ),
-                weaker="reads through io_uring, splice and recvmmsg are not seen; a descriptor closed and "
+                weaker="reads through io_uring and recvmmsg are not seen; a descriptor closed and "
                 "reused while a read is under way can mislead",
             ),
         ),
@@ -117,8 +124,9 @@ SIGNALS: tuple[Signal, ...] = (
                     _call("exit_writev", "on_write_exit"),
                     _call("exit_sendto", "on_write_exit"),
                     _call("exit_sendmsg", "on_write_exit"),
+                    _call("exit_sendfile64", "on_write_exit"),
                 ),
-                weaker="writes through io_uring, sendfile, splice and sendmmsg are not seen",
+                weaker="writes through io_uring, splice and sendmmsg are not seen",
             ),
         ),
         without="writers are unknown",
@@ -132,6 +140,8 @@ SIGNALS: tuple[Signal, ...] = (
                 (
                     *(_call(f"enter_{name}", "on_wait_enter") for name in _WAITS),
                     *(_call(f"exit_{name}", "on_wait_exit") for name in _WAITS),
+                    _call("enter_io_uring_enter", "on_ring_wait_enter"),
+                    _call("exit_io_uring_enter", "on_ring_wait_exit"),
                 ),
             ),
         ),

@@ -6,6 +6,7 @@ import os
 import resource
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from sockscope.errors import SockscopeError
 from sockscope.records import layout
 from sockscope.records.batch import HOLDER, MORE_IO, WAKE, Batch, Cost, Health
 from sockscope.records.batch import Signal as SignalInUse
-from sockscope.sources.kernel import seeding, syscall
+from sockscope.sources.kernel import seeding, syscall, unix_listeners
 from sockscope.sources.kernel.availability import Availability
 from sockscope.sources.kernel.program import Limits, Program
 from sockscope.sources.kernel.scope import resolve
@@ -24,6 +25,7 @@ from sockscope.sources.target import Target
 #: Statistics cost every probe a little, so they are on in one tick of this many.
 _SAMPLED_TICKS = 8
 _HOLDERS_TICKS = 5
+_NOTES_TICKS = 50
 
 _LOSS_NAMES = {
     layout.Loss.CONNECTIONS_FULL: "connections: no room for another open one",
@@ -72,6 +74,7 @@ class KernelSource:
         self._sampled_ns = 0
         self._holders = np.empty(0, HOLDER)
         self._listeners_known: set[int] = set()
+        self._notes: tuple[str, ...] = ()
 
     def signals(self) -> tuple[SignalInUse, ...]:
         """How each signal is got here."""
@@ -95,6 +98,7 @@ class KernelSource:
             self._program.attach(hook)
         held = seeding.seed(self._program, scope)
         self._keep_holders(held)
+        self._refresh_notes()
         return len(np.unique(held["listener"]))
 
     def target_has_ended(self) -> bool:
@@ -104,13 +108,13 @@ class KernelSource:
         pids = self._program.maps["target_pids"].read_all()[0]
         return not any(_is_alive(int(pid)) for pid in pids)
 
-    def batch(self, *, whole: bool = False, final: bool = False) -> Batch:
+    def batch(self, *, whole: bool = False, final: bool = False, now: int | None = None) -> Batch:
         """What changed since the last batch, or all that is in the maps (``whole``).  Rings are read before maps: a connection that closes
         in between is in neither twice, its deeds in ``more_io`` last."""
         program = self._program
         if whole:
             self._last_ns = 0
-        now = time.monotonic_ns()
+        now = now or time.monotonic_ns()
         closed, ended, shut = (program.rings[name].drain() for name in ("closed", "ended", "shut"))
         connections = self._changed(program.maps["connections"].read_all()[1])
         workers = self._changed(program.maps["workers"].read_all()[1])
@@ -140,8 +144,11 @@ class KernelSource:
 
     def stop(self) -> Batch:
         """Detach and return the last batch, exact for everything that was seen."""
-        self._program.detach()
-        return self.batch(whole=True, final=True)  # whatever is in the maps is final now
+        # what was queued may still be accepted while the other probes go: that one goes last, and
+        # the batch tells the time before any of them did
+        now = time.monotonic_ns()
+        self._program.detach(last="syscalls:sys_exit_accept")
+        return self.batch(whole=True, final=True, now=now)  # whatever is in the maps is final now
 
     def close(self) -> None:
         """Give everything back to the kernel."""
@@ -181,6 +188,8 @@ class KernelSource:
             self._listeners_known = known
             if known:
                 self._keep_holders(seeding.holders(self._program))
+            if final or self._ticks % _NOTES_TICKS == 0:
+                self._refresh_notes()
 
     def _keep_holders(self, held: Any) -> None:
         rows = np.empty(len(held), HOLDER)
@@ -190,6 +199,14 @@ class KernelSource:
         self._holders = rows
         if fresh:
             seeding.adopt(self._program, fresh)
+
+    def _refresh_notes(self) -> None:
+        """What of the target is out of reach: of the processes it names, else of those that serve."""
+        scope = self._scope
+        named = bool(scope.pids or scope.comm or scope.cgroup_path)
+        pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")] if named else []
+        belonging = [pid for pid in pids if scope.holds(pid)]
+        self._notes = unix_listeners.notes(belonging or self._holders["pid"].tolist())
 
     def _sample_statistics(self, now: int) -> None:
         if self._stats is not None:
@@ -216,7 +233,7 @@ class KernelSource:
             user_cpu_ns=int((usage.ru_utime + usage.ru_stime) * 1e9),
             resident_bytes=_resident(),
         )
-        return Health(lost, cost)
+        return Health(lost, cost, self._notes)
 
 
 def _resident() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from pathlib import Path
 
 from sockscope.errors import SockscopeError
@@ -39,3 +40,10 @@ def event_number(category: str, name: str) -> int | None:
         return int((tracing_directory() / "events" / category / name / "id").read_text())
     except FileNotFoundError:
         return None
+
+
+def event_field(category: str, name: str, field: str) -> int | None:
+    """Where in the tracepoint's record ``field`` begins; None when it has no such field."""
+    text = (tracing_directory() / "events" / category / name / "format").read_text()
+    found = re.search(rf"field:[^;]*\b{field};\s*offset:(\d+);", text)
+    return int(found[1]) if found else None

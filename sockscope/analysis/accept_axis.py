@@ -1,0 +1,129 @@
+"""Who accepts: one thread, several on one socket, or several each on its own; and whose turn is it?
+
+Only threads and sockets that existed at the same time share: after a restart or a reload there are
+two of each, one after the other.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from math import inf
+
+from sockscope.analysis.frame import Group
+from sockscope.model.snapshot import Listener, Snapshot, Worker
+
+#: An acceptor with a smaller part than this is an accident (a reload, a probe), not a sharer.
+_ACCIDENT = 0.005
+#: Accepts that found nothing, for each connection.  Measured with 2 to 4 processes on one socket: a
+#: lock or exclusive wake-ups 0 to 0.06, everybody woken for each connection 0.6 and more.
+_TAKES_TURNS = 0.1
+
+
+def accept_axis(
+    snapshot: Snapshot, group: Group, by_listener: Mapping[int, Counter[int]]
+) -> tuple[str, tuple[str, ...]]:
+    """(``one``, ``shared``, ``reuseport`` or ``nobody``; the sentences that say so).
+
+    :param by_listener: listener id → worker id → connections accepted
+    """
+    accepted = sum(by_listener.values(), Counter())
+    total = sum(accepted.values())
+    if not total:
+        return "nobody", ()
+    real = {number for number, count in accepted.items() if count >= _ACCIDENT * total}
+    used = {number for number, by in by_listener.items() if real & by.keys()}
+    sockets = _most_at_once(_life(listener) for listener in group.listeners if listener.id in used)
+    sharers = max(
+        _most_at_once(_span(snapshot.workers.get(worker)) for worker in real & by_listener[number].keys())
+        for number in used
+    )
+    if len(real) == 1:
+        return _by_one(snapshot, group, used, next(iter(real)), total)
+    if sockets > 1 and len(used) >= len(real) / 2:
+        return "reuseport", (
+            f"{len(real)} threads accepted {total} connections on {len(used)} sockets of one address and port",
+        )
+    if sharers == 1:
+        return "one", (f"{len(real)} threads, one after another, accepted {total} connections",)
+    most = max(len(real & by_listener[number].keys()) for number in used)
+    says = f"{most} threads accepted {total} connections on one listening socket"
+    return "shared", (says, *_turns([snapshot.workers[number] for number in real & snapshot.workers.keys()]))
+
+
+def _by_one(
+    snapshot: Snapshot, group: Group, used: set[int], acceptor: int, total: int
+) -> tuple[str, tuple[str, ...]]:
+    together = _open_together(group, used)
+    if len(used) < together:
+        # each has a queue of its own, even if the kernel chose one queue for all (steering, one client)
+        return "reuseport", (
+            f"one thread accepted {total} connections: they went to {len(used)} of {together} sockets of one "
+            "address and port",
+        )
+    siblings = _siblings(snapshot, group, used, snapshot.workers.get(acceptor))
+    if siblings:
+        return "shared", (
+            f"one process accepted all {total} connections; {siblings} more of its kind, children of the same "
+            "parent, hold the listening socket too",
+        )
+    return "one", (f"one thread accepted {total} connections",)
+
+
+def _turns(acceptors: list[Worker]) -> tuple[str, ...]:
+    """Who is woken for a connection, and who of them comes for nothing."""
+    accepts = sum(worker.accepts for worker in acceptors)
+    empty = sum(worker.accepts_empty for worker in acceptors)
+    waits = sum(worker.waits for worker in acceptors)
+    if not accepts:
+        return ()
+    if not empty and not waits:
+        return ("they wait in accept itself: the kernel wakes one of them for each connection",)
+    each = f"{empty} accepts found nothing (EAGAIN), {empty / accepts:.2f} for each connection"
+    if empty <= _TAKES_TURNS * accepts:
+        return (f"{each}: they take turns, by a lock or because the kernel wakes one at a time",)
+    wasted = sum(worker.wakeups_wasted for worker in acceptors)
+    return (f"{each}; {wasted} wake-ups were for nothing: several come for one connection",)
+
+
+def _most_at_once(spans: Iterable[tuple[float, float]]) -> int:
+    """The largest number of spans (beginning, end) that overlap in one moment."""
+    changes = sorted(change for begin, end in spans for change in ((begin, 1), (end, -1)))
+    most = now = 0
+    for _, change in changes:  # at the same moment an end (-1) comes before a beginning
+        now += change
+        most = max(most, now)
+    return most
+
+
+def _life(listener: Listener) -> tuple[float, float]:
+    return (listener.listened_ns, listener.closed_ns or inf)
+
+
+def _span(worker: Worker | None) -> tuple[float, float]:
+    return (worker.start_ns, worker.ended_ns or inf) if worker else (0, inf)
+
+
+def _siblings(snapshot: Snapshot, group: Group, used: set[int], acceptor: Worker | None) -> int:
+    """Processes like the only acceptor's that could have accepted as well: same parent and name, the
+    same socket held.  With an accept lock, or little to do, one of them may well take everything."""
+    if acceptor is None:
+        return 0
+    holders = {held.pid for listener in group.listeners if listener.id in used for held in listener.holders}
+    alike = {
+        worker.pid
+        for worker in snapshot.workers.values()
+        if worker.pid in holders
+        and worker.tid == worker.pid
+        and (worker.parent_pid, worker.comm) == (acceptor.parent_pid, acceptor.comm)
+    }
+    return len(alike - {acceptor.pid}) if acceptor.pid in alike else 0
+
+
+def _open_together(group: Group, numbers: set[int]) -> int:
+    """How many of the group's sockets were open at the same time as those with these ids, these included."""
+    used = [_life(listener) for listener in group.listeners if listener.id in numbers]
+    return sum(
+        any(begin < end and other < until for other, end in used)
+        for begin, until in map(_life, group.listeners)
+    )
