@@ -100,7 +100,7 @@ class Dashboard(ReplayControls, App[int]):
     def on_ended(self, message: Ended) -> None:
         if message.failed and self.latest is None:
             self.failure = message.reason
-            self.exit(1)
+            self.exit(1, return_code=1)
             return
         self._ended = message
         self._tell_headers()

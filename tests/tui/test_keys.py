@@ -402,6 +402,7 @@ def test_a_click_on_a_tab_turns_to_it() -> None:
     drive(busy(), steps)
 
 
+@pytest.mark.slow
 def test_resizing_at_any_time_on_any_screen() -> None:
     async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
         for key in "123456":

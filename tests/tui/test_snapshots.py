@@ -18,7 +18,11 @@ from sockscope.sources.synthetic import Scenario
 from sockscope.tui.app import Dashboard, make_app
 
 Compare = Callable[..., bool]
-SIZES = ((80, 24), (120, 40), (200, 60))
+SIZES = (
+    pytest.param((80, 24), id="80x24"),
+    pytest.param((120, 40), id="120x40"),
+    pytest.param((200, 60), id="200x60", marks=pytest.mark.slow),
+)
 
 
 def press(*keys: str) -> Callable[[Pilot[int]], Awaitable[None]]:
@@ -39,24 +43,25 @@ def same(compare: Compare, feed: Any, size: tuple[int, int], *keys: str, theme: 
     assert compare(app, terminal_size=size, run_before=press(*keys))
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("key", "123456")
 def test_every_screen_at_every_size(snap_compare: Compare, key: str, size: tuple[int, int]) -> None:
     same(snap_compare, busy(), size, key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", "123456")
 def test_every_screen_in_light(snap_compare: Compare, key: str) -> None:
     same(snap_compare, busy(), (120, 40), key, theme="light")
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("key", "345")
 def test_every_drill_down(snap_compare: Compare, key: str, size: tuple[int, int]) -> None:
     same(snap_compare, busy(), size, key, "enter")
 
 
-@pytest.mark.parametrize("size", SIZES[:2], ids=str)
+@pytest.mark.parametrize("size", SIZES[:2])
 @pytest.mark.parametrize("kind", ["single", "handoff", "dispatch", "reuseport"])
 def test_the_overview_of_every_model(snap_compare: Compare, kind: Any, size: tuple[int, int]) -> None:
     same(snap_compare, LiveFeed(Scenario(kind, 1 if kind == "single" else 4)), size)
@@ -100,13 +105,14 @@ def test_a_target_that_is_gone(snap_compare: Compare) -> None:
     assert snap_compare(make_app(feed), terminal_size=(120, 40), run_before=steps)
 
 
-@pytest.mark.parametrize("size", SIZES[:2], ids=str)
+@pytest.mark.parametrize("size", SIZES[:2])
 def test_a_recording(snap_compare: Compare, size: tuple[int, int]) -> None:
     recording = Recording(Scenario(imbalance=1.0), 30, [(8, "critical", "full"), (21, "warning", "late")])
     recording.at = 15
     same(snap_compare, ReplayFeed(recording, with_findings), size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["dark-safe", "light-safe"])
 def test_the_safe_themes(snap_compare: Compare, theme: str) -> None:
     same(snap_compare, busy(), (120, 40), theme=theme)
