@@ -21,8 +21,6 @@ from tests.servers.real_trace import complaints, watch
 
 pytestmark = [pytest.mark.kernel, pytest.mark.servers]
 
-CYCLES = 100
-
 
 def _real(name: str) -> Real:
     return next(real for real in REAL if real.name == name)
@@ -47,7 +45,8 @@ def _alive(kind: str) -> set[tuple[str, int]]:
     return {(kind, int(number)) for number in re.findall(r"^(\d+):", done.stdout, re.M)}
 
 
-def test_a_hundred_times_attached_and_detached_under_load() -> None:
+@pytest.mark.parametrize("cycles", [5, pytest.param(100, marks=pytest.mark.slow)])
+def test_attached_and_detached_again_and_again_under_load(cycles: int) -> None:
     """No request is lost, and nothing of each session is left in the kernel."""
     used: set[tuple[str, int]] = set()
     descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
@@ -55,7 +54,7 @@ def test_a_hundred_times_attached_and_detached_under_load() -> None:
         load = [program("wrk"), "-t1", "-c16", "-d600s", f"http://127.0.0.1:{started.port}/"]
         with subprocess.Popen(load, stdout=subprocess.PIPE, text=True) as wrk:
             try:
-                for _ in range(CYCLES):
+                for _ in range(cycles):
                     with LiveSession(Target(ports=(started.port,))) as session:
                         session.start()
                         used |= _bpf_objects()
@@ -70,9 +69,9 @@ def test_a_hundred_times_attached_and_detached_under_load() -> None:
     assert "Non-2xx" not in told, told
     requests = re.search(r"(\d+) requests in", told)
     assert requests
-    assert int(requests[1]) > 10 * CYCLES
+    assert int(requests[1]) > 10 * cycles
     assert len({kind for kind, _ in used}) >= 2
-    assert len(used) >= CYCLES * 20  # every session had programs and maps of its own
+    assert len(used) > cycles * 20  # every session had programs and maps of its own
     wait_until(lambda: not used & (_alive("prog") | _alive("map") | _alive("link")), what="nothing is left")
     assert len(os.listdir("/proc/self/fd")) == descriptors  # noqa: PTH208
 

@@ -1,0 +1,222 @@
+"""The verdict on small worlds: each rule alone, with numbers that real servers showed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sockscope.analysis.frame import Server
+from sockscope.analysis.groups import groups_of
+from sockscope.analysis.verdict import verdict
+from sockscope.model.state import State
+from sockscope.records.batch import HOLDER, THREAD_CPU, WAKE, Batch
+from sockscope.records.layout import CONNECTION, LISTENER, WORKER, ConnectionFlag
+
+S, MS, US = 10**9, 10**6, 10**3
+LOOPBACK = (0xFF, 0xFF, 127, 0, 0, 1)
+
+
+class Small:
+    """Listeners, workers and connections; ids count from 1."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Any] = []
+        self.workers: list[Any] = []
+        self.connections: list[Any] = []
+        self.holders: list[tuple[int, int, int, int]] = []
+        self.wakes: list[tuple[int, int, int, int]] = []
+        self.cpu: list[tuple[int, int, int, int]] = []
+
+    def listener(
+        self, *holders: int, listened_ns: int = 0, closed_ns: int = 0, reuseport: bool = False
+    ) -> int:
+        record = np.zeros((), LISTENER)
+        record["id"] = len(self.listeners) + 1
+        record["inode"], record["port"], record["family"] = 100 + record["id"], 80, 4
+        record["address"][10:] = LOOPBACK
+        record["listened_ns"], record["closed_ns"], record["reuseport"] = listened_ns, closed_ns, reuseport
+        self.listeners.append(record)
+        self.holders += [(0, int(record["inode"]), pid, 3) for pid in holders]
+        return int(record["id"])
+
+    def worker(self, pid: int, tid: int = 0, cpu_ns: int = 0, **values: int) -> int:
+        record = np.zeros((), WORKER)
+        record["id"], record["pid"], record["tid"] = len(self.workers) + 1, pid, tid or pid
+        record["parent_pid"], record["start_ns"], record["first_seen_ns"] = 1, S, S
+        for name, value in values.items():
+            record[name] = value
+        self.workers.append(record)
+        if cpu_ns:
+            self.cpu.append((pid, tid or pid, cpu_ns, 0))
+        return int(record["id"])
+
+    def connect(self, times: int, listener: int, acceptor: int, reader: int = 0, writer: int = 0) -> None:
+        reader = reader or acceptor
+        for _ in range(times):
+            record = np.zeros((), CONNECTION)
+            record["id"] = len(self.connections) + 1
+            record["listener"], record["acceptor"] = listener, acceptor
+            record["flags"] = int(ConnectionFlag.CLOSED)
+            record["io"][0] = (1, 5, 0, 0, reader)
+            record["io"][1] = (0, 0, 1, 5, writer or reader)
+            self.connections.append(record)
+
+    def verdict(self) -> Server:
+        state = State()
+        for record in self.workers:
+            mine = [row for row in self.connections if row["acceptor"] == record["id"]]
+            record["accepts"] = len(mine)
+        state.apply(
+            Batch(
+                time_ns=9 * S,
+                listeners=np.array(self.listeners, LISTENER),
+                workers=np.array(self.workers, WORKER),
+                connections=np.array(self.connections, CONNECTION),
+                wakes=np.array(self.wakes, WAKE),
+                holders=np.array(self.holders, HOLDER),
+                threads=np.array(self.cpu, THREAD_CPU),
+            )
+        )
+        snapshot = state.snapshot()
+        (group,) = groups_of(snapshot)
+        return verdict(snapshot, group)
+
+
+def test_a_restarted_server_is_no_reuseport_group() -> None:
+    world = Small()
+    first, second = world.listener(closed_ns=3 * S), world.listener(listened_ns=4 * S)
+    world.connect(50, first, world.worker(10, ended_ns=3 * S))
+    world.connect(50, second, world.worker(11, start_ns=4 * S))
+    found = world.verdict()
+    assert found.model == "single"
+    assert found.evidence[0] == "2 threads, one after another, accepted 100 connections"
+
+
+def test_sockets_that_are_open_together_are_a_group() -> None:
+    world = Small()
+    for pid in (10, 11):
+        world.connect(50, world.listener(reuseport=True), world.worker(pid))
+    assert world.verdict().model == "reuseport"
+
+
+def test_a_worker_and_its_successor_do_not_share() -> None:
+    world = Small()
+    listener = world.listener()
+    world.connect(50, listener, world.worker(10, ended_ns=3 * S))
+    world.connect(50, listener, world.worker(11, start_ns=4 * S))
+    assert world.verdict().model == "single"
+
+
+def test_a_reload_leaves_the_workers_sharing() -> None:
+    world = Small()
+    listener = world.listener()
+    for pid in (10, 11):
+        world.connect(25, listener, world.worker(pid, ended_ns=3 * S))
+    for pid in (12, 13):
+        world.connect(25, listener, world.worker(pid, start_ns=2 * S))
+    assert world.verdict().model == "shared"
+
+
+def test_one_of_several_alike_that_took_everything_still_shares() -> None:
+    world = Small()
+    listener = world.listener(9, 10, 11)
+    world.connect(50, listener, world.worker(10, parent_pid=9))
+    world.worker(11, parent_pid=9)
+    world.worker(9)
+    found = world.verdict()
+    assert found.model == "shared"
+    assert "1 more of its kind" in found.evidence[0]
+
+
+def test_a_child_that_holds_the_listener_by_accident_shares_nothing() -> None:
+    world = Small()
+    listener = world.listener(10, 11)
+    world.connect(50, listener, world.worker(10))
+    world.worker(11, parent_pid=10)
+    assert world.verdict().model == "single"
+
+
+def test_the_flag_on_a_shared_socket_is_said_to_do_nothing() -> None:
+    world = Small()
+    listener = world.listener(reuseport=True)
+    for pid in (10, 11):
+        world.connect(50, listener, world.worker(pid))
+    found = world.verdict()
+    assert found.model == "shared"
+    assert any(sentence.startswith("SO_REUSEPORT is set") for sentence in found.evidence)
+
+
+def test_who_comes_for_nothing_is_told() -> None:
+    def turns(**values: int) -> str:
+        world = Small()
+        listener = world.listener()
+        for pid in (10, 11):
+            world.connect(50, listener, world.worker(pid, **values))
+        return world.verdict().evidence[1]
+
+    assert turns() == "they wait in accept itself: the kernel wakes one of them for each connection"
+    assert "they take turns" in turns(waits=100, accepts_empty=2)
+    herd = turns(waits=100, accepts_empty=60, wakeups_wasted=55)
+    assert herd.startswith("120 accepts found nothing (EAGAIN), 1.20 for each connection; 110 wake-ups")
+
+
+def _reader_that_wakes(cpu_of_each_wake: int) -> Server:
+    """One thread reads and answers 900 times and each time wakes one of two others."""
+    world = Small()
+    reader = world.worker(10, cpu_ns=375 * MS, reads=900, bursts=410, waits=588, wakeups=558)
+    for tid in (11, 12):
+        world.worker(10, tid, cpu_ns=450 * cpu_of_each_wake)
+        world.wakes.append((reader, tid, 450, 300))
+    world.connect(300, world.listener(), reader)
+    return world.verdict()
+
+
+def test_threads_that_are_woken_for_requests_and_work_are_dispatched_to() -> None:
+    found = _reader_that_wakes(50 * US)
+    assert (found.model, found.handoff) == ("dispatch", "request")
+
+
+def test_a_helper_pool_is_not_dispatched_to() -> None:
+    found = _reader_that_wakes(9 * US)
+    assert found.model == "single"
+    assert "those are helpers: 9 µs of CPU time for each wake-up, the readers 417 µs" in found.evidence[-1]
+
+
+def test_without_cpu_times_waking_alone_decides() -> None:
+    assert _reader_that_wakes(0).model == "dispatch"
+
+
+def _polling(cpu_of_others: int, empty: int = 23_000, **values: int) -> Server:
+    world = Small()
+    reader = world.worker(10, cpu_ns=90 * MS, reads=900, reads_empty=empty, **values)
+    for tid in (11, 12, 13):
+        world.worker(10, tid, cpu_ns=cpu_of_others)
+    world.connect(300, world.listener(), reader)
+    return world.verdict()
+
+
+def test_workers_that_spin_are_betrayed_by_their_cpu_time() -> None:
+    found = _polling(47 * MS)
+    assert (found.model, found.handoff) == ("dispatch", "request")
+    assert "3 threads of its process that touch no socket used 141 ms" in found.evidence[-1]
+
+
+def test_a_polling_reader_with_idle_threads_serves_alone() -> None:
+    assert _polling(1 * MS).model == "single"
+
+
+def test_a_reader_that_sleeps_does_not_poll() -> None:
+    assert _polling(47 * MS, empty=0, waits=900, wakeups=900, wait_ns=S, busy_ns=S // 10).model == "single"
+
+
+def test_connections_partly_handed_over_are_so_by_design() -> None:
+    world = Small()
+    listener = world.listener()
+    one, other = world.worker(10, 10), world.worker(10, 11)
+    for acceptor, reader in ((one, one), (one, other), (other, one), (other, other)):
+        world.connect(50, listener, acceptor, reader)
+    found = world.verdict()
+    assert (found.model, found.handoff) == ("shared+handoff", "thread")
+    assert found.confidence > 0.9
+    assert "the other 100 were read by their acceptor" in found.evidence
