@@ -43,13 +43,14 @@ def frames(names: Iterable[str] = tuple(SCENARIOS)) -> list[Frame]:
     return [shown(name)[0] for name in names]
 
 
-@pytest.fixture
-def recording(tmp_path: Path) -> Callable[..., Path]:
-    """Write a scenario into a file."""
+@pytest.fixture(scope="session")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, int], Path]:
+    """A scenario in a file, which tests only read."""
 
-    def write(name: str = "even", ticks: int = TICKS, file: str = "") -> Path:
+    @cache
+    def write(name: str = "even", ticks: int = TICKS) -> Path:
         source = SyntheticSource(SCENARIOS[name])
-        path = tmp_path / (file or f"{name}.sockscope")
+        path = tmp_path_factory.mktemp("recordings") / f"{name}.sockscope"
         with Writer(path, source.meta) as writer:
             for batch in source.batches(ticks):
                 writer.write(batch)

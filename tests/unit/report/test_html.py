@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -48,7 +49,12 @@ class Outline(HTMLParser):
 
 @pytest.fixture(params=["straggler", "overflow", "hostile"])
 def page(request: pytest.FixtureRequest) -> str:
-    return html.render(*shown(request.param))
+    return rendered(request.param)
+
+
+@cache
+def rendered(name: str) -> str:
+    return html.render(*shown(name))
 
 
 def test_it_needs_nothing_from_anywhere(page: str) -> None:
@@ -75,7 +81,7 @@ def test_colours_are_those_of_the_page(page: str) -> None:
 
 
 def test_what_a_thread_calls_itself_is_text_and_nothing_else() -> None:
-    page = html.render(*shown("hostile"))
+    page = rendered("hostile")
     assert "<script" not in page
     assert "&lt;script&gt;x" in page
     assert "$a|b`&amp;&quot;&#x27;" in page  # not taken for a formula
@@ -135,7 +141,7 @@ def test_nothing_in_a_batch_that_a_history_reads_is_left_out() -> None:
 @pytest.mark.skipif(not shutil.which("chromium"), reason="needs chromium")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_browser_has_nothing_to_complain_about(theme: str, tmp_path: Path) -> None:
-    page = html.render(*shown("straggler")).replace('lang="en"', f'lang="en" data-theme="{theme}"', 1)
+    page = rendered("straggler").replace('lang="en"', f'lang="en" data-theme="{theme}"', 1)
     (tmp_path / "report.html").write_text(page)
     picture = tmp_path / "report.png"
     done = subprocess.run(
