@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from sockscope.errors import SockscopeError
 from sockscope.sources.trace.database import CATALOG, RAW, TABLES
 from sockscope.sources.trace.header import FORMAT, read_keys
+from sockscope.sources.trace.place import wal_of
 from sockscope.sources.trace.schema import SCHEMA_VERSION, Schema
 
 if TYPE_CHECKING:
@@ -20,6 +21,11 @@ def check_file(path: Path) -> None:
     """:raises SockscopeError: when ``path`` is nothing that DuckDB could have written"""
     if path.is_dir():
         raise SockscopeError(f"{path} is a directory; name a recording in it")
+    for part in (path, wal_of(path)):
+        if part.exists() and not part.is_file():
+            raise SockscopeError(
+                f"{part} is not a regular file; name a file that sockscope record has written"
+            )
     try:
         with path.open("rb") as file:
             start = file.read(16)

@@ -44,6 +44,7 @@ def open_memory(memory_limit: str) -> DuckDBPyConnection:
     for name, value in _WANTED.items():
         if name in known:
             connection.execute(f"SET {name} = {value!r}").fetchall()
+    connection.execute("PRAGMA disable_checkpoint_on_shutdown")
     return connection
 
 
@@ -61,7 +62,7 @@ def explained(path: Path, doing: str) -> Iterator[None]:
     import duckdb
 
     # What does not decode was not written by us: only a file can bring that, never a batch.
-    undecodable = (ValueError, KeyError, TypeError) if doing == "read" else ()
+    undecodable = (ValueError, LookupError, TypeError) if doing == "read" else ()
     try:
         yield
     except (duckdb.Error, OSError, MemoryError, *undecodable) as error:
@@ -98,6 +99,10 @@ _KNOWN: tuple[tuple[str, dict[str, str]], ...] = (
         {"": "{path} is in use by process {pid}; wait until it has ended, or end it"},
     ),
     (r"Could not set lock on file", {"": "{path} is in use by another process; wait until it has ended"}),
+    (
+        r"Unique file handle conflict",
+        {"": "{path} is open already in this process; close it there first"},
+    ),
     (
         r"newer version of DuckDB|with version number|[Ss]torage version|storage_version",
         {"": "{path} was written by another version of DuckDB; install a newer one (pip install -U duckdb)"},

@@ -9,12 +9,10 @@ import numpy as np
 from sockscope.records.batch import Records
 from sockscope.sources.trace.latest import latest
 from sockscope.sources.trace.schema import Part, Schema, object_of
-from sockscope.sources.trace.tables import RecordTable
+from sockscope.sources.trace.tables import ROWS_AT_ONCE, RecordTable
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-ROWS_AT_ONCE = 65_536
 
 
 def fold(connection: DuckDBPyConnection, tables: str, schema: Schema) -> dict[str, Any]:
@@ -32,7 +30,7 @@ def _fold(connection: DuckDBPyConnection, tables: str, part: Part) -> Any:
 
 
 def _records(connection: DuckDBPyConnection, tables: str, table: RecordTable, rows: str) -> Records:
-    """In stretches, as DuckDB's result, its copy in numpy and the records are each as large."""
+    """The records that stand in ``rows``, in the order they came."""
     connection.execute(f"CREATE OR REPLACE TEMP TABLE latest_rows AS {rows}")
     found = connection.execute("SELECT number FROM latest_rows").fetchnumpy()
     numbers = np.sort(np.asarray(found["number"]))

@@ -8,6 +8,7 @@ as two.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import types
 import typing
@@ -61,8 +62,11 @@ def unescaped(text: str) -> str:
     )
 
 
+_hints = functools.cache(typing.get_type_hints)
+
+
 def _attributes(kind: type, prefix: str, path: tuple[str, ...]) -> Iterator[Attribute]:
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     for field in dataclasses.fields(kind):
         hint, here = hints[field.name], (*path, field.name)
         if dataclasses.is_dataclass(hint):
@@ -97,7 +101,7 @@ def _codec(hint: Any, name: str) -> tuple[str, Callable[[Any], Any], Callable[[A
             )
         return _record(name, dict(zip(("name", "value"), parts, strict=True)), tuple)
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-        hints = typing.get_type_hints(hint)
+        hints = _hints(hint)
         return _record(
             name, {f.name: hints[f.name] for f in dataclasses.fields(hint)}, lambda values: hint(*values)
         )
@@ -122,7 +126,7 @@ def _record(
 
 
 def _build(kind: type, values: dict[tuple[str, ...], Any], path: tuple[str, ...]) -> Any:
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     arguments = {}
     for field in dataclasses.fields(kind):
         here = (*path, field.name)

@@ -46,7 +46,7 @@ class Reader:
             check_file(self.path)
             self._database = open_memory(MEMORY_LIMIT)
             try:
-                self._database.execute(f"ATTACH {literal(self.path)} AS {CATALOG} (READ_ONLY)")
+                self._database.execute(f"ATTACH {literal(self.path.absolute())} AS {CATALOG} (READ_ONLY)")
                 self._database.execute("SET enable_external_access = false")
                 self._database.execute("SET lock_configuration = true")
                 check_schema(self._database, self.path, SCHEMA)
@@ -129,21 +129,22 @@ class Reader:
             start = end
 
     def _read(self, start: int, end: int) -> list[Batch]:
-        condition = f"tick BETWEEN {start} AND {end - 1}"
-        head = SCHEMA.ticks.fetch(self._database, TABLES, condition)
-        columns = {part.field: self._read_part(part, condition, start, end) for part in SCHEMA.parts}
+        head = SCHEMA.ticks.fetch(self._database, TABLES, f"tick BETWEEN {start} AND {end - 1}")
+        columns = {part.field: self._read_part(part, start, end) for part in SCHEMA.parts}
         return [
             SCHEMA.build_batch(row[1:], {field: values[index] for field, values in columns.items()})
             for index, row in enumerate(head)
         ]
 
-    def _read_part(self, part: Part, condition: str, start: int, end: int) -> list[Any]:
+    def _read_part(self, part: Part, start: int, end: int) -> list[Any]:
         """The part of each batch in a range of ticks."""
         if isinstance(part.table, RecordTable):
-            ticks, records = part.table.fetch(self._database, TABLES, condition)
+            ticks, records = part.table.fetch_ticks(self._database, TABLES, start, end - 1)
+            if end - start == 1:
+                return [records]
             cuts = np.searchsorted(ticks, np.arange(start, end + 1))
             return [records[cuts[index] : cuts[index + 1]].copy() for index in range(end - start)]
         things: list[list[Any]] = [[] for _ in range(start, end)]
-        for row in part.table.fetch(self._database, TABLES, condition):
+        for row in part.table.fetch(self._database, TABLES, f"tick BETWEEN {start} AND {end - 1}"):
             things[row[0] - start].append(object_of(part, row[1:]))
         return [tuple(many) if part.many else many[0] for many in things]

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 #: How much is handed to DuckDB at once: more is no faster and costs memory.
 CHUNK_BYTES = 4_000_000
 
+#: How many rows are fetched at once: DuckDB's result, its copy in numpy and the records each take
+#: as much memory.
+ROWS_AT_ONCE = 65_536
+
+_NUMPY = {"UBIGINT": np.dtype(np.uint64), "BOOLEAN": np.dtype(np.bool_)}
+
 
 @dataclass(frozen=True)
 class RecordTable:
@@ -42,12 +48,31 @@ class RecordTable:
         for start in range(0, len(records), step):
             self._insert(connection, schema, tick, records[start : start + step])
 
-    def fetch(
-        self, connection: DuckDBPyConnection, schema: str, condition: str, into: Records | None = None
+    def fetch_ticks(
+        self, connection: DuckDBPyConnection, schema: str, first: int, last: int
     ) -> tuple[Array, Records]:
-        """The rows for which ``condition`` holds, in the order they came, and the tick of each.
+        """The rows of these ticks in the order they came, and the tick of each.
 
-        :param into: records to put them in, when their number is known
+        :raises ValueError: when the rows of a tick do not stand together, as they were written
+        """
+        lowest, highest, count = connection.execute(
+            f"SELECT min(rowid), max(rowid), count(*) FROM {schema}.{self.name}"
+            f" WHERE tick BETWEEN {first} AND {last}"
+        ).fetchall()[0]
+        ticks: Array = np.empty(count, np.uint32)
+        records = np.empty(count, self.dtype)
+        for start in range(0, count, ROWS_AT_ONCE):
+            stretch = slice(start, min(start + ROWS_AT_ONCE, count))
+            condition = f"rowid BETWEEN {lowest + stretch.start} AND {lowest + stretch.stop - 1}"
+            ticks[stretch] = self.fetch(connection, schema, condition, records[stretch])
+        if count and (highest - lowest + 1 != count or np.any(ticks[1:] < ticks[:-1])):
+            raise ValueError(f"rows of {self.name} are out of order")
+        return ticks, records
+
+    def fetch(self, connection: DuckDBPyConnection, schema: str, condition: str, into: Records) -> Array:
+        """Fill ``into`` with the rows for which ``condition`` holds, in the order they came.
+
+        :returns: the tick of each
         """
         selections = [selection for column in self.columns for selection in column.selections()]
         named = ", ".join(f"{selection} AS c{index}" for index, selection in enumerate(selections))
@@ -55,11 +80,10 @@ class RecordTable:
             f"SELECT tick, {named} FROM {schema}.{self.name} WHERE {condition}"
         ).fetchnumpy()
         ticks: Array = np.asarray(found.pop("tick"))
-        records = np.empty(len(ticks), self.dtype) if into is None else into
         names = iter(list(found))
         for column in self.columns:
-            column.put(records, [np.asarray(found.pop(next(names))) for _ in column.selections()])
-        return ticks, records
+            column.put(into, [np.asarray(found.pop(next(names))) for _ in column.selections()])
+        return ticks
 
     def _insert(self, connection: DuckDBPyConnection, schema: str, tick: int, records: Records) -> None:
         arrays: dict[str, dict[str, Array]] = {"_numbers": {}}
@@ -105,9 +129,19 @@ class ObjectTable:
 
     def insert(self, connection: DuckDBPyConnection, schema: str, tick: int, things: Iterable[Any]) -> None:
         """Append a row for each of ``things``."""
-        places = ", ".join(f"?::{attribute.type}" for attribute in self.attributes)
-        rows = [[attribute.of(thing) for attribute in self.attributes] for thing in things]
-        connection.executemany(f"INSERT INTO {schema}.{self.name} VALUES ({tick}, {places})", rows)
+        rows = list(things)
+        arrays: dict[str, Array] = {}
+        for attribute in self.attributes:
+            column = np.empty(len(rows), _NUMPY.get(attribute.type, np.dtype(object)))
+            for index, row in enumerate(rows):
+                column[index] = attribute.of(row)
+            arrays[attribute.name] = column
+        values = ", ".join(f"{quoted(attribute.name)}::{attribute.type}" for attribute in self.attributes)
+        connection.register("_objects", arrays)
+        connection.execute(
+            f"INSERT INTO {schema}.{self.name} SELECT {tick}, {values} FROM _objects"
+        ).fetchall()
+        connection.unregister("_objects")
 
     def fetch(self, connection: DuckDBPyConnection, schema: str, condition: str) -> list[tuple[Any, ...]]:
         """Rows for which ``condition`` holds, in the order they came; the tick is the first value."""

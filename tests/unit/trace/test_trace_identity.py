@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sockscope.records.batch import Batch, Meta
 from sockscope.sources.trace import Reader
 from sockscope.sources.trace import reader as reader_module
+from sockscope.sources.trace import tables as tables_module
 from sockscope.sources.trace.columns import columns_of
 from sockscope.sources.trace.database import open_memory
 from sockscope.sources.trace.objects import attributes_of, escaped, unescaped
@@ -57,7 +58,10 @@ def test_a_recording_without_batches_has_none(tmp_path: Path) -> None:
         assert list(reader.batches()) == []
 
 
-def test_large_batches_come_back_across_every_stretch_and_chunk(tmp_path: Path) -> None:
+def test_large_batches_come_back_across_every_stretch_and_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables_module, "ROWS_AT_ONCE", 8_000)
     written = [
         batch(tick, rows, workers=rows // 10) for tick, rows in enumerate((0, 21_000, 1, 9_000, 10_241))
     ]
@@ -117,7 +121,7 @@ def test_any_record_type_gets_columns_that_keep_it(dtype: np.dtype[Any], count: 
     connection = open_memory("100MB")
     connection.execute(f"CREATE SCHEMA raw; CREATE TABLE raw.things ({table.definition()})")
     table.insert(connection, "raw", 7, written)
-    ticks, found = table.fetch(connection, "raw", "true")
+    ticks, found = table.fetch_ticks(connection, "raw", 7, 7)
     connection.close()
     assert ticks.tolist() == [7] * count
     assert found.tobytes() == written.tobytes()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import sqlite3
@@ -76,6 +77,31 @@ def test_older_and_newer_recordings_are_told_apart(tmp_path: Path) -> None:
     assert "other columns" in refusal(column)
     lacking = change(tmp_path / "lacking", "DROP VIEW main.cpu_samples", "DROP TABLE raw.threads")
     assert "other columns" in refusal(lacking)
+
+
+def test_rows_that_were_moved_or_removed_are_noticed(tmp_path: Path) -> None:
+    for number, statement in enumerate(
+        (
+            "DELETE FROM raw.ticks WHERE tick = 0",
+            "DELETE FROM raw.health",
+            "UPDATE raw.threads SET tick = 99",
+            "INSERT INTO raw.threads SELECT * FROM raw.threads WHERE tick = 0",
+            "DELETE FROM raw.meta WHERE key = 'host'",
+        )
+    ):
+        path = record(tmp_path / f"{number}", [batch(0), batch(1)])
+        with duckdb.connect(path) as database:
+            database.execute(statement)
+        assert "damaged" in refusal(path), statement
+
+
+def test_what_is_no_file_is_never_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    assert "is not a regular file" in refusal(tmp_path / "fifo")
+    path = record(tmp_path / "x", [batch(0)])
+    os.mkfifo(wal_of(path))
+    with pytest.raises(SockscopeError, match="is not a regular file"):
+        Reader(path)
 
 
 _TRAP = "(SELECT error('a stranger was obeyed'))"

@@ -61,6 +61,20 @@ def test_after_kill_nine_at_fifty_moments_all_that_was_committed_is_there(tmp_pa
         kill_and_look(tmp_path / f"{moment}", random.random())
 
 
+def test_a_recording_whose_file_was_replaced_leaves_the_new_ones_log_alone(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    old = Writer(path, META)
+    old.write(batch(9))
+    old.commit()
+    path.unlink()
+    wal_of(path).unlink()
+    run("w = Writer(sys.argv[1], META); w.write(batch(0, 5, 3)); w.commit(); os._exit(0)", path)
+    with pytest.raises(SockscopeError, match="removed or replaced"):
+        old.commit()
+    old.close()
+    assert committed(path) == 1
+
+
 def test_a_killed_recording_can_be_read_by_who_may_not_write(open_folder: Path) -> None:
     path = open_folder / "x"
     run("w = Writer(sys.argv[1], META); w.write(batch(0, 5, 3)); w.commit(); os._exit(0)", path)
