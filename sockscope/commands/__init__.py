@@ -40,6 +40,14 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
     ("check", "check", "Check", "Look for faults, and say by exit status whether there are any"),
     ("export", "export", "Export", "Write a recording as Parquet, CSV, JSON Lines or a timeline"),
     ("sql", "sql", "Sql", "Ask a recording in SQL"),
+    ("compare", "compare", "Compare", "Compare recordings: before and after, or several hosts"),
+    ("metrics", "metrics", "Metrics", "Serve figures of running servers in the OpenMetrics format"),
+    (
+        "completion",
+        "completion",
+        "Completion",
+        "Print a script that completes command lines in bash, zsh or fish",
+    ),
     ("listeners", "listeners", "Listeners", "Print every listening TCP socket, its queues and who holds it."),
     ("doctor", "doctor", "Doctor", "Say what works on this machine, and what to do about the rest"),
     ("serve", "serve", "Serve", "Run a reference server of one of the five models"),
@@ -49,7 +57,7 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
 def run(arguments: Sequence[str]) -> int:
     """Run a command line (without the program's name); the exit status."""
     # what can be interrupted at any moment ends like any other Unix tool: quietly, with 130
-    signal.signal(signal.SIGTERM, _interrupt)
+    before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         return _run(arguments)
     except SockscopeError as error:
@@ -61,6 +69,8 @@ def run(arguments: Sequence[str]) -> int:
         # the reader (head, less) has gone; do not fail again when Python flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(number: int, frame: object) -> None:
