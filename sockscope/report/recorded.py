@@ -56,7 +56,7 @@ def _batches(database: DuckDBPyConnection, times: list[int]) -> Iterator[Batch]:
         found: dict[str, Any] = {}
         for field, table in parts:
             if isinstance(table, RecordTable):
-                ticks, records = table.fetch(database, TABLES, f"tick BETWEEN {start} AND {end - 1}")
+                ticks, records = table.fetch_ticks(database, TABLES, start, end - 1)
                 found[field] = records, np.searchsorted(ticks, np.arange(start, end + 1))
         for index in range(end - start):
             now: dict[str, Any] = {
