@@ -23,6 +23,7 @@ class LoopStall:
         limits = case.thresholds
         worst: tuple[int, Worker, int, float] | None = None
         stalled: dict[int, int] = {}
+        spans: list[tuple[int, int]] = []
         for worker in {item.id: item for item in (*case.server.acceptors, *case.server.readers)}.values():
             away = away_ns(worker, case.snapshot.time_ns)
             longest = max(worker.stall_max_ns, away)
@@ -32,6 +33,9 @@ class LoopStall:
             if not victims or not _blocks(worker, longest):
                 continue
             stalled[worker.id] = _times(worker, limits.stall_ns) + (away >= limits.stall_ns)
+            if stalled[worker.id] == 1:
+                end = worker.stall_max_at_ns if worker.stall_max_ns > away else case.snapshot.time_ns
+                spans.append((end - longest, end))
             if worst is None or longest > worst[0]:
                 worst = (longest, worker, victims, waited)
         if worst is None:
@@ -39,9 +43,10 @@ class LoopStall:
         longest, worker, victims, waited = worst
         spent = float((worker.stall * EDGES[:-1])[bucket_of(limits.stall_ns) :].sum())
         others = f" So did {len(stalled) - 1} others." if len(stalled) > 1 else ""
+        times = _moments(spans) + sum(number for number in stalled.values() if number > 1)
         yield diagnosis(
             self,
-            _severity(case, longest, sum(stalled.values()), spent),
+            _severity(case, longest, times, spent),
             f"{case.name}, {thread(worker)}",
             f"{thread(worker)} stayed away from its event loop for {units.duration(longest)} at worst, and "
             f"{stalled[worker.id]} times for {units.duration(limits.stall_ns)} or more; {victims} of its "
@@ -88,6 +93,15 @@ def _severity(case: Case, longest: int, times: int, spent: float) -> Severity:
     if times >= AGAIN or spent >= PART_OF_TIME * max(case.window_ns, case.thresholds.window_ns):
         return "warning" if times >= 2 * AGAIN else "notice"
     return "info"
+
+
+def _moments(spans: list[tuple[int, int]]) -> int:
+    """How many there are when those that overlap count once: a pause of the machine stalls all at once."""
+    number = reached = 0
+    for begin, end in sorted(spans):
+        number += not number or begin > reached
+        reached = max(reached, end)
+    return number
 
 
 def _times(worker: Worker, least: int) -> int:

@@ -76,6 +76,7 @@ class World:
         load: float | None = None,
         stall_ms: float = 0,
         stalls: int = 1,
+        stall_end_ms: float = 1000,
         away_ms: float = 0,
         wasted: int = 0,
         empty: int = 0,
@@ -98,6 +99,7 @@ class World:
             self._explicit.add(int(row["id"]))
         if stall_ms:
             row["stall_max_ns"] = stall_ms * MS
+            row["stall_max_at_ns"] = self.start_ns + stall_end_ms * MS
             row["stall"][bucket_of(int(stall_ms * MS))] += stalls
         if away_ms:
             row["flags"] = 0

@@ -336,6 +336,19 @@ def test_a_loop_that_is_still_away_is_found(world: World) -> None:
     assert first.id == "loop-stall"
 
 
+@pytest.mark.parametrize(("apart_ms", "severity"), [(0, "info"), (20, "info"), (1500, "notice")])
+def test_a_pause_that_stalls_all_at_once_came_once(world: World, apart_ms: float, severity: str) -> None:
+    it = world()
+    for index in range(4):
+        listener = it.listener(holders=[200 + index], reuseport=True)
+        worker = it.worker(pid=200 + index, stall_ms=150, stall_end_ms=2000 + index * apart_ms)
+        it.serve(100, listener, worker)
+        it.serve(3, listener, worker, data_ms=140, from_ms=1900, until_ms=1990)
+    (finding,) = [finding for finding in it.findings() if finding.id == "loop-stall"]
+    assert finding.severity == severity
+    assert finding.evidence["threads"] == 4
+
+
 def test_bytes_that_lie_unread_are_found(world: World) -> None:
     it = world()
     it.serve(100, it.listener(holders=[200]), it.worker(pid=200), data_ms=300)
