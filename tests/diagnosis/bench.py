@@ -1,11 +1,14 @@
 """The long form: every case with several seeds, and the table in docs/diagnosis.md.
 
 ``python -m tests.diagnosis.bench [--seeds N] [--only WORDS] [--write]``; needs root, nginx, memcached, node and wrk.
+With ``--write`` it also puts what it saw under the findings of docs/findings.md; with ``--only``, only that.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import platform
 import sys
 import time
 import traceback
@@ -14,15 +17,19 @@ from pathlib import Path
 
 from sockscope.analysis.findings import explained
 from sockscope.analysis.frame import Finding
-from tests.diagnosis.cases import CONTROLS, FAULTS, can_play
+from tests.diagnosis.cases import CONTROLS, FAULTS, SHOWN, can_play
+from tests.diagnosis.excerpts import Excerpts
 from tests.diagnosis.stage import ROOT, Case, play
 
 TABLE = ROOT / "docs" / "diagnosis.md"
+EXCERPTS = ROOT / "docs" / "findings.md"
 
 
 def verdict(case: Case, findings: tuple[Finding, ...]) -> str:
     """Empty when it is as it should be, else what is wrong."""
     loud = [finding for finding in findings if finding.severity != "info"]
+    if case in SHOWN and any(finding.id == case.expected for finding in findings):
+        return ""
     if not case.expected:
         return ", ".join(f"{finding.severity} {finding.id}" for finding in loud)
     if loud and loud[0].id == case.expected:
@@ -34,15 +41,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.diagnosis.bench")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", default="", help="cases whose name has this in it")
-    parser.add_argument("--write", action="store_true", help=f"write {TABLE.name}")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help=f"write {TABLE.name} and {EXCERPTS.name}; with --only just the latter",
+    )
     parser.add_argument("--show", action="store_true", help="print the findings")
     args = parser.parse_args()
     cases = [
         case for case in (*FAULTS, *CONTROLS) if args.only.lower() in case.name.lower() and can_play(case)
     ]
-    wrong: dict[str, list[str]] = {case.name: [] for case in cases}
-    for seed in range(args.seeds):
-        for case in cases:
+    shown = [case for case in SHOWN if args.only.lower() in case.name.lower()]
+    wrong: dict[str, list[str]] = {case.name: [] for case in (*cases, *shown)}
+    excerpts = Excerpts()
+    rounds = [*((seed, cases) for seed in range(args.seeds)), (0, shown)]
+    for done, (seed, played) in enumerate(rounds, 1):
+        for case in played:
             begin = time.monotonic()
             try:
                 frame, findings = play(case, seed)
@@ -51,6 +65,7 @@ def main() -> int:
             except Exception:
                 problem, models, findings = traceback.format_exc(limit=-1).strip().splitlines()[-1], "", ()
             wrong[case.name].append(problem)
+            excerpts.saw(case, findings)
             spent = time.monotonic() - begin
             print(
                 f"{'WRONG' if problem else 'ok   '} {spent:4.1f}s seed {seed} {case.name} [{models}] {problem}",
@@ -63,7 +78,9 @@ def main() -> int:
                     )
                     print(f"      {dict(finding.evidence)}", flush=True)
         if args.write:
-            write(TABLE, cases, wrong, seed + 1)
+            if not args.only:
+                write(TABLE, cases, wrong, min(done, args.seeds))
+            EXCERPTS.write_text(excerpts.put_into(EXCERPTS.read_text()))
     return 1 if any(problem for problems in wrong.values() for problem in problems) else 0
 
 
@@ -77,11 +94,12 @@ def write(path: Path, cases: Iterable[Case], wrong: dict[str, list[str]], seeds:
         "# Diagnosis bench",
         "",
         "Written by `make bench-diagnosis` (`python -m tests.diagnosis.bench --write`): real servers, traced for a few "
-        "seconds under load, each case with several seeds.",
+        f"seconds under load, {seeds} seed{'s' * (seeds > 1)} a case, on {os.cpu_count()} CPUs and Linux "
+        f"{platform.release()}. The published cases are in [published.md](published.md).",
         "",
-        f"- Faults found and named first: **{found} of {len(faults) * seeds}** ({len(faults)} faults, {seeds} seeds)",
+        f"- Faults found and named first: **{found} of {len(faults) * seeds}** ({len(faults)} faults, {seeds} each)",
         f"- Healthy controls without a finding above `info`: **{silent} of {len(controls) * seeds}** "
-        f"({len(controls)} controls, {seeds} seeds)",
+        f"({len(controls)} controls, {seeds} each)",
         "",
         "| fault | finding that must come first | found |",
         "|---|---|---|",

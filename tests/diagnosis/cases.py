@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from sockscope.analysis.thresholds import Thresholds
 from tests.diagnosis.stage import (
     Case,
     During,
@@ -95,9 +96,8 @@ def http(**options: str | float) -> Load:
 
     def loads(chance: random.Random, place: Place) -> list[Sequence[str]]:
         varied = {
-            name: round(value * chance.uniform(0.9, 1.1), 2) if name in ("rate", "think") else value
+            name: round(float(value) * chance.uniform(0.9, 1.1), 2) if name in ("rate", "think") else value
             for name, value in options.items()
-            if not isinstance(value, str) or value
         }
         return [load(place, **varied)]
 
@@ -123,6 +123,15 @@ def items(light: int, heavy: int, size: int, rate: float = 0) -> Load:
 
 def nothing(chance: random.Random, place: Place) -> list[Sequence[str]]:
     return []
+
+
+def late_clients(chance: random.Random, place: Place) -> list[Sequence[str]]:
+    """Forty clients that say nothing for a second and a quarter."""
+    return [python("tests.diagnosis.late_clients", str(place.port), "40", "1.25")]
+
+
+def half_open(number: int) -> Load:
+    return lambda chance, place: [python("tests.diagnosis.half_open", str(place.port), str(number))]
 
 
 def pause_a_child(chance: random.Random, place: Place, stack: contextlib.ExitStack) -> None:
@@ -231,6 +240,16 @@ CONTROLS: tuple[Case, ...] = (
     Case("Node", node("plain"), CALM),
     Case("Node, cluster", node("cluster"), CALM),
     Case("Node, few connections", node("plain"), http(connections=3, concurrency=3, requests=500, think=5)),
+)  # fmt: skip
+
+#: Shown, not counted: findings that are advice, limits that the user sets, and what clients alone do.
+SHOWN: tuple[Case, ...] = (
+    Case("a limit for the largest share", reference("shared", "--workers=4"), CALM, "share-above-limit", thresholds=Thresholds(max_share=0.5)),
+    Case("a limit for the queue wait", reference("single", "--work=3000"), http(rate=80, concurrency=32), "queue-wait-above-limit", thresholds=Thresholds(max_queue_wait_ns=1_000_000)),
+    Case("eight workers, five times the connections that one needs", reference("shared", "--workers=8"), http(rate=40, concurrency=4), "idle-workers"),
+    Case("hand-off to another CPU", faulty("crossing"), http(rate=200, concurrency=16), "handoff-across-cpus"),
+    Case("clients that connect and wait", reference("shared", "--workers=2"), late_clients, "client-slow"),
+    Case("handshakes that never end", inside(4096, "single", "--backlog=64"), both(http(rate=60, concurrency=32), half_open(60)), "syn-queue-pressure"),
 )  # fmt: skip
 
 #: Programs that some cases need beyond Python.

@@ -341,11 +341,34 @@ def timers() -> None:
                 loop.serve(number)
 
 
+def crossing() -> None:
+    """One acceptor on one CPU gives its connections to a reader on another."""
+    listener = listen()
+    listener.setblocking(True)
+    waiting: queue.SimpleQueue[socket.socket] = queue.SimpleQueue()
+    cpus = sorted(os.sched_getaffinity(0))
+
+    def read() -> None:
+        os.sched_setaffinity(0, cpus[-1:])
+        while True:
+            with waiting.get() as connection:
+                connection.setblocking(True)
+                while connection.recv(65536):
+                    connection.sendall(_REPLY)
+
+    for _ in range(4):
+        threading.Thread(target=read, daemon=True).start()
+    os.sched_setaffinity(0, cpus[:1])
+    announce(listener)
+    while True:
+        waiting.put(listener.accept()[0])
+
+
 KINDS: dict[str, Callable[[], None]] = {
     work.__name__.replace("_", "-"): work
     for work in (
         block, leak, prefork, slow_acceptor, slow_dispatcher, accept_lock, keeper, late_reader, rare_acceptor, always_writable, herd,
-        pool, timers,
+        pool, timers, crossing,
     )
 }  # fmt: skip
 

@@ -37,13 +37,13 @@ def main(port: int, light: int, heavy: int, size: int, rate: float) -> None:
     due, born = time.monotonic(), time.monotonic()
     while True:
         for key, _ in waiting.select(max(min(due, born if rate else due) - time.monotonic(), 0)):
-            sock = key.fileobj
-            assert isinstance(sock, socket.socket)
-            got = key.data + len(sock.recv(1 << 20))
+            ready = key.fileobj
+            assert isinstance(ready, socket.socket)
+            got = key.data + len(ready.recv(1 << 20))
             if got >= _TIMES * size:
-                sock.send(_MANY)
+                ready.send(_MANY)
                 got = 0
-            waiting.modify(sock, selectors.EVENT_READ, got)
+            waiting.modify(ready, selectors.EVENT_READ, got)
         if time.monotonic() >= due:
             due = time.monotonic() + 0.1
             for sock in calm:
@@ -60,4 +60,5 @@ _TIMES = 60
 _MANY = b"get" + b" big" * _TIMES + b"\r\n"
 
 if __name__ == "__main__":
-    main(*(int(word) for word in sys.argv[1:5]), rate=float(sys.argv[5]) if len(sys.argv) > 5 else 0)
+    port, light, heavy, size = (int(word) for word in sys.argv[1:5])
+    main(port, light, heavy, size, float(sys.argv[5]) if len(sys.argv) > 5 else 0)

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -63,6 +63,7 @@ class Case:
     seconds: float = 4.0
     short: bool = False
     waits_for_traffic: bool = True
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
 
 def play(case: Case, seed: int) -> tuple[Frame, tuple[Finding, ...]]:
@@ -94,7 +95,7 @@ def play(case: Case, seed: int) -> tuple[Frame, tuple[Finding, ...]]:
         state.apply(session.batch())
         frame = analyse(session.meta, state.snapshot())
         session.stop()
-        return frame, findings_of(frame, Thresholds())
+        return frame, findings_of(frame, case.thresholds)
 
 
 def run_beside(stack: contextlib.ExitStack, command: Sequence[str]) -> subprocess.Popen[bytes]:
