@@ -24,6 +24,10 @@ FEWEST = 8
 #: From this part of the connections on, a way of serving is part of the model, not an exception.
 _PART = 0.1
 _ROAMING_PART = 0.2
+#: A process that was forked for a connection reads that one; two, if a client comes back to it.
+_OF_A_FORKED = 2
+#: From the acceptor to the reader: OpenSSH has a process for the connection, and its child reads.
+_GENERATIONS = 3
 
 
 @dataclass
@@ -79,6 +83,7 @@ def verdict(snapshot: Snapshot, group: Group) -> Server:
 def _look(snapshot: Snapshot, group: Group) -> _Seen:
     seen = _Seen()
     numbers = {listener.id for listener in group.listeners}
+    pairs: Counter[tuple[int, int]] = Counter()
     for flow, count in zip(snapshot.flows, snapshot.flow_counts, strict=True):
         listener, acceptor = int(flow["listener"]), int(flow["acceptor"])
         reader, writer = int(flow["reader"]), int(flow["writer"])
@@ -96,26 +101,31 @@ def _look(snapshot: Snapshot, group: Group) -> _Seen:
         seen.readers[reader] += times
         if acceptor:
             seen.read += times
-            seen.served[_relation(snapshot.workers.get(acceptor), snapshot.workers.get(reader))] += times
+            pairs[acceptor, reader] += times
             seen.several_readers += times if flow["readers"] > 1 else 0
         if writer:
             seen.answered += times
             seen.answered_by_others += times if writer != reader else 0
+    parents = {worker.pid: worker.parent_pid for worker in snapshot.workers.values()}
+    for (acceptor, reader), times in pairs.items():
+        relation = _relation(snapshot.workers.get(acceptor), snapshot.workers.get(reader), parents)
+        if relation == "fork" and seen.readers[reader] > _OF_A_FORKED:
+            relation = "process"  # a worker that was started meanwhile
+        seen.served[relation] += times
     return seen
 
 
-def _relation(acceptor: Worker | None, reader: Worker | None) -> Handoff:
+def _relation(acceptor: Worker | None, reader: Worker | None, parents: Mapping[int, int]) -> Handoff:
     if acceptor is None or reader is None:
         return "unknown"
     if acceptor.id == reader.id:
         return "none"
     if acceptor.pid == reader.pid:
         return "thread"
-    return (
-        "fork"
-        if reader.parent_pid == acceptor.pid and reader.start_ns > acceptor.first_seen_ns
-        else "process"
-    )
+    above, generations = reader.parent_pid, 1
+    while above != acceptor.pid and above in parents and generations < _GENERATIONS:
+        above, generations = parents[above], generations + 1
+    return "fork" if above == acceptor.pid and reader.start_ns > acceptor.first_seen_ns else "process"
 
 
 def _serve_axis(snapshot: Snapshot, seen: _Seen) -> tuple[str, Handoff, tuple[str, ...], int]:

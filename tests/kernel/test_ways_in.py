@@ -61,15 +61,12 @@ def _python(way: str) -> Callable[[Path, int], list[str]]:
     return lambda _place, port: [sys.executable, str(SERVERS / "ways_server.py"), way, str(port)]
 
 
-def _ring(way: str) -> Callable[[Path, int], list[str]]:
-    def prepare(place: Path, port: int) -> list[str]:
-        binary = place / "ring_server"
-        subprocess.run(
-            ["gcc", "-O2", "-o", str(binary), str(SERVERS / "ring_server.c")], check=True, timeout=60
-        )
-        return [str(binary), str(port), way]
-
-    return prepare
+@pytest.fixture(scope="module")
+def ring_server(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Real]:
+    binary = tmp_path_factory.mktemp("ring") / "ring_server"
+    source = str(SERVERS / "ring_server.c")
+    subprocess.run(["gcc", "-O2", "-o", str(binary), source], check=True, timeout=60)
+    return lambda way: _server(lambda _place, port: [str(binary), str(port), way])
 
 
 def _told(run: Watched) -> tuple[str, str, bool]:
@@ -85,8 +82,10 @@ def test_a_way_to_accept_read_or_wait(way: str) -> None:
 
 
 @pytest.mark.parametrize("way", ["once", "multishot", "polled"])
-def test_io_uring_is_attributed_to_the_thread_that_does_it(way: str) -> None:
-    with running(_server(_ring(way))) as started:
+def test_io_uring_is_attributed_to_the_thread_that_does_it(
+    way: str, ring_server: Callable[[str], Real]
+) -> None:
+    with running(ring_server(way)) as started:
         run = watch(started, CONNECTIONS, concurrency=8)
     assert complaints(run) == []
     assert _told(run) == ("single", "none", False)
@@ -96,8 +95,10 @@ def test_io_uring_is_attributed_to_the_thread_that_does_it(way: str) -> None:
     assert thread["comm"] == "ring_server"
 
 
-def test_an_accept_into_the_ring_itself_is_told_as_the_guess_that_it_is() -> None:
-    with running(_server(_ring("direct"))) as started:
+def test_an_accept_into_the_ring_itself_is_told_as_the_guess_that_it_is(
+    ring_server: Callable[[str], Real],
+) -> None:
+    with running(ring_server("direct")) as started:
         run = watch(started, CONNECTIONS, concurrency=8)
     assert _told(run) == ("single", "none", False)
     assert len(run.seen["connections"]) == CONNECTIONS

@@ -52,6 +52,8 @@ class Real:
     environment: dict[str, str] = field(default_factory=dict)
     #: set where the server's own threads are chosen by chance (a runtime's scheduler)
     may_roam: bool = False
+    #: how many at full rate; fewer where each costs a process
+    connections: int = 200
 
 
 @dataclass
@@ -132,7 +134,7 @@ def _until_settled(pid: int) -> None:
     """Until it has started no further thread or process for a while."""
     before, since = -1, time.monotonic()
     deadline = since + 10
-    while time.monotonic() < min(since + 0.4, deadline):
+    while time.monotonic() < min(since + 0.25, deadline):
         count = 0
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
@@ -514,7 +516,7 @@ REAL: tuple[Real, ...] = (
     ),
     Real(
         "forking-server", "Python socketserver", "ForkingMixIn: a process per connection", (), _PYTHON_VERSION,
-        _python(_SOCKETSERVER.replace("KIND", "ForkingMixIn"), "python", "app.py", "PORT"), "handoff", "fork",
+        _python(_SOCKETSERVER.replace("KIND", "ForkingMixIn"), "python", "app.py", "PORT"), "handoff", "fork", connections=80,
     ),
     Real(
         "puma", "Puma", "2 workers × 3 threads", ("puma",), ("puma", "--version"), _puma, "shared+handoff", "thread",
@@ -529,11 +531,10 @@ REAL: tuple[Real, ...] = (
     Real("haproxy", "HAProxy", "nbthread 2", ("haproxy",), ("haproxy", "-v"), _haproxy, "shared+handoff", "thread"),
     Real(
         "postgresql", "PostgreSQL", "as it comes: a process per connection", ("postgresql",), ("psql", "--version"),
-        _postgresql, "handoff", "fork", talk=clients.postgresql,
+        _postgresql, "handoff", "fork", connections=80, talk=clients.postgresql,
     ),
     Real(
-        "sshd", "OpenSSH", "sshd -D", ("openssh-server",), ("ssh", "-V"), _sshd, "handoff", "fork", talk=clients.ssh,
-        remark="the reader is a grandchild of the acceptor: an unprivileged child of the connection's process",
+        "sshd", "OpenSSH", "sshd -D", ("openssh-server",), ("ssh", "-V"), _sshd, "handoff", "fork", connections=60, talk=clients.ssh,
     ),
     Real(
         "dnsmasq", "dnsmasq", "DNS over TCP: a process per connection", ("dnsmasq-base",), ("dnsmasq", "--version"),
@@ -549,8 +550,8 @@ REAL: tuple[Real, ...] = (
         remark="goroutines run on whichever thread is free",
     ),
     Real(
-        "polling-dispatch", "RAMCloud's shape", "a polling dispatch thread, 3 workers that spin", ("gcc",),
+        "polling-dispatch", "RAMCloud's shape (gcc)", "a polling dispatch thread, 3 workers that spin", ("gcc",),
         ("gcc", "--version"), _polling, "dispatch", "request", talk=clients.echo,
-        remark="no system call tells of the workers: only their CPU time does",
+        remark="workers that spin are woken by nobody: then only their CPU time tells of them",
     ),
 )  # fmt: skip

@@ -17,7 +17,6 @@ from tests.servers.real_truth import seen_by, straced, told_by
 
 pytestmark = [pytest.mark.kernel, pytest.mark.servers]
 
-CONNECTIONS = 200
 UNDER_STRACE = 24
 
 
@@ -31,7 +30,7 @@ def test_a_real_server_is_seen_as_it_is(real: Real) -> None:
     _need(real)
     try:
         with running(real) as started:
-            fast = watch(started, CONNECTIONS)
+            fast = watch(started, real.connections)
             with straced(started) as log:
                 slow = watch(started, UNDER_STRACE, concurrency=4)
             truth, seen = told_by(log, started.port), seen_by(slow.seen)

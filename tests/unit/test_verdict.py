@@ -156,9 +156,10 @@ def test_who_comes_for_nothing_is_told() -> None:
         return world.verdict().evidence[1]
 
     assert turns() == "they wait in accept itself: the kernel wakes one of them for each connection"
-    assert "they take turns" in turns(waits=100, accepts_empty=2)
+    assert "hardly ever do two come for the same" in turns(waits=100, accepts_empty=2)
+    assert "end a burst" in turns(waits=100, accepts_empty=45, wakeups_wasted=5)
     herd = turns(waits=100, accepts_empty=60, wakeups_wasted=55)
-    assert herd.startswith("120 accepts found nothing (EAGAIN), 1.20 for each connection; 110 wake-ups")
+    assert herd.startswith("120 accepts found nothing (EAGAIN), 1.20 for each connection, and 110 wake-ups")
 
 
 def _reader_that_wakes(cpu_of_each_wake: int) -> Server:
@@ -220,3 +221,28 @@ def test_connections_partly_handed_over_are_so_by_design() -> None:
     assert (found.model, found.handoff) == ("shared+handoff", "thread")
     assert found.confidence > 0.9
     assert "the other 100 were read by their acceptor" in found.evidence
+
+
+def _children(count: int, connections_each: int, generations: int = 1) -> Server:
+    world = Small()
+    listener, acceptor = world.listener(10), world.worker(10)
+    for number in range(count):
+        parent = 10
+        for generation in range(1, generations):
+            parent = 1000 * generation + number
+            world.worker(parent, parent_pid=10, start_ns=2 * S)
+        reader = world.worker(100 + number, parent_pid=parent, start_ns=2 * S)
+        world.connect(connections_each, listener, acceptor, reader)
+    return world.verdict()
+
+
+def test_a_process_for_each_connection_is_a_fork() -> None:
+    assert _children(20, 1).handoff == "fork"
+
+
+def test_a_grandchild_for_each_connection_is_one_too() -> None:
+    assert _children(20, 1, generations=2).handoff == "fork"
+
+
+def test_workers_that_are_started_while_tracing_are_handed_descriptors() -> None:
+    assert _children(2, 20).handoff == "process"
