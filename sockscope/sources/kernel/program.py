@@ -180,7 +180,12 @@ class Program:
     def run_time(self) -> tuple[int, int]:
         """(nanoseconds, runs) of all probes while BPF statistics were on."""
         spent = [syscall.run_time(program) for program in self._programs.values()]
-        return sum(ns for ns, _ in spent), sum(runs for _, runs in spent)
+        return sum(ns for ns, _, _ in spent), sum(runs for _, runs, _ in spent)
+
+    def misses(self) -> dict[str, int]:
+        """Function → how often the kernel left it out, since it was at work on that CPU already."""
+        missed = {name: syscall.run_time(program)[2] for name, program in self._programs.items()}
+        return {name: number for name, number in missed.items() if number}
 
     def detach(self, last: str = "") -> None:
         """Detach every probe; maps and rings stay readable.

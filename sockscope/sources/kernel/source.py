@@ -39,6 +39,11 @@ _LOSS_NAMES = {
 }
 
 
+_MISSED = "events: a probe was at work on that CPU already"
+#: Probes whose counts are of use though one in a million is missing.
+_BEST_EFFORT = frozenset({"on_waking"})
+
+
 class NeedsRootError(SockscopeError):
     """Tracing needs privileges that this process lacks."""
 
@@ -223,6 +228,10 @@ class KernelSource:
     def _health(self, now: int) -> Health:
         counts = self._program.maps["losses"].read_array(len(layout.Loss))
         lost = tuple((_LOSS_NAMES[reason], int(counts[reason])) for reason in layout.Loss if counts[reason])
+        missed = self._program.misses()
+        vital = sum(number for name, number in missed.items() if name not in _BEST_EFFORT)
+        if vital:
+            lost += ((_MISSED, vital),)
         probe_ns, probe_runs = self._program.run_time()
         usage = resource.getrusage(resource.RUSAGE_SELF)
         cost = Cost(
