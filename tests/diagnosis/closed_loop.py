@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 _REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+_PATIENCE_S = 1.5
 
 
 def main(port: int, clients: int, seconds: float, pause_s: float, file: Path) -> None:
@@ -30,8 +31,9 @@ def main(port: int, clients: int, seconds: float, pause_s: float, file: Path) ->
 
         for _ in range(clients):
             begin()
-        while open_:
-            for number, _ in epoll.poll():
+        # those under way at the end are waited for: the slow ones count as well, but not for ever
+        while open_ and time.monotonic() < end + _PATIENCE_S:
+            for number, _ in epoll.poll(0.1):
                 client, begun = open_[number]
                 try:
                     more = client.recv(65536)
