@@ -47,11 +47,12 @@ def drive(
     size: tuple[int, int] = (120, 40),
     directory: Path | None = None,
     save: Save | None = None,
+    notifications: bool = False,
 ) -> Dashboard:
     app = make_app(feed, directory=directory, save=save)
 
     async def run() -> None:
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=notifications) as pilot:
             await settled(app, pilot)
             await steps(app, pilot)
 
@@ -61,6 +62,5 @@ def drive(
 
 def text_of(app: Dashboard) -> str:
     """What the screen shows, without its styles."""
-    width, height = app.size
     lines = app.screen._compositor.render_strips()
-    return "\n".join("".join(segment.text for segment in strip) for strip in lines[:height])
+    return "\n".join("".join(segment.text for segment in strip) for strip in lines[: app.size.height])

@@ -348,7 +348,7 @@ def test_saving_where_one_may_not_is_said_and_nothing_breaks(tmp_path: Path) -> 
         await pilot.press("e")
         await until(pilot, lambda: "Cannot save" in text_of(app))
 
-    drive(busy(), steps, directory=tmp_path / "there" / "is" / "none")
+    drive(busy(), steps, directory=tmp_path / "there" / "is" / "none", notifications=True)
 
 
 def test_themes_go_round() -> None:

@@ -30,6 +30,7 @@ class FilterBar(Horizontal):
         self.display = True
         box = self.query_one(Input)
         box.placeholder = example
+        box.cursor_blink = False
         box.focus()
 
     def say(self, text: str, *, wrong: bool = False) -> None:

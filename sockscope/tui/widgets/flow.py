@@ -55,7 +55,7 @@ class FlowMap(Drawn):
         for index, (station, words, wide) in enumerate(zip(stations, said, widths, strict=True)):
             arrow = arrows[index] + more
             count = min(len(station.rows), rows)
-            top = 0 if count == rows else middle - (count + 1) // 2 - (0 if count > 1 else 0)
+            top = 0 if count == rows else middle - (count + 1) // 2
             targets = [top + 1 + row for row in range(count)]
             straight = flow.paired and index == 1 and len(source) == len(targets)
             self._arrows(canvas, x, arrow, source, targets, words, straight, middle)

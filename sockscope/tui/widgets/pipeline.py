@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from textual.reactive import reactive
@@ -98,7 +99,7 @@ class Pipeline(Drawn):
     def _down(self, steps: list[Step], width: int) -> list[Line]:
         style, lines = self.palette.style, []
         longest = max(
-            (b.at_ns - a.at_ns for a, b in zip(steps, steps[1:], strict=False) if a.at_ns and b.at_ns),
+            (b.at_ns - a.at_ns for a, b in itertools.pairwise(steps) if a.at_ns and b.at_ns),
             default=0,
         )
         for index, step in enumerate(steps):
