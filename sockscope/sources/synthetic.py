@@ -36,7 +36,13 @@ _NETNS = 4026531840
 _EPOLL_WAIT = 232
 _MAPPED = np.frombuffer(b"\0" * 10 + b"\xff\xff", np.uint8)
 _MOMENTS = ("accepted_ns", "first_data_ns", "first_read_ns", "first_write_ns", "closed_ns")
-_PROGRAMS = {"single": "node", "handoff": "memcached", "dispatch": "ramcloud", "shared": "nginx", "reuseport": "envoy"}
+_PROGRAMS = {
+    "single": "node",
+    "handoff": "memcached",
+    "dispatch": "ramcloud",
+    "shared": "nginx",
+    "reuseport": "envoy",
+}
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,11 @@ class SyntheticSource:
         self._tick += 1
         now = _START_NS + (self._tick - 1) * scenario.interval_ns
         gone = scenario.gone_at is not None and self._tick > scenario.gone_at
-        new = 0 if gone or self._tick == 1 else int(self._random.poisson(scenario.rate * scenario.interval_ns / 1e9))
+        new = (
+            0
+            if gone or self._tick == 1
+            else int(self._random.poisson(scenario.rate * scenario.interval_ns / 1e9))
+        )
         self._arrive(new, now)
         if gone:
             self._plan[:, -1] = np.where(self._plan[:, -1] > 0, np.minimum(self._plan[:, -1], now), now)
@@ -197,7 +207,10 @@ class SyntheticSource:
         made["io"]["worker"][:, 0] = reader + 1
         made["io"]["worker"][:, 1] = np.where(writer == reader, 0, writer + 1)
         room = self._room(made["listener"])
-        self._plan, self._open = np.concatenate([self._plan, plan[room]]), np.concatenate([self._open, made[room]])
+        self._plan, self._open = (
+            np.concatenate([self._plan, plan[room]]),
+            np.concatenate([self._open, made[room]]),
+        )
         np.add.at(self._listener["established"], made["listener"][room] - 1, 1)
 
     def _room(self, listener: Array) -> Array:
@@ -218,9 +231,16 @@ class SyntheticSource:
             records[name] = np.where(done[:, index], plan[:, index], 0)
         fresh = done & ~before
         acceptor = self._planned(records, "acceptor")
-        reader, other = records["io"]["worker"][:, 0].astype(int) - 1, records["io"]["worker"][:, 1].astype(int) - 1
+        reader, other = (
+            records["io"]["worker"][:, 0].astype(int) - 1,
+            records["io"]["worker"][:, 1].astype(int) - 1,
+        )
         writer = np.where(other >= 0, other, reader)
-        reads = np.where(done[:, 2], self._random.poisson(scenario.requests_per_s * scenario.interval_ns / 1e9 + 0.3, len(records)), 0)
+        reads = np.where(
+            done[:, 2],
+            self._random.poisson(scenario.requests_per_s * scenario.interval_ns / 1e9 + 0.3, len(records)),
+            0,
+        )
         reads = np.maximum(reads, fresh[:, 2])
         sent = reads * 2400
         io = records["io"]
@@ -246,7 +266,9 @@ class SyntheticSource:
         accepted = records["listener"][fresh[:, 0]]
         np.add.at(self._listener["accepted"], accepted - 1, 1)
         ended = done[:, -1]
-        records["flags"] |= np.where(ended, int(ConnectionFlag.CLOSED | ConnectionFlag.PEER_CLOSED_FIRST), 0).astype(np.uint16)
+        records["flags"] |= np.where(
+            ended, int(ConnectionFlag.CLOSED | ConnectionFlag.PEER_CLOSED_FIRST), 0
+        ).astype(np.uint16)
         records["ending_ns"] = records["closed_ns"]
         self._open, self._plan = records[~ended], plan[~ended]
         self._queue_lengths()
@@ -278,7 +300,9 @@ class SyntheticSource:
         if gone:
             worker["flags"] |= int(WorkerFlag.ENDED)
             worker["ended_ns"] = np.where(worker["ended_ns"], worker["ended_ns"], now)
-            self._listener["closed_ns"] = np.where(self._listener["closed_ns"], self._listener["closed_ns"], now)
+            self._listener["closed_ns"] = np.where(
+                self._listener["closed_ns"], self._listener["closed_ns"], now
+            )
             return
         if self._tick == 1:
             return
@@ -298,7 +322,9 @@ class SyntheticSource:
         worker["accepts_empty"] += np.uint64(8 if scenario.kind == "shared" else 0)
         self._count("stall", np.arange(len(worker)), stall, np.ones(len(worker), int))
         longer = stall > worker["stall_max_ns"]
-        worker["stall_max_at_ns"] = np.where(longer, now - scenario.interval_ns // 2, worker["stall_max_at_ns"])
+        worker["stall_max_at_ns"] = np.where(
+            longer, now - scenario.interval_ns // 2, worker["stall_max_at_ns"]
+        )
         worker["stall_max_ns"] = np.maximum(worker["stall_max_ns"], stall.astype(np.uint64))
         if scenario.kind == "dispatch":
             self._wakes = worker["writes"][1:].astype(np.int64)
