@@ -86,7 +86,8 @@ def give(path: Path) -> None:
     """Under sudo, make the invoking user the owner."""
     user, group = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
     if os.geteuid() == 0 and user.isdecimal() and group.isdecimal():
-        os.chown(path, int(user), int(group), follow_symlinks=False)
+        with contextlib.suppress(PermissionError):  # a file system that knows no owners
+            os.chown(path, int(user), int(group), follow_symlinks=False)
 
 
 def _refuse(path: Path, overwrite: bool) -> None:

@@ -239,9 +239,9 @@ def cut(octets: bytearray, at: int) -> None:
 @pytest.mark.parametrize("damage", [flip, wipe, cut])
 def test_damage_is_noticed_or_harmless(tmp_path: Path, damage: Callable[[bytearray, int], None]) -> None:
     """In a process of its own, as a damaged file might crash DuckDB; none was found that does."""
-    path = record(tmp_path / "x", [batch(tick, 200, 20) for tick in range(4)])
+    path = record(tmp_path / "x", [batch(tick, 100, 10) for tick in range(4)])
     whole, generator = path.read_bytes(), random.Random(7)
-    places = [generator.randrange(limit) for limit in [12_288] * 8 + [len(whole)] * 12]
+    places = [generator.randrange(limit) for limit in [12_288] * 4 + [len(whole)] * 6]
     for number, place in enumerate(places):
         octets = bytearray(whole)
         damage(octets, place)
@@ -249,13 +249,13 @@ def test_damage_is_noticed_or_harmless(tmp_path: Path, damage: Callable[[bytearr
     said = run(
         """
         from tests.unit.trace.recordings import assert_all_equal
-        for number in range(20):
+        for number in range(10):
             try:
                 with Reader(f"{sys.argv[1]}/damaged{number}") as reader:
                     found = list(reader.batches())
                     reader.final_batch()
                     reader.connection().execute("SELECT * FROM connections").fetchall()
-                assert_all_equal(found, [batch(tick, 200, 20) for tick in range(4)])
+                assert_all_equal(found, [batch(tick, 100, 10) for tick in range(4)])
                 print("harmless")
             except SockscopeError as error:
                 print(error)

@@ -97,7 +97,7 @@ def test_a_log_cut_anywhere_still_gives_the_batches_before_the_cut(tmp_path: Pat
     )
     log = wal_of(path).read_bytes()
     counts = []
-    for length in [*range(0, len(log), max(1, len(log) // 12)), len(log)]:
+    for length in [*range(0, len(log), max(1, len(log) // 8)), len(log)]:
         cut = tmp_path / f"cut{length}"
         shutil.copy(path, cut)
         wal_of(cut).write_bytes(log[:length])

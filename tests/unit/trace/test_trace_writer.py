@@ -234,7 +234,7 @@ def test_an_interrupt_never_tears_a_batch(tmp_path: Path) -> None:
         signal.signal(signal.SIGINT, interrupted)
         thread = threading.Thread(target=interrupt)
         thread.start()
-        while tick < 40:
+        while tick < 20:
             try:
                 writer.write(batch(tick))
                 writer.commit()
@@ -248,7 +248,7 @@ def test_an_interrupt_never_tears_a_batch(tmp_path: Path) -> None:
         """
     assert int(run(script, tmp_path / "x")) > 3
     with Reader(tmp_path / "x") as reader:
-        assert_all_equal(reader.batches(), [batch(tick) for tick in range(40)])
+        assert_all_equal(reader.batches(), [batch(tick) for tick in range(20)])
 
 
 def test_handlers_of_signals_are_as_before_after_writing(tmp_path: Path) -> None:
