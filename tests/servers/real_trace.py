@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -66,24 +67,28 @@ def complaints(watched: Watched) -> list[str]:
     said = []
     if watched.seen["health"]["lost"]:
         said.append(f"lost: {watched.seen['health']['lost']}")
-    rows = {row["remote"]: row for row in watched.seen["connections"]}
-    if len(rows) != len(watched.seen["connections"]) or rows.keys() != {
-        booked.local for booked in watched.books
-    }:
-        said.append(f"{len(watched.seen['connections'])} connections seen, {len(watched.books)} made")
+    # a client's port may serve again within a run: what is compared is all that happened on a port
+    rows: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    books: dict[str, list[Booked]] = defaultdict(list)
+    for row in watched.seen["connections"]:
+        rows[row["remote"]].append(row)
     for booked in watched.books:
-        row = rows.get(booked.local)
-        if row is None:
-            continue
-        read = sum(reader["bytes"] for reader in row["readers"])
-        written = sum(writer["bytes"] for writer in row["writers"])
+        books[booked.local].append(booked)
+    if {end: len(mine) for end, mine in rows.items()} != {end: len(mine) for end, mine in books.items()}:
+        said.append(f"{len(watched.seen['connections'])} connections seen, {len(watched.books)} made")
+    for end, booked_here in books.items():
+        seen_bytes = sorted(
+            (sum(deed["bytes"] for deed in row["readers"]), sum(deed["bytes"] for deed in row["writers"]))
+            for row in rows[end]
+        )
+        if seen_bytes != sorted((booked.sent, booked.received) for booked in booked_here):
+            said.append(f"{end}: read and written {seen_bytes}; its client says {booked_here}")
+    for row in watched.seen["connections"]:
         threads = [row["acceptor"] or {}, *row["readers"], *row["writers"]]
-        if (read, written) != (booked.sent, booked.received):
-            said.append(f"{booked.local}: read {read}, written {written}; its client says {booked}")
         if row["listener"] is None or not row["exact"] or not row["readers"] or not row["writers"]:
-            said.append(f"{booked.local}: not explained: {row}")
+            said.append(f"{row['remote']}: not explained: {row}")
         if not all(thread.get("tid") and thread.get("comm") for thread in threads):
-            said.append(f"{booked.local}: a thread without a name: {threads}")
+            said.append(f"{row['remote']}: a thread without a name: {threads}")
     accepts = sum(listener["accepts"] for listener in watched.seen["listeners"])
     by_workers = sum(worker["accepts"] for worker in watched.seen["workers"])
     if not accepts == by_workers == len(watched.books):
