@@ -95,7 +95,8 @@ def write(path: Path, cases: Iterable[Case], wrong: dict[str, list[str]], seeds:
         "",
         "Written by `make bench-diagnosis` (`python -m tests.diagnosis.bench --write`): real servers, traced for a few "
         f"seconds under load, {seeds} seed{'s' * (seeds > 1)} a case, on {os.cpu_count()} CPUs and Linux "
-        f"{platform.release()}. The published cases are in [published.md](published.md).",
+        f"{platform.release()}, whose load average over 15 minutes was {os.getloadavg()[2]:.0f} at the end (whatever "
+        "else ran takes CPU time from the cases). The published cases are in [published.md](published.md).",
         "",
         f"- Faults found and named first: **{found} of {len(faults) * seeds}** ({len(faults)} faults, {seeds} each)",
         f"- Healthy controls without a finding above `info`: **{silent} of {len(controls) * seeds}** "

@@ -1,4 +1,4 @@
-"""docs/findings.md has a section for each finding, with its title and all of its evidence."""
+"""docs/findings.md has a section for each finding, with its title, all of its evidence, and a run that shows it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sockscope.analysis.findings import FINDINGS
+from sockscope.analysis.findings import FINDINGS, SEVERITIES
 from sockscope.analysis.findings._detector import Detector
+from tests.diagnosis.cases import CONTROLS, FAULTS, SHOWN
+from tests.diagnosis.excerpts import BEGIN, END
 
 DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "findings.md").read_text()
 SECTIONS = dict(re.findall(r"^## ([a-z-]+)\n(.*?)(?=^## |\Z)", DOCUMENT, re.S | re.M))
@@ -43,3 +45,17 @@ def test_a_section_has_title_evidence_and_remedy(detector: Detector) -> None:
     assert "How to read it: " in section
     assert "What to do:\n\n- " in section
     assert set(re.findall(r"^\| `(\w+)` \|", section, re.M)) == evidence_of(detector)
+
+
+@pytest.mark.parametrize("detector", FINDINGS, ids=lambda detector: detector.id)
+def test_a_section_shows_what_a_run_said(detector: Detector) -> None:
+    section = SECTIONS[detector.id]
+    seen = section.partition(BEGIN)[2].partition(END)[0]
+    line = re.search(r"```\n(\w+): (.+) \[([a-z-]+)\]\n  \S.+\n```", seen)
+    assert line is not None
+    assert line[1] in SEVERITIES
+    assert line[2] == detector.title
+    assert line[3] == detector.id
+    case = re.search(r"^Seen in a run of the bench \((.+)\):$", seen, re.M)
+    assert case is not None
+    assert case[1] in {case.name for case in (*FAULTS, *CONTROLS, *SHOWN)}
