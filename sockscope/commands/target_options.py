@@ -29,6 +29,12 @@ def add_target_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--netns", default="", metavar="NAME", help="a network namespace: name, path, pid or inode"
     )
+    group.add_argument(
+        "--container",
+        default="",
+        metavar="NAME",
+        help="a container by its id, the id's beginning, or its name",
+    )
 
 
 def target_of(args: argparse.Namespace) -> Target:
@@ -39,7 +45,7 @@ def target_of(args: argparse.Namespace) -> Target:
     for port in args.port:
         if not 0 < port < 65536:
             raise UsageError(f"--port {port}: ports are 1 to 65535")
-    return Target(tuple(args.port), tuple(args.pid), args.comm, args.cgroup, args.netns)
+    return Target(tuple(args.port), tuple(args.pid), args.comm, args.cgroup, args.netns, args.container)
 
 
 def add_tracing_options(parser: argparse.ArgumentParser) -> None:

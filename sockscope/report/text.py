@@ -135,6 +135,8 @@ def _health(frame: Frame) -> Iterator[str]:
     weaker = [signal for signal in frame.meta.signals if signal.weaker]
     for signal in weaker:
         yield f"signal {signal.name} ({signal.way or 'missing'}): {signal.weaker}"
+    for note in health.notes:
+        yield f"note: {note}"
     cost = health.cost
     if cost.elapsed_ns:
         probes = ""

@@ -16,7 +16,7 @@ class Target:
 
     ``pids`` includes the threads and the children, present and future, of each.  ``cgroup`` is a
     directory of the cgroup v2 hierarchy (its children belong to it); ``netns`` a name, path, pid
-    or inode.
+    or inode; ``container`` a name or id, which stands for its cgroup.
     """
 
     ports: tuple[int, ...] = ()
@@ -24,11 +24,12 @@ class Target:
     comm: str = ""
     cgroup: str = ""
     netns: str = ""
+    container: str = ""
 
     def __str__(self) -> str:
         parts = [f"port {port}" for port in self.ports]
         parts += [f"pid {pid}" for pid in self.pids]
-        for word in ("comm", "cgroup", "netns"):
+        for word in ("comm", "cgroup", "netns", "container"):
             if getattr(self, word):
                 parts.append(f"{word} {getattr(self, word)}")
         return ", ".join(parts) or "every listener of this host"

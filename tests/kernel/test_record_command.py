@@ -150,6 +150,9 @@ def test_what_does_not_exist_is_said_in_one_line(tmp_path: Path) -> None:
     out = tmp_path / "run.sockscope"
     _one_line(_run("record", "-o", out, "--pid", 999999), 1, "there is no process 999999")
     _one_line(_run("record", "-o", out, "--cgroup", "no/such"), 1, "no cgroup at")
+    _one_line(
+        _run("record", "-o", out, "--container", "no-such"), 1, "no process runs in a container 'no-such'"
+    )
     _one_line(_run("record", "-o", out, "--netns", "no-such"), 2, "no network namespace 'no-such'")
     _one_line(_run("record", "-o", out, "--comm", "a-name-far-too-long"), 2, "the kernel keeps 15 bytes")
     _one_line(_run("record", "-o", out, "--signals", "read=magic"), 2, "signal read has no way 'magic'")

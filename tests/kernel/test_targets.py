@@ -114,6 +114,20 @@ def test_a_cgroup_picks_the_processes_in_it_and_below_it() -> None:
     assert _ports(found) == _ports(again) == {one.port}
 
 
+def test_a_container_is_picked_by_its_id_or_the_beginning_of_it() -> None:
+    number = f"{os.getpid():064x}"[::-1]
+    place = _cgroup_root() / f"docker-{number}.scope"
+    place.mkdir()
+    try:
+        with servers.start("single") as one, servers.start("single") as other:
+            (place / "cgroup.procs").write_text(str(one.pid))
+            found = _trace(Target(container=number), one.port, other.port)
+            again = _trace(Target(container=number[:12]), one.port, other.port)
+    finally:
+        place.rmdir()
+    assert _ports(found) == _ports(again) == {one.port}
+
+
 def test_a_network_namespace_picks_its_listeners_though_ports_are_the_same() -> None:
     name = f"sockscope-{os.getpid()}"
     subprocess.run(["ip", "netns", "add", name], check=True)

@@ -72,7 +72,10 @@ def resolve(target: Target) -> Scope:
     for pid in target.pids:
         if not Path(f"/proc/{pid}").exists():
             raise TargetError(f"there is no process {pid}; ps -e lists those that run")
-    path, number, level = _cgroup(target.cgroup) if target.cgroup else ("", 0, 0)
+    if target.cgroup and target.container:
+        raise UsageError("--cgroup and --container exclude each other: a container is a cgroup")
+    cgroup = _container(target.container) if target.container else target.cgroup
+    path, number, level = _cgroup(cgroup) if cgroup else ("", 0, 0)
     netns = _netns(target.netns) if target.netns else 0
     return Scope(
         frozenset(target.ports),
@@ -140,6 +143,12 @@ def _netns(name: str) -> int:
     from sockscope.sources.sockets.netns import resolve as resolve_netns
 
     return resolve_netns(name).inode
+
+
+def _container(name: str) -> str:
+    from sockscope.sources.sockets.named_container import cgroup_of_container
+
+    return cgroup_of_container(name)
 
 
 def _read(path: str) -> str:
