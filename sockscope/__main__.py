@@ -6,9 +6,12 @@ import sys
 
 
 def main() -> int:
-    from sockscope.commands import run
+    try:
+        from sockscope.commands import run
 
-    return run(sys.argv[1:])
+        return run(sys.argv[1:])
+    except KeyboardInterrupt:  # while it began or ended: run() sees to all that lies between
+        return 130
 
 
 if __name__ == "__main__":

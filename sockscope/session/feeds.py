@@ -58,6 +58,7 @@ class LiveFeed:
         self._lock = threading.Lock()
         self._recording: Recording | None = None
         self._whole = False
+        self._ahead: list[Batch] = []
         self._due_ns = 0
         self._open = True
         self.title = title
@@ -85,13 +86,15 @@ class LiveFeed:
             over = self._session.target_has_ended()
             batch = self._session.stop() if over else self._session.batch(whole=self._whole)
             self._whole = False
+            batches, self._ahead = [*self._ahead, batch], []
             if self._recording:
                 self._recording.take(batch)
             if over:
                 self._end_recording()
                 self.ended = f"the target has ended: {self.title}"
-        self._state.apply(batch)
-        self._history.apply(batch)
+        for batch in batches:
+            self._state.apply(batch)
+            self._history.apply(batch)
         return analyse(self.meta, self._state.snapshot()), self._history.view()
 
     def record(self, path: Path) -> None:
@@ -103,6 +106,10 @@ class LiveFeed:
 
     def stop_recording(self) -> None:
         with self._lock:
+            if self._recording and self._open and not self.ended:
+                batch = self._session.batch()  # what happened since the last frame belongs to it
+                self._recording.take(batch)
+                self._ahead.append(batch)
             self._end_recording()
 
     def close(self) -> None:
