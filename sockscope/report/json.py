@@ -13,6 +13,7 @@ import numpy as np
 from sockscope import units
 from sockscope.analysis.fairness import Fairness
 from sockscope.analysis.frame import Finding, Frame, Group, Server, Wait
+from sockscope.analysis.waits import from_histogram
 from sockscope.model.deeds import is_exact
 from sockscope.model.snapshot import Listener, Snapshot, Worker
 from sockscope.records.layout import ConnectionFlag
@@ -42,7 +43,10 @@ def document(frame: Frame) -> dict[str, Any]:
         "health": _health(snapshot),
         "listeners": [_listener(snapshot, listener) for listener in snapshot.listeners],
         "groups": [_group(frame, group) for group in frame.groups],
-        "workers": [_worker(worker, roles.get(worker.id, [])) for worker in snapshot.workers.values()],
+        "workers": [
+            _worker(worker, roles.get(worker.id, []), _wakes(snapshot, worker))
+            for worker in snapshot.workers.values()
+        ],
         "connections": list(_connections(snapshot, names)),
         "servers": [_server(frame, server) for server in frame.servers],
         "findings": [_finding(finding) for finding in frame.findings],
@@ -137,7 +141,13 @@ def _fairness(judged: Fairness) -> dict[str, Any]:
     return {**figures, "values": list(judged.values), "judgement": judged.judgement, "words": judged.words}
 
 
-def _worker(worker: Worker, roles: list[str]) -> dict[str, Any]:
+def _wakes(snapshot: Snapshot, worker: Worker) -> list[dict[str, int]]:
+    """Which threads of its process it woke, most often woken first."""
+    mine = sorted((wake for wake in snapshot.wakes if wake.waker == worker.id), key=lambda wake: -wake.wakes)
+    return [{"tid": wake.wakee, "wakes": wake.wakes, "after_read": wake.after_read} for wake in mine]
+
+
+def _worker(worker: Worker, roles: list[str], wakes: list[dict[str, int]]) -> dict[str, Any]:
     counted = (
         "accepts", "accepts_empty", "accepts_failed", "reads", "bytes_read", "reads_empty", "ends_of_stream",
         "writes", "bytes_written", "waits", "wakeups", "wakeups_wasted", "wait_ns", "busy_ns", "stall_max_ns",
@@ -150,6 +160,8 @@ def _worker(worker: Worker, roles: list[str]) -> dict[str, Any]:
         "comm": worker.comm,
         "roles": roles,
         **{name: getattr(worker, name) for name in counted},
+        "answer_wait": _wait(from_histogram(worker.answer)),
+        "wakes": wakes,
         "ended_ns": worker.ended_ns or None,
     }
 
@@ -232,9 +244,12 @@ def _thread(workers: dict[int, Worker], number: int) -> dict[str, Any] | None:
 
 def _server(frame: Frame, server: Server) -> dict[str, Any]:
     name = server.group.name
+    process = frame.snapshot.processes.get(server.pid)
     return {
         "pid": server.pid,
         "comm": server.comm,
+        "command": process.command if process else "",
+        "container": process.container if process else "",
         "address": server.group.address,
         "port": server.group.port,
         "netns": server.group.netns,

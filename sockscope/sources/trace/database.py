@@ -27,7 +27,6 @@ _WANTED = {
     "allow_community_extensions": False,
     "allow_persistent_secrets": False,
     "python_enable_replacements": False,  # a table name in SQL never means a variable of ours
-    "temp_directory": "",
     "async_threads": 0,
     # Checkpoints come when the writer says so: one that fails in a commit closes the database.
     "wal_autocheckpoint": "1TB",
@@ -35,15 +34,19 @@ _WANTED = {
 }
 
 
-def open_memory(memory_limit: str) -> DuckDBPyConnection:
-    """An empty database in memory, to attach a recording to: what is ours is looked up there first."""
+def open_memory(memory_limit: str, spill: Path | None = None) -> DuckDBPyConnection:
+    """An empty database in memory, to attach a recording to: what is ours is looked up there first.
+
+    :param spill: a private folder for what goes beyond the limit; None: that is an error
+    """
     import duckdb
 
     connection = duckdb.connect(":memory:", config={"threads": 1, "memory_limit": memory_limit})
     known = {row[0] for row in connection.execute("SELECT name FROM duckdb_settings()").fetchall()}
-    for name, value in _WANTED.items():
+    for name, value in {**_WANTED, "temp_directory": str(spill or "")}.items():
         if name in known:
-            connection.execute(f"SET {name} = {value!r}").fetchall()
+            setting = literal(value) if isinstance(value, str) else value
+            connection.execute(f"SET {name} = {setting}").fetchall()
     connection.execute("PRAGMA disable_checkpoint_on_shutdown")
     return connection
 

@@ -18,13 +18,15 @@ from sockscope.sources.trace.database import CATALOG, RAW, TABLES, explained, li
 from sockscope.sources.trace.fold import fold
 from sockscope.sources.trace.header import read_header
 from sockscope.sources.trace.schema import SCHEMA, Part, object_of
+from sockscope.sources.trace.spill import Spill
 from sockscope.sources.trace.tables import RecordTable
 from sockscope.sources.trace.views import view_statements
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MEMORY_LIMIT = "400MB"
+#: Beyond it, what a question needs is kept in a private folder until the reader is closed.
+MEMORY_LIMIT = "256MB"
 
 #: Ticks are read in stretches of about so many bytes, and at most so many ticks.
 STRETCH_BYTES = 16_000_000
@@ -44,7 +46,8 @@ class Reader:
         self._has_views = False
         with explained(self.path, "read"):
             check_file(self.path)
-            self._database = open_memory(MEMORY_LIMIT)
+            self._spill = Spill()
+            self._database = open_memory(MEMORY_LIMIT, self._spill.folder)
             try:
                 self._database.execute(f"ATTACH {literal(self.path.absolute())} AS {CATALOG} (READ_ONLY)")
                 self._database.execute("SET enable_external_access = false")
@@ -52,7 +55,7 @@ class Reader:
                 check_schema(self._database, self.path, SCHEMA)
                 self.meta: Meta = read_header(self._database, TABLES)
             except BaseException:
-                self._database.close()
+                self.close()
                 raise
 
     def batches(self) -> Iterator[Batch]:
@@ -92,6 +95,7 @@ class Reader:
     def close(self) -> None:
         """Let the file go."""
         self._database.close()
+        self._spill.remove()
 
     def __enter__(self) -> Reader:
         return self

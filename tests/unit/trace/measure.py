@@ -28,6 +28,16 @@ def memory_mb() -> dict[str, int]:
     return {name: int(fields[name].split()[0]) // 1000 for name in ("VmRSS", "VmHWM")}
 
 
+class Clock:
+    """How long it took since this was made."""
+
+    def __init__(self) -> None:
+        self._begun, self._spent = time.perf_counter(), time.process_time()
+
+    def __str__(self) -> str:
+        return f"{time.perf_counter() - self._begun:.1f} s ({time.process_time() - self._spent:.1f} s of CPU)"
+
+
 class Load:
     """Batches as a busy server gives them: connections that closed, open ones that did something."""
 
@@ -112,34 +122,32 @@ def replay(path: str) -> None:
     """Read every batch."""
     from sockscope.sources.trace import Reader
 
-    before, begun = memory_mb(), time.perf_counter()
+    before, begun = memory_mb(), Clock()
     with Reader(path) as reader:
         rows = sum(len(batch.connections) for batch in reader.batches())
-    print(f"replayed {rows:,} rows in {time.perf_counter() - begun:.2f} s, peak {_grown(before)} MB more")
+    print(f"replayed {rows:,} rows in {begun}, peak {_grown(before)} MB more")
 
 
 def final(path: str) -> None:
     """Fold all into one batch."""
     from sockscope.sources.trace import Reader
 
-    before, begun = memory_mb(), time.perf_counter()
+    before, begun = memory_mb(), Clock()
     with Reader(path) as reader:
         rows = len(reader.final_batch().connections)
-    print(
-        f"folded to {rows:,} connections in {time.perf_counter() - begun:.2f} s, peak {_grown(before)} MB more"
-    )
+    print(f"folded to {rows:,} connections in {begun}, peak {_grown(before)} MB more")
 
 
 def view(path: str) -> None:
     """Ask the view of connections for all that a table of the slowest needs."""
     from sockscope.sources.trace import Reader
 
-    before, begun = memory_mb(), time.perf_counter()
+    before, begun = memory_mb(), Clock()
     with Reader(path) as reader:
         reader.connection().execute(
             "SELECT * FROM connections ORDER BY queue_wait_ns DESC LIMIT 20"
         ).fetchall()
-    print(f"20 slowest by the view in {time.perf_counter() - begun:.2f} s, peak {_grown(before)} MB more")
+    print(f"20 slowest by the view in {begun}, peak {_grown(before)} MB more")
 
 
 def _grown(before: dict[str, int]) -> int:

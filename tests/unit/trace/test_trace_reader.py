@@ -6,6 +6,8 @@ import os
 import random
 import shutil
 import sqlite3
+import stat
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +22,7 @@ from sockscope.records.batch import Batch
 from sockscope.records.layout import CONNECTION, ConnectionFlag
 from sockscope.sources.synthetic import Scenario, SyntheticSource
 from sockscope.sources.trace import SCHEMA_VERSION, Reader, Writer
+from sockscope.sources.trace import reader as reader_module
 from sockscope.sources.trace.place import wal_of
 from tests.unit.trace.recordings import META, assert_equal, batch, record, run
 
@@ -176,12 +179,29 @@ def test_reading_needs_no_right_to_write(open_folder: Path) -> None:
     script = "reader = Reader(sys.argv[1]); print(len(list(reader.batches())), len(reader.final_batch().connections))"
     path.chmod(0o644)
     assert run(script, path, demoted=True) == "1 3\n"
-    path.chmod(0o600)
+    path.chmod(0)
     refused = """
         try: Reader(sys.argv[1])
         except SockscopeError as error: print(error)
         """
     assert "permission denied" in run(refused, path, demoted=True)
+
+
+def test_what_does_not_fit_into_memory_goes_into_a_private_folder_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(reader_module, "MEMORY_LIMIT", "50MB")
+    (tmp_path / "recording").mkdir()
+    path = record(tmp_path / "recording" / "x", [batch(0)])
+    with Reader(path) as reader:
+        query = (
+            "SELECT count(*) FROM (SELECT hash(range) AS n FROM range(4_000_000) ORDER BY n LIMIT 3_900_000)"
+        )
+        assert reader.connection().execute(query).fetchall() == [(3_900_000,)]
+        (spill,) = set(tmp_path.iterdir()) - {path.parent}
+        assert stat.S_IMODE(spill.stat().st_mode) == 0o700
+    assert list(tmp_path.iterdir()) == [path.parent]
 
 
 def test_a_recording_without_a_batch_cannot_be_folded(tmp_path: Path) -> None:
