@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -72,14 +74,21 @@ class Dashboard(ReplayControls, App[int]):
         return MainScreen(self.feed.replay)
 
     def on_mount(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            # a loop that is not the main thread's (textual-serve, some tests) cannot have handlers
-            try:
-                asyncio.get_running_loop().add_signal_handler(number, self.exit, 128 + number)
-            except (RuntimeError, ValueError, NotImplementedError):
-                break
+        loop = asyncio.get_running_loop()
+        # a loop that is not the main thread's (textual-serve, some tests) cannot have handlers
+        with contextlib.suppress(RuntimeError, ValueError, NotImplementedError):
+            loop.add_signal_handler(signal.SIGTERM, self.exit, 128 + signal.SIGTERM)
+            loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         self._tell_headers()
         self._collector.start()
+
+    def _hang_up(self) -> None:
+        """The terminal is gone: there is nothing to draw on or to restore, and its end of file would be
+        read for ever.  Keep what was recorded, and leave."""
+        try:
+            self.feed.close()
+        finally:
+            os._exit(128 + signal.SIGHUP)
 
     def on_unmount(self) -> None:
         self._collector.stop()

@@ -24,6 +24,7 @@ class Terminal:
 
     def __init__(self, socket: Path, columns: int, rows: int) -> None:
         self._tmux = ["tmux", "-S", str(socket), "-f", "/dev/null"]
+        self._open = True
         self._run("new-session", "-d", "-x", str(columns), "-y", str(rows), "env -u COLUMNS -u LINES sh")
 
     def _run(self, *words: str) -> str:
@@ -40,8 +41,14 @@ class Terminal:
     def shows(self, *words: str) -> Callable[[], bool]:
         return lambda: all(word in self.text() for word in words)
 
+    def hang_up(self) -> None:
+        """Close the terminal on whatever runs in it."""
+        self._run("kill-window")
+        self._open = False
+
     def close(self) -> None:
-        self._run("kill-server")
+        if self._open:
+            self._run("kill-server")
 
 
 @pytest.fixture
@@ -65,7 +72,7 @@ def test_the_dashboard_shows_a_traced_server_answers_keys_and_leaves_the_termina
             terminal.shows("reuseport", "900 connections", "ss-worker-0", "ss-worker-2"), 20, "the verdict"
         )
         for key, words in (
-            ("2", ("socket", "of 511")),
+            ("2", ("expected", "Held by")),
             ("3", ("ss-worker-1", "Accepts")),
             ("4", ("127.0.0.1:", "closed", "Exact")),
             ("5", ("Severity",)),
@@ -113,3 +120,19 @@ def test_without_root_the_dashboard_says_so_before_it_takes_the_screen(terminal:
     terminal.type(f"cd {ROOT}; unshare -U {sys.executable} -m sockscope live; echo left $?", "Enter")
     wait_until(terminal.shows("tracing needs root", "left 1"), 30, "one clear line")
     assert os.geteuid() == 0
+
+
+def test_a_terminal_that_is_closed_ends_the_dashboard_and_its_tracing(
+    terminal: Terminal, tmp_path: Path
+) -> None:
+    with servers.start("single") as server:
+        told = tmp_path / "pid"
+        terminal.type(
+            f"cd {ROOT}; sh -c 'echo $$ > {told}; exec {sys.executable} -m sockscope live --port {server.port}'",
+            "Enter",
+        )
+        wait_until(terminal.shows("1 Overview", "listen"), 40, "the first frame")
+        place = Path("/proc", told.read_text().strip())
+        assert place.exists()
+        terminal.hang_up()
+        wait_until(lambda: not place.exists(), 20, "the dashboard's end")
