@@ -23,7 +23,7 @@ CHUNK_BYTES = 4_000_000
 #: as much memory.
 ROWS_AT_ONCE = 65_536
 
-_NUMPY = {"UBIGINT": np.dtype(np.uint64), "BOOLEAN": np.dtype(np.bool_)}
+_NUMPY = {"UBIGINT": np.dtype(np.uint64), "BOOLEAN": np.dtype(np.bool_), "VARCHAR": np.dtype(object)}
 
 
 @dataclass(frozen=True)
@@ -128,18 +128,30 @@ class ObjectTable:
         return _definition((attribute.name, attribute.type) for attribute in self.attributes)
 
     def insert(self, connection: DuckDBPyConnection, schema: str, tick: int, things: Iterable[Any]) -> None:
-        """Append a row for each of ``things``."""
+        """Append a row for each of ``things``.
+
+        Numbers and text go as arrays, lists as parameters: in an array DuckDB would guess their types.
+        """
         rows = list(things)
-        arrays: dict[str, Array] = {}
+        arrays: dict[str, Array] = {"": np.arange(len(rows))}
+        sources, values = ["_objects"], []
+        lists: list[list[Any]] = []
         for attribute in self.attributes:
-            column = np.empty(len(rows), _NUMPY.get(attribute.type, np.dtype(object)))
-            for index, row in enumerate(rows):
-                column[index] = attribute.of(row)
-            arrays[attribute.name] = column
-        values = ", ".join(f"{quoted(attribute.name)}::{attribute.type}" for attribute in self.attributes)
+            column = [attribute.of(row) for row in rows]
+            kind = _NUMPY.get(attribute.type)
+            if kind is None:
+                source = f"_list_{len(lists)}"
+                sources.append(f"(SELECT unnest(?::{attribute.type}[]) AS value) AS {source}")
+                values.append(f"{source}.value")
+                lists.append(column)
+            else:
+                arrays[attribute.name] = np.array(column, kind)
+                values.append(f"_objects.{quoted(attribute.name)}")
         connection.register("_objects", arrays)
         connection.execute(
-            f"INSERT INTO {schema}.{self.name} SELECT {tick}, {values} FROM _objects"
+            f"INSERT INTO {schema}.{self.name} SELECT {tick}::UINTEGER, {', '.join(values)}"
+            f" FROM {' POSITIONAL JOIN '.join(sources)}",
+            lists,
         ).fetchall()
         connection.unregister("_objects")
 

@@ -36,7 +36,7 @@ from tests.unit.trace.recordings import (
 )
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(meta=METAS, written=st.lists(batches(), max_size=4))
 def test_what_is_written_is_read_back_equal_and_in_order(meta: Meta, written: list[Batch]) -> None:
     with tempfile.TemporaryDirectory() as folder:
