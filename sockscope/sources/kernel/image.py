@@ -1,6 +1,6 @@
 """What compilation yields: byte code and map definitions, and where it is kept for the next start.
 
-Clang and LLVM take a second; their result depends only on the probes' text, the kernel's struct
+Clang and LLVM take seconds; their result depends only on the probes' text, the kernel's struct
 offsets in it, and bcc itself.  So it is kept under a hash of all that, in a directory that nobody
 but root can write to: what is loaded into the kernel must not come from elsewhere.
 """
