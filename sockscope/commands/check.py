@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from sockscope import units
@@ -158,12 +157,14 @@ def as_text(result: Result) -> str:
 
 def as_json(result: Result) -> str:
     """For scripts."""
+    from sockscope.report.json import plain_finding
+
     document = {
         "status": result.status,
         "result": {PASSED: "passed", FOUND: "failed", COULD_NOT_TELL: "could not tell"}[result.status],
         "fail_on": {"severity": result.bar.severity, "findings": sorted(result.bar.ids)},
         "findings": [
-            {**_plain(finding), "fails": finding in result.failing}
+            {**plain_finding(finding), "fails": finding in result.failing}
             for finding in (*result.failing, *result.others)
         ],
         "unclear": list(result.unclear),
@@ -238,21 +239,6 @@ def _frame(args: argparse.Namespace) -> Frame:
     if not args.file.exists():
         raise SockscopeError(f"there is no recording {args.file}; sockscope record -o FILE makes one")
     return frame_of_recording(args.file)
-
-
-def _plain(finding: Finding) -> dict[str, Any]:
-    return {
-        "id": finding.id,
-        "severity": finding.severity,
-        "title": finding.title,
-        "subject": finding.subject,
-        "explanation": finding.explanation,
-        "evidence": {
-            name: None if isinstance(value, float) and not math.isfinite(value) else value
-            for name, value in finding.evidence.items()
-        },
-        "remedy": list(finding.remedy),
-    }
 
 
 def _xml(text: str) -> str:

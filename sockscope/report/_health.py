@@ -10,7 +10,7 @@ from sockscope import units
 from sockscope.analysis.frame import Frame
 from sockscope.model.deeds import is_exact
 from sockscope.report._markup import Safe, table, tag
-from sockscope.report.json import _WHY_INEXACT
+from sockscope.report.json import WHY_INEXACT
 
 
 def health(frame: Frame) -> Iterator[Safe]:
@@ -46,7 +46,7 @@ def exactness(frame: Frame) -> str:
     exact = int(np.count_nonzero(is_exact(records)))
     words = f"{units.count(exact)} of {units.count(len(records))} connections were seen whole, from the handshake on"
     reasons = []
-    for flag, reason in _WHY_INEXACT:
+    for flag, reason in WHY_INEXACT:
         if number := int(np.count_nonzero(records["flags"] & int(flag))):
             reasons.append(f"{units.count(number)} {reason}")
     return f"{words}; {'; '.join(reasons)}." if reasons else f"{words}."

@@ -18,7 +18,8 @@ from sockscope.model.deeds import is_exact
 from sockscope.model.snapshot import Listener, Snapshot, Worker
 from sockscope.records.layout import ConnectionFlag
 
-_WHY_INEXACT = (
+#: Flag of a connection's record → why it is not exact, in words.
+WHY_INEXACT = (
     (ConnectionFlag.OPEN_BEFORE, "open before tracing began"),
     (ConnectionFlag.UNACCEPTED_BEFORE, "in the accept queue before tracing began"),
     (ConnectionFlag.LATE, "its listener was learnt when it was accepted"),
@@ -49,7 +50,7 @@ def document(frame: Frame) -> dict[str, Any]:
         ],
         "connections": list(_connections(snapshot, names)),
         "servers": [_server(frame, server) for server in frame.servers],
-        "findings": [_finding(finding) for finding in frame.findings],
+        "findings": [plain_finding(finding) for finding in frame.findings],
     }
 
 
@@ -225,7 +226,7 @@ def _connections(snapshot: Snapshot, workers: dict[int, Worker]) -> Iterator[dic
             "first_write_ns": int(record["first_write_ns"]) or None,
             "closed_ns": int(record["closed_ns"]) or None,
             "exact": bool(exact[index]),
-            "inexact": [words for flag, words in _WHY_INEXACT if flags & flag],
+            "inexact": [words for flag, words in WHY_INEXACT if flags & flag],
         }
 
 
@@ -277,7 +278,8 @@ def _wait(wait: Wait) -> dict[str, Any]:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def plain_finding(finding: Finding) -> dict[str, Any]:
+    """A finding as JSON has it, wherever it stands."""
     return {
         "id": finding.id,
         "severity": finding.severity,

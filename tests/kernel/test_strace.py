@@ -18,6 +18,7 @@ from sockscope.report.json import document
 from sockscope.session.live import LiveSession
 from sockscope.sources.target import Target
 from tests.kernel.tracing import load
+from tests.straced import whole_calls
 
 pytestmark = pytest.mark.kernel
 
@@ -34,30 +35,14 @@ MODELS: tuple[tuple[str, ...], ...] = (
 
 # strace -f -yy marks descriptors: accept4(5<TCP:[127.0.0.1:80]>, ...) = 7<TCP:[127.0.0.1:80->127.0.0.1:4000]>
 _CALL = re.compile(r"^(\d+) +(\w+)\(\d+<TCP(?:v6)?:\[([^\]]*)\]>.*\) += (-?\d+)(?:<TCP(?:v6)?:\[(.*?)\]>)?")
-_UNFINISHED = re.compile(r"^(\d+) +(\w+)\((.*) <unfinished \.\.\.>$")
-_RESUMED = re.compile(r"^(\d+) +<\.\.\. (\w+) resumed>(.*)$")
 _READS, _WRITES = {"read", "readv", "recvfrom", "recvmsg"}, {"write", "writev", "sendto", "sendmsg"}
-
-
-def _joined(text: str) -> list[str]:
-    """strace's lines, with each call that was interrupted by another thread's put together again."""
-    begun: dict[str, str] = {}
-    lines = []
-    for line in text.splitlines():
-        if unfinished := _UNFINISHED.match(line):
-            begun[unfinished[1]] = f"{unfinished[1]} {unfinished[2]}({unfinished[3]}"
-        elif (resumed := _RESUMED.match(line)) and resumed[1] in begun:
-            lines.append(begun.pop(resumed[1]) + resumed[3])
-        else:
-            lines.append(line)
-    return lines
 
 
 def _truth(text: str, port: int) -> dict[str, Counter[Any]]:
     told: dict[str, Counter[Any]] = {
         name: Counter() for name in ("accepts", "empty", "reads", "bytes_read", "writes", "bytes_written")
     }
-    for line in _joined(text):
+    for line in whole_calls(text):
         call = _CALL.match(line)
         if not call:
             continue

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.servers.real_servers import Started, program
+from tests.straced import whole_calls
 
 _READS = ("read", "readv", "recvfrom", "recvmsg", "recv")
 _WRITES = ("write", "writev", "sendto", "sendmsg", "send", "sendfile", "sendfile64")
 # -yy marks descriptors: accept4(5<TCP:[127.0.0.1:80]>, ...) = 7<TCP:[127.0.0.1:80->127.0.0.1:4000]>
 _CALL = re.compile(r"^(\d+) +(\w+)\(\d+<TCP(?:v6)?:\[(.*?)\]>.*\) += (-?\d+)(?:<TCP(?:v6)?:\[(.*?)\]>)?")
-_UNFINISHED = re.compile(r"^(\d+) +(\w+)\((.*) <unfinished \.\.\.>$")
-_RESUMED = re.compile(r"^(\d+) +<\.\.\. (\w+) resumed>(.*)$")
 
 
 @dataclass
@@ -66,7 +65,7 @@ def _all_traced(started: Started) -> bool:
 
 def told_by(log: Path, port: int) -> Deeds:
     deeds = Deeds()
-    for line in _joined(log.read_text(errors="replace")):
+    for line in whole_calls(log.read_text(errors="replace")):
         call = _CALL.match(line)
         if not call or f":{port}" not in call[3].split("->")[0]:
             continue
@@ -96,17 +95,3 @@ def seen_by(found: dict[str, Any]) -> Deeds:
 def _client(ends: str) -> str:
     """The other end of a connection; an IPv4 client of an IPv6 socket by its IPv4 address."""
     return ends.partition("->")[2].replace("[::ffff:127.0.0.1]", "127.0.0.1")
-
-
-def _joined(text: str) -> list[str]:
-    """Lines, with each call that another thread's interrupted put together again."""
-    begun: dict[str, str] = {}
-    lines = []
-    for line in text.splitlines():
-        if unfinished := _UNFINISHED.match(line):
-            begun[unfinished[1]] = f"{unfinished[1]} {unfinished[2]}({unfinished[3]}"
-        elif (resumed := _RESUMED.match(line)) and resumed[1] in begun:
-            lines.append(begun.pop(resumed[1]) + resumed[3])
-        else:
-            lines.append(line)
-    return lines
