@@ -66,6 +66,7 @@ static __always_inline void came_empty(s64 result)
 		worker->accepts_failed++;
 	}
 	worker->touched_ns = bpf_ktime_get_ns();
+	HAPPENED(EVENT_ACCEPT, worker, 0, result, 0, worker->touched_ns);
 }
 
 /* Accepted, but not in the map: its listener was not traced until now, or the map was full. */
@@ -87,6 +88,8 @@ static __always_inline void accepted_unseen(u64 key, u64 now)
 		worker->flags |= WORKER_GOT_WORK;
 	}
 	if (was_known) {
+		if (worker)
+			HAPPENED(EVENT_ACCEPT, worker, 0, 0, listener->id, now);
 		lose(LOSS_ACCEPTS_UNKNOWN);
 		return;
 	}
@@ -98,6 +101,8 @@ static __always_inline void accepted_unseen(u64 key, u64 now)
 	fresh.acceptor = worker ? worker->id : 0;
 	fresh.accepted_cpu = bpf_get_smp_processor_id();
 	fresh.id = next_serial(SERIAL_CONNECTION);
+	if (worker)
+		HAPPENED(EVENT_ACCEPT, worker, fresh.id, 0, listener->id, now);
 	if (connections.insert(&key, &fresh))
 		lose(LOSS_CONNECTIONS_FULL);
 }

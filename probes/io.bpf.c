@@ -51,6 +51,7 @@ static __always_inline void bytes_read(struct connection *connection, s64 result
 	now = bpf_ktime_get_ns();
 	worker->touched_ns = now;
 	if (result <= 0) {
+		HAPPENED(EVENT_RECEIVE, worker, connection->id, result, !!peeked, now);
 		if (result == 0) {
 			worker->ends_of_stream++;
 			worker->flags |= WORKER_GOT_WORK;
@@ -63,6 +64,7 @@ static __always_inline void bytes_read(struct connection *connection, s64 result
 	worker->flags |= WORKER_GOT_WORK;
 	if (is_unaccepted(connection))
 		touched_first(connection, worker, now);
+	HAPPENED(EVENT_RECEIVE, worker, connection->id, result, !!peeked, now);
 	if (peeked)
 		return;
 	if (!(worker->flags & WORKER_READ_THIS_TIME))
@@ -112,6 +114,7 @@ static __always_inline void bytes_written(struct connection *connection, s64 res
 	worker->flags |= WORKER_GOT_WORK;
 	if (is_unaccepted(connection))
 		touched_first(connection, worker, now);
+	HAPPENED(EVENT_SEND, worker, connection->id, result, 0, now);
 	worker->writes++;
 	worker->bytes_written += result;
 	connection->touched_ns = now;
@@ -149,6 +152,15 @@ int on_send(struct bpf_raw_tracepoint_args *ctx)
 
 	if (connection && result > 0)
 		bytes_written(connection, result);
+#ifdef WITH_DETAIL
+	/* a socket that was full counts nowhere: the event is all there is of it */
+	if (connection && result <= 0) {
+		struct worker *worker = current_worker();
+
+		if (worker)
+			HAPPENED(EVENT_SEND, worker, connection->id, result, 0, bpf_ktime_get_ns());
+	}
+#endif
 	return 0;
 }
 

@@ -190,6 +190,27 @@ struct target {
 	char comm[16];
 };
 
+/* One deed of a thread, sent only with --detail.  Times of one thread ascend; those of several may
+ * be a little out of order. */
+struct event {
+	unsigned long long time_ns;
+	unsigned long long connection; /* connection.id; 0: none, or one that is not traced */
+	unsigned int worker;	       /* worker.id */
+	int result;		       /* what the call gave: bytes, events, or -errno */
+	unsigned int about;	       /* what it was about: enum event_kind says what */
+	unsigned short kind;	       /* enum event_kind */
+	unsigned short cpu;
+};
+
+enum event_kind {
+	EVENT_ACCEPT = 1, /* about: listener.id */
+	EVENT_RECEIVE,	  /* about: 1 when it only peeked */
+	EVENT_SEND,
+	EVENT_WAIT,  /* it went to wait for events; about: the system call's number */
+	EVENT_WOKEN, /* it came back from there; about: the system call's number */
+	EVENT_WAKE,  /* it woke a thread of its process; about: that one's tid */
+};
+
 /* Indexes into the map losses: what could not be recorded. */
 enum loss {
 	LOSS_CONNECTIONS_FULL, /* established, and the map connections had no room */
@@ -199,7 +220,8 @@ enum loss {
 	LOSS_MORE_IO_FULL,     /* a read or write of a further thread on a connection */
 	LOSS_LISTENERS_FULL,
 	LOSS_WAKES_FULL,
-	LOSS_ACCEPTS_UNKNOWN, /* accepted from a traced listener, and no record of it exists */
+	LOSS_ACCEPTS_UNKNOWN,  /* accepted from a traced listener, and no record of it exists */
+	LOSS_EVENTS_RING_FULL, /* a deed happened, and the ring had no room for its event */
 	LOSS_COUNT
 };
 

@@ -28,6 +28,9 @@ BPF_ARRAY(losses, u64, LOSS_COUNT);
 BPF_RINGBUF_OUTPUT(closed, PAGES_LATER); /* struct connection */
 BPF_RINGBUF_OUTPUT(ended, PAGES_LATER);	 /* struct worker */
 BPF_RINGBUF_OUTPUT(shut, PAGES_LATER);	 /* struct listener */
+#ifdef WITH_DETAIL
+BPF_RINGBUF_OUTPUT(events, PAGES_LATER); /* struct event */
+#endif
 
 enum serial { SERIAL_CONNECTION, SERIAL_WORKER, SERIAL_LISTENER };
 
@@ -58,6 +61,27 @@ static __always_inline void lose(u32 what)
 	if (count)
 		__sync_fetch_and_add(count, 1);
 }
+
+/* A deed as an event.  Only with --detail: else nothing of it is compiled, and nobody pays for it. */
+#ifdef WITH_DETAIL
+static __always_inline void happened(u16 kind, struct worker *worker, u64 connection, s32 result, u32 about,
+				     u64 now)
+{
+	struct event event = {.time_ns = now, .connection = connection, .worker = worker->id};
+
+	event.result = result;
+	event.about = about;
+	event.kind = kind;
+	event.cpu = bpf_get_smp_processor_id();
+	if (events.ringbuf_output(&event, sizeof(event), BPF_RB_NO_WAKEUP))
+		lose(LOSS_EVENTS_RING_FULL);
+}
+#define HAPPENED(...) happened(__VA_ARGS__)
+#else
+#define HAPPENED(...) \
+	do {          \
+	} while (0)
+#endif
 
 static __always_inline u64 next_serial(u32 kind)
 {
@@ -329,6 +353,7 @@ static __always_inline void accepted_by(struct connection *connection, struct wo
 	worker->accepts++;
 	worker->touched_ns = now;
 	worker->flags |= WORKER_GOT_WORK;
+	HAPPENED(EVENT_ACCEPT, worker, connection->id, 0, connection->listener, now);
 	if (connection->established_ns)
 		COUNT_DURATION(worker->queue_wait, now - connection->established_ns);
 }

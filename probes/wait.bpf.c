@@ -35,9 +35,10 @@ static __always_inline void wait_begins(struct worker *worker, s64 call)
 	worker->wait_enter_ns = now;
 	worker->wait_exit_ns = 0;
 	worker->touched_ns = now;
+	HAPPENED(EVENT_WAIT, worker, 0, 0, call, now);
 }
 
-static __always_inline void wait_ends(struct worker *worker, int woken)
+static __always_inline void wait_ends(struct worker *worker, struct syscall_exit *ctx, int woken)
 {
 	u64 now = bpf_ktime_get_ns();
 
@@ -52,6 +53,7 @@ static __always_inline void wait_ends(struct worker *worker, int woken)
 		worker->flags |= WORKER_WOKEN;
 	}
 	worker->touched_ns = now;
+	HAPPENED(EVENT_WOKEN, worker, 0, ctx->result, ctx->number, now);
 }
 
 int on_wait_enter(struct syscall_enter *ctx)
@@ -68,7 +70,7 @@ int on_wait_exit(struct syscall_exit *ctx)
 	struct worker *worker = current_worker();
 
 	if (worker)
-		wait_ends(worker, ctx->result > 0);
+		wait_ends(worker, ctx, ctx->result > 0);
 	return 0;
 }
 
@@ -90,6 +92,6 @@ int on_ring_wait_exit(struct syscall_exit *ctx)
 	struct worker *worker = current_worker();
 
 	if (worker && worker->flags & WORKER_IN_WAIT)
-		wait_ends(worker, ctx->result >= 0);
+		wait_ends(worker, ctx, ctx->result >= 0);
 	return 0;
 }

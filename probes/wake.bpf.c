@@ -23,6 +23,7 @@ int on_waking(struct bpf_raw_tracepoint_args *ctx)
 	PEEK(key.wakee, wakee->pid);
 	if (key.wakee == (u32)both)
 		return 0;
+	HAPPENED(EVENT_WAKE, worker, 0, 0, key.wakee, bpf_ktime_get_ns());
 	key.waker = worker->id;
 	count = wakes.lookup(&key);
 	if (!count) {

@@ -37,6 +37,10 @@ class Record:
             "-d", "--duration", metavar="SECONDS", help="how long (10, 1.5s, 200ms, 3m); else until Ctrl-C"
         )
         parser.add_argument("-f", "--force", action="store_true", help="overwrite FILE")
+        parser.add_argument(
+            "--detail", action="store_true",
+            help="every accept, read, write, wait and wake-up as an event too, for timelines",
+        )  # fmt: skip
         add_target_options(parser)
         add_tracing_options(parser)
         parser.add_argument("words", nargs="*", metavar="COMMAND", help="start this and trace it")
@@ -74,7 +78,7 @@ def _record(
     from sockscope.session.live import LiveSession
     from sockscope.session.recording import Recording
 
-    with LiveSession(target, limits, signals) as session:
+    with LiveSession(target, limits, signals, detail=args.detail) as session:
         listeners = session.start()  # the kernel keeps what happens while the file is made
         with Recording(args.output, session.meta, args.force) as recording:
             until = "until it ends or Ctrl-C" if duration is None else f"for {units.duration(duration)}"

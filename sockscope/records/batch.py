@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.records.layout import CONNECTION, LISTENER, WORKER
+from sockscope.records.layout import CONNECTION, EVENT, LISTENER, WORKER
 
 Records = np.ndarray[Any, np.dtype[Any]]
 
@@ -145,6 +145,7 @@ class Batch:
     holders: Records = field(default_factory=_no(HOLDER))
     queues: Records = field(default_factory=_no(QUEUE))
     threads: Records = field(default_factory=_no(THREAD_CPU))
+    events: Records = field(default_factory=_no(EVENT))
     processes: tuple[Process, ...] = ()
     hosts: tuple[HostCounters, ...] = ()
     health: Health = field(default_factory=Health)

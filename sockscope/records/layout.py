@@ -59,6 +59,18 @@ class Loss(IntEnum):
     LISTENERS_FULL = 5
     WAKES_FULL = 6
     ACCEPTS_UNKNOWN = 7
+    EVENTS_RING_FULL = 8
+
+
+class EventKind(IntEnum):
+    """``struct event.kind``; the header says what ``about`` means with each."""
+
+    ACCEPT = 1
+    RECEIVE = 2
+    SEND = 3
+    WAIT = 4
+    WOKEN = 5
+    WAKE = 6
 
 
 IO = np.dtype(
@@ -187,6 +199,18 @@ HOLDING = np.dtype(
     ]
 )
 
+EVENT = np.dtype(
+    [
+        ("time_ns", "<u8"),
+        ("connection", "<u8"),
+        ("worker", "<u4"),
+        ("result", "<i4"),
+        ("about", "<u4"),
+        ("kind", "<u2"),
+        ("cpu", "<u2"),
+    ]
+)
+
 TARGET = np.dtype(
     [
         ("cgroup", "<u8"),
@@ -211,4 +235,5 @@ TWINS: tuple[tuple[str, np.dtype[np.void]], ...] = (
     ("wake_count", WAKE_COUNT),
     ("holding", HOLDING),
     ("target", TARGET),
+    ("event", EVENT),
 )

@@ -13,6 +13,7 @@ from sockscope.errors import SockscopeError, UsageError
 from sockscope.records.batch import Meta
 from sockscope.sources.trace import Reader
 from sockscope.sources.trace.database import CATALOG, TABLES, explained, literal, open_memory
+from sockscope.sources.trace.schema import Schema
 from sockscope.sources.trace.views import view_statements
 
 if TYPE_CHECKING:
@@ -46,13 +47,13 @@ def export(
     :raises SockscopeError: when the recording cannot be read or the files cannot be written
     """
     with Reader(path) as reader:
-        meta = reader.meta
+        meta, schema = reader.meta, reader.schema
     if by_host:
         directory = directory / _partition(meta)
     before = os.umask(0o077)  # what a recording holds is nobody else's business
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        database = _opened(path, directory)
+        database = _opened(path, directory, schema)
         try:
             return _write(database, directory, form, _chosen(database, wanted), meta, overwrite)
         finally:
@@ -71,7 +72,7 @@ def _partition(meta: Meta) -> str:
     return f"host={host}/start={time.strftime('%Y%m%dT%H%M%SZ', started)}"
 
 
-def _opened(path: Path, directory: Path) -> DuckDBPyConnection:
+def _opened(path: Path, directory: Path, schema: Schema) -> DuckDBPyConnection:
     """The recording with its views; of the file system DuckDB reaches the target directory alone."""
     with explained(path, "read"):
         database = open_memory(MEMORY_LIMIT)
@@ -80,7 +81,7 @@ def _opened(path: Path, directory: Path) -> DuckDBPyConnection:
             database.execute(f"SET allowed_directories = [{literal(f'{directory.resolve()}/')}]")
             database.execute("SET enable_external_access = false")
             database.execute("SET lock_configuration = true")
-            for statement in view_statements(TABLES):
+            for statement in view_statements(TABLES, schema):
                 database.execute(statement)
         except BaseException:
             database.close()

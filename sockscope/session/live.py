@@ -49,9 +49,14 @@ class LiveSession:
     """
 
     def __init__(
-        self, target: Target, limits: Limits = DEFAULT_LIMITS, signals: Mapping[str, str] | None = None
+        self,
+        target: Target,
+        limits: Limits = DEFAULT_LIMITS,
+        signals: Mapping[str, str] | None = None,
+        *,
+        detail: bool = False,
     ) -> None:
-        self._source = KernelSource(target, limits, signals)
+        self._source = KernelSource(target, limits, signals, detail=detail)
         self._host = HostSampler()
         self._stopped = False
         self.meta = _meta(target, self._source)

@@ -33,6 +33,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
             lines.append(f'printf("{name}.{field} %zu\\n", offsetof(struct {name}, {field}));')
             lines.append(f'printf("{name}.{field}# %zu\\n", sizeof(((struct {name} *)0)->{field}));')
     lines += [f'printf("{loss.name} %d\\n", LOSS_{loss.name});' for loss in layout.Loss]
+    lines += [f'printf("EVENT_{kind.name} %d\\n", EVENT_{kind.name});' for kind in layout.EventKind]
     lines.append('printf("LOSS_COUNT %d\\n", LOSS_COUNT);')
     for flags, prefix in ((layout.ConnectionFlag, "CONNECTION"), (layout.WorkerFlag, "WORKER")):
         lines += [f'printf("{prefix}_{flag.name} %d\\n", {prefix}_{flag.name});' for flag in flags]
@@ -90,6 +91,8 @@ def test_constants_and_flags_agree(told: dict[str, int]) -> None:
         assert told[f"CONNECTION_{flag.name}"] == flag
     for worker_flag in layout.WorkerFlag:
         assert told[f"WORKER_{worker_flag.name}"] == worker_flag
+    for kind in layout.EventKind:
+        assert told[f"EVENT_{kind.name}"] == kind
     defined = re.findall(r"^#define ((?:CONNECTION|WORKER)_\w+) 0x", HEADER.read_text(), re.M)
     assert sorted(defined) == sorted(
         [f"CONNECTION_{flag.name}" for flag in layout.ConnectionFlag]
@@ -98,5 +101,5 @@ def test_constants_and_flags_agree(told: dict[str, int]) -> None:
 
 
 def test_records_fill_whole_words_so_that_rings_can_be_read_in_bulk() -> None:
-    for dtype in (layout.CONNECTION, layout.WORKER, layout.LISTENER):
+    for dtype in (layout.CONNECTION, layout.WORKER, layout.LISTENER, layout.EVENT):
         assert dtype.itemsize % 8 == 0

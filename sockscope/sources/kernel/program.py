@@ -51,6 +51,8 @@ _MAPS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
 #: Maps that only the probes themselves use.
 _PRIVATE = ("births", "blank_worker", "listener_keys")
 _RINGS = {"closed": layout.CONNECTION, "ended": layout.WORKER, "shut": layout.LISTENER}
+#: The ring that is there only with ``detail``.
+_EVENTS = "events"
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Limits:
     closed_pages: int = 4096
     ended_pages: int = 512
     shut_pages: int = 16
+    events_pages: int = 16384
 
     def room(self) -> dict[str, int]:
         """Map → elements, or bytes of a ring."""
@@ -86,6 +89,7 @@ class Limits:
             "closed": self.closed_pages * mmap.PAGESIZE,
             "ended": self.ended_pages * mmap.PAGESIZE,
             "shut": self.shut_pages * mmap.PAGESIZE,
+            "events": self.events_pages * mmap.PAGESIZE,
         }
 
 
@@ -106,18 +110,19 @@ def program_text(structs: str, probes: Path) -> str:
     return "\n".join(parts)
 
 
-def _compiled(btf: Btf, cache: ImageCache) -> Image:
+def _compiled(btf: Btf, cache: ImageCache, detail: bool) -> Image:
     """The probes for this kernel: from the cache, or compiled now and kept."""
     structs = kernel_structs(btf)
     text = program_text(structs.text, probe_directory())
-    key = cache.key(text, *structs.defines, bcc_identity())
+    defines = [*structs.defines, *(["-DWITH_DETAIL"] if detail else [])]
+    key = cache.key(text, *defines, bcc_identity())
     image = cache.get(key)
     if image is None:
         from sockscope.sources.kernel.compiler import compile_probes
 
         functions = re.findall(r"^int (on_\w+|bpf_iter__\w+)\(", text, re.MULTILINE)
-        flags = ["-Wno-everything", *structs.defines]
-        image = compile_probes(text, flags, functions, [*_MAPS, *_RINGS, *_PRIVATE])
+        rings = [*_RINGS, *([_EVENTS] if detail else [])]
+        image = compile_probes(text, ["-Wno-everything", *defines], functions, [*_MAPS, *rings, *_PRIVATE])
         cache.put(key, image)
     return image
 
@@ -134,13 +139,20 @@ class Program:
 
     :param hooks: what will be attached, so that just that is loaded
     :param cache: where compiled probes are kept
+    :param detail: with every deed as an event: the ring ``events`` is there
     :raises SockscopeError: when bcc is missing or cannot compile, or the kernel refuses to load
     """
 
     def __init__(
-        self, btf: Btf, limits: Limits, hooks: Iterable[Hook], cache: ImageCache | None = None
+        self,
+        btf: Btf,
+        limits: Limits,
+        hooks: Iterable[Hook],
+        cache: ImageCache | None = None,
+        *,
+        detail: bool = False,
     ) -> None:
-        image = _compiled(btf, cache or ImageCache())
+        image = _compiled(btf, cache or ImageCache(), detail)
         kinds = {hook.function: hook.kind for hook in hooks}
         kinds.update(dict.fromkeys(_ITERATORS.values(), "iterator"))
         self._links: list[tuple[str, int]] = []
@@ -148,8 +160,12 @@ class Program:
         loaded = self._loaded
         self._programs = loaded.programs
         self.maps = {name: Map(loaded.maps[name], key, value) for name, (key, value) in _MAPS.items()}
-        pages = {"closed": limits.closed_pages, "ended": limits.ended_pages, "shut": limits.shut_pages}
-        self.rings = {name: Ring(loaded.maps[name], pages[name], record) for name, record in _RINGS.items()}
+        rings = {**_RINGS, **({_EVENTS: layout.EVENT} if detail else {})}
+        room = limits.room()
+        self.rings = {
+            name: Ring(loaded.maps[name], room[name] // mmap.PAGESIZE, record)
+            for name, record in rings.items()
+        }
 
     def attach(self, hook: Hook) -> None:
         """Attach a hook that was named at the start.

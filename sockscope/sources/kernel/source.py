@@ -36,6 +36,7 @@ _LOSS_NAMES = {
     layout.Loss.LISTENERS_FULL: "listeners: no room for another",
     layout.Loss.WAKES_FULL: "wake-ups: no room for another pair of threads",
     layout.Loss.ACCEPTS_UNKNOWN: "accepts: of connections that have no record",
+    layout.Loss.EVENTS_RING_FULL: "detail events: happened faster than they were read",
 }
 
 
@@ -53,10 +54,18 @@ class KernelSource:
 
     :param limits: room in the kernel
     :param forced: signal → way (``--signals``)
+    :param detail: every deed of a thread as an event too
     :raises SockscopeError: when this kernel, this process or the target does not allow it
     """
 
-    def __init__(self, target: Target, limits: Limits, forced: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        limits: Limits,
+        forced: Mapping[str, str] | None = None,
+        *,
+        detail: bool = False,
+    ) -> None:
         if os.geteuid() != 0:
             raise NeedsRootError(
                 "tracing needs root; run it with sudo (sockscope doctor says which capabilities would do)"
@@ -70,7 +79,7 @@ class KernelSource:
                     f"this kernel has no way to tell {signal.tells}; sockscope doctor says more"
                 )
         self._hooks = hooks_of(self._chosen, self._availability)
-        self._program = Program(self._availability.btf, limits, self._hooks)
+        self._program = Program(self._availability.btf, limits, self._hooks, detail=detail)
         self._started_ns = time.monotonic_ns()
         self._last_ns = 0
         self._ticks = 0
@@ -121,6 +130,7 @@ class KernelSource:
             self._last_ns = 0
         now = now or time.monotonic_ns()
         closed, ended, shut = (program.rings[name].drain() for name in ("closed", "ended", "shut"))
+        events = program.rings["events"].drain() if "events" in program.rings else np.empty(0, layout.EVENT)
         connections = self._changed(program.maps["connections"].read_all()[1])
         workers = self._changed(program.maps["workers"].read_all()[1])
         workers = workers[workers["id"] > 0]
@@ -139,6 +149,7 @@ class KernelSource:
             listeners=np.concatenate([shut, listeners]),
             wakes=wakes,
             holders=self._holders,
+            events=events,
             health=self._health(now),
             final=final,
         )

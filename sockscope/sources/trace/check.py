@@ -9,7 +9,7 @@ from sockscope.errors import SockscopeError
 from sockscope.sources.trace.database import CATALOG, RAW, TABLES
 from sockscope.sources.trace.header import FORMAT, read_keys
 from sockscope.sources.trace.place import wal_of
-from sockscope.sources.trace.schema import SCHEMA_VERSION, Schema
+from sockscope.sources.trace.schema import OLDEST_VERSION, SCHEMA_VERSION, Schema
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -38,19 +38,16 @@ def check_file(path: Path) -> None:
         raise SockscopeError(f"{path} is {what}; name a file that sockscope record has written")
 
 
-def check_schema(connection: DuckDBPyConnection, path: Path, schema: Schema) -> None:
+def check_schema(connection: DuckDBPyConnection, path: Path, schema: Schema) -> Schema:
     """Compare the tables in the file with those that a recording has, to the letter.
 
     Anything else there, a view, a macro, a default, is SQL from a stranger: it is never run.
 
+    :returns: the tables that this recording has: an older one lacks what came later
     :raises SockscopeError: when they differ
     """
-    connection.execute("ATTACH ':memory:' AS expected")
-    for statement in schema.statements("expected"):
-        connection.execute(statement)
-    expected, found = _tables(connection, "expected"), _tables(connection, CATALOG)
-    connection.execute("DETACH expected")
-    if found.get("meta") != expected["meta"]:
+    found = _tables(connection, CATALOG)
+    if found.get("meta") != _expected(connection, schema)["meta"]:
         raise SockscopeError(f"{path} is a DuckDB database, but no recording; name one of sockscope record")
     told = read_keys(connection, TABLES)
     if told.get("format") != FORMAT or not told.get("schema_version", "").isdecimal():
@@ -61,16 +58,27 @@ def check_schema(connection: DuckDBPyConnection, path: Path, schema: Schema) -> 
             f"{path} was recorded by a newer sockscope ({maker}, schema {version}, this reads"
             f" {SCHEMA_VERSION}); update sockscope"
         )
-    if version < SCHEMA_VERSION:
+    if version < OLDEST_VERSION:
         raise SockscopeError(
             f"{path} was recorded by an older sockscope ({maker}, schema {version}, this reads"
-            f" {SCHEMA_VERSION}); read it with that version, or with plain DuckDB"
+            f" {OLDEST_VERSION} to {SCHEMA_VERSION}); read it with that version, or with plain DuckDB"
         )
-    if any(found.get(name) != definition for name, definition in expected.items()):
+    there = schema.as_of(version)
+    if any(found.get(name) != definition for name, definition in _expected(connection, there).items()):
         raise SockscopeError(
             f"{path} has other columns than this sockscope records (it was made by {maker});"
             " read it with that version, or with plain DuckDB"
         )
+    return there
+
+
+def _expected(connection: DuckDBPyConnection, schema: Schema) -> dict[str, str]:
+    connection.execute("ATTACH ':memory:' AS expected")
+    for statement in schema.statements("expected"):
+        connection.execute(statement)
+    expected = _tables(connection, "expected")
+    connection.execute("DETACH expected")
+    return expected
 
 
 def _tables(connection: DuckDBPyConnection, catalog: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sockscope.records.batch import Records
-from sockscope.sources.trace.latest import latest
+from sockscope.sources.trace.latest import MOMENTS, latest
 from sockscope.sources.trace.schema import Part, Schema, object_of
 from sockscope.sources.trace.tables import ROWS_AT_ONCE, RecordTable
 
@@ -21,6 +21,8 @@ def fold(connection: DuckDBPyConnection, tables: str, schema: Schema) -> dict[st
 
 
 def _fold(connection: DuckDBPyConnection, tables: str, part: Part) -> Any:
+    if part.field in MOMENTS and isinstance(part.table, RecordTable):
+        return np.empty(0, part.table.dtype)
     rows = latest(tables, part.field)
     if isinstance(part.table, RecordTable):
         return _records(connection, tables, part.table, rows)

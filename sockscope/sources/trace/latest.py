@@ -20,6 +20,9 @@ IDENTITIES: dict[str, tuple[str, ...]] = {
     "health": (),
 }
 
+#: What tells moments alone: nothing of it belongs to how things stood at the end.
+MOMENTS = frozenset({"events"})
+
 _LAST = "max(rowid)"
 
 #: Where the last row alone does not tell it.  A connection's final record may stand before one that

@@ -52,7 +52,7 @@ class Reader:
                 self._database.execute(f"ATTACH {literal(self.path.absolute())} AS {CATALOG} (READ_ONLY)")
                 self._database.execute("SET enable_external_access = false")
                 self._database.execute("SET lock_configuration = true")
-                check_schema(self._database, self.path, SCHEMA)
+                self.schema = check_schema(self._database, self.path, SCHEMA)
                 self.meta: Meta = read_header(self._database, TABLES)
             except BaseException:
                 self.close()
@@ -81,8 +81,10 @@ class Reader:
             last = self._database.execute(f"SELECT max(tick) FROM {TABLES}.ticks").fetchall()[0][0]
             if last is None:
                 raise SockscopeError(f"{self.path} holds no batch, it ended before the first; record again")
-            row = SCHEMA.ticks.fetch(self._database, TABLES, f"tick = {last}")[0]
-            return typing.cast(Batch, SCHEMA.build_batch(row[1:], fold(self._database, TABLES, SCHEMA)))
+            row = self.schema.ticks.fetch(self._database, TABLES, f"tick = {last}")[0]
+            return typing.cast(
+                Batch, self.schema.build_batch(row[1:], fold(self._database, TABLES, self.schema))
+            )
 
     def connection(self) -> DuckDBPyConnection:
         """A DuckDB connection for questions of one's own: the views of docs/trace.md, and ``raw``."""
@@ -108,9 +110,13 @@ class Reader:
     def _make_views(self) -> None:
         run = self._database.execute
         run(f"CREATE SCHEMA memory.{RAW}")
-        for table in ("meta", "ticks", *(part.table.name for part in (*SCHEMA.parts, *SCHEMA.meta_lists))):
+        for table in (
+            "meta",
+            "ticks",
+            *(part.table.name for part in (*self.schema.parts, *self.schema.meta_lists)),
+        ):
             run(f"CREATE VIEW memory.{RAW}.{table} AS SELECT * FROM {TABLES}.{table}")
-        for statement in view_statements(TABLES):
+        for statement in view_statements(TABLES, self.schema):
             run(statement)
 
     def _stretches(self) -> Iterator[tuple[int, int]]:
@@ -118,7 +124,7 @@ class Reader:
         run = self._database.execute
         count = run(f"SELECT count(*) FROM {TABLES}.ticks").fetchall()[0][0]
         weight: Array = np.full(count, STRETCH_BYTES // STRETCH_TICKS, np.int64)
-        for part in SCHEMA.parts:
+        for part in self.schema.parts:
             size = part.table.dtype.itemsize if isinstance(part.table, RecordTable) else 200
             found = run(
                 f"SELECT tick, count(*) AS rows FROM {TABLES}.{part.table.name} GROUP BY tick"
@@ -133,10 +139,10 @@ class Reader:
             start = end
 
     def _read(self, start: int, end: int) -> list[Batch]:
-        head = SCHEMA.ticks.fetch(self._database, TABLES, f"tick BETWEEN {start} AND {end - 1}")
-        columns = {part.field: self._read_part(part, start, end) for part in SCHEMA.parts}
+        head = self.schema.ticks.fetch(self._database, TABLES, f"tick BETWEEN {start} AND {end - 1}")
+        columns = {part.field: self._read_part(part, start, end) for part in self.schema.parts}
         return [
-            SCHEMA.build_batch(row[1:], {field: values[index] for field, values in columns.items()})
+            self.schema.build_batch(row[1:], {field: values[index] for field, values in columns.items()})
             for index, row in enumerate(head)
         ]
 

@@ -19,7 +19,11 @@ from sockscope.sources.trace.objects import attributes_of, build
 from sockscope.sources.trace.tables import ObjectTable, RecordTable
 
 #: Grows with every change that a reader of an older recording would stumble over.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+#: Tables by the version that brought them: a recording of an earlier one lacks just them.
+SINCE = {"events": 2}
+OLDEST_VERSION = 1
 
 _META = "key VARCHAR NOT NULL, value VARCHAR NOT NULL"
 
@@ -52,6 +56,11 @@ class Schema:
     ticks: ObjectTable
     parts: tuple[Part, ...]
     meta_lists: tuple[Part, ...]
+
+    def as_of(self, version: int) -> Schema:
+        """The tables that recordings of this version have."""
+        parts = tuple(part for part in self.parts if SINCE.get(part.field, 0) <= version)
+        return dataclasses.replace(self, parts=parts)
 
     def statements(self, catalog: str) -> list[str]:
         """The SQL that makes the tables."""

@@ -6,21 +6,28 @@ They are in the file, and a reader makes its own: it never runs SQL that it foun
 
 from __future__ import annotations
 
-from sockscope.records.layout import BUCKETS, CONNECTION, FIRST_OCTAVE, WORKER, ConnectionFlag
+from sockscope.records.layout import BUCKETS, CONNECTION, FIRST_OCTAVE, WORKER, ConnectionFlag, EventKind
 from sockscope.sources.trace.latest import latest
+from sockscope.sources.trace.schema import SCHEMA, SINCE, Schema
 
 #: Moments of a connection that its view shows in wall-clock time.
 _MOMENTS = ("established", "accepted", "first_data", "first_read", "first_write", "closed")
 
 
-def view_statements(tables: str) -> list[str]:
+def view_statements(tables: str, schema: Schema = SCHEMA) -> list[str]:
     """The SQL that makes macros and views in the current catalog.
 
     :param tables: the schema that holds the tables
+    :param schema: which tables there are
     """
+    there = {part.field for part in schema.parts}
     return [
         *(f"CREATE MACRO {name} AS {body}" for name, body in _macros(tables).items()),
-        *(f"CREATE VIEW {name} AS {query}" for name, query in _views(tables).items()),
+        *(
+            f"CREATE VIEW {name} AS {query}"
+            for name, query in _views(tables).items()
+            if name not in SINCE or name in there
+        ),
     ]
 
 
@@ -73,6 +80,7 @@ def _views(tables: str) -> dict[str, str]:
     connections = _latest(tables, "connections")
     workers = _latest(tables, "workers")
     threads = f"(SELECT id, pid, tid, name_text(comm) AS comm FROM {workers})"
+    kinds = " ".join(f"WHEN {kind.value} THEN '{kind.name.lower()}'" for kind in EventKind)
     histograms = [str(name) for name in WORKER.names or () if WORKER[name].shape == (BUCKETS,)]
     return {
         "connections": f"""
@@ -118,6 +126,10 @@ def _views(tables: str) -> dict[str, str]:
         "cpu_samples": f"""
             SELECT wall_clock(t.time_ns) AS sampled_at, t.time_ns, s.pid, s.tid, s.cpu_ns, s.last_cpu
             FROM {tables}.threads AS s JOIN {tables}.ticks AS t USING (tick)""",
+        "events": f"""
+            SELECT wall_clock(e.time_ns) AS happened_at, e.time_ns, CASE e.kind {kinds} END AS kind,
+                e.worker, w.pid, w.tid, w.comm, nullif(e.connection, 0) AS connection, e.result, e.about, e.cpu
+            FROM {tables}.events AS e LEFT JOIN {threads} AS w ON w.id = e.worker""",
         "losses": f"""
             SELECT lost.name AS reason, lost.value AS count
             FROM (SELECT unnest(lost) AS lost FROM {tables}.health

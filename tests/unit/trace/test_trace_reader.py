@@ -10,6 +10,7 @@ import stat
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -19,11 +20,12 @@ import pytest
 from sockscope.errors import SockscopeError
 from sockscope.model.state import State
 from sockscope.records.batch import Batch
-from sockscope.records.layout import CONNECTION, ConnectionFlag
+from sockscope.records.layout import CONNECTION, EVENT, ConnectionFlag
 from sockscope.sources.synthetic import Scenario, SyntheticSource
 from sockscope.sources.trace import SCHEMA_VERSION, Reader, Writer
 from sockscope.sources.trace import reader as reader_module
 from sockscope.sources.trace.place import wal_of
+from sockscope.sources.trace.schema import OLDEST_VERSION
 from tests.unit.trace.recordings import META, assert_equal, batch, record, run
 
 
@@ -74,12 +76,21 @@ def test_older_and_newer_recordings_are_told_apart(tmp_path: Path) -> None:
     newer = refusal(change(tmp_path / "newer", version(SCHEMA_VERSION + 1)))
     assert "newer sockscope (0.1.0" in newer
     assert "update sockscope" in newer
-    older = refusal(change(tmp_path / "older", version(SCHEMA_VERSION - 1)))
+    older = refusal(change(tmp_path / "older", version(OLDEST_VERSION - 1)))
     assert "older sockscope (0.1.0" in older
     column = change(tmp_path / "column", "ALTER TABLE raw.threads ADD COLUMN mood INTEGER")
     assert "other columns" in refusal(column)
     lacking = change(tmp_path / "lacking", "DROP VIEW main.cpu_samples", "DROP TABLE raw.threads")
     assert "other columns" in refusal(lacking)
+
+
+def test_a_recording_from_before_there_were_events_is_read_as_one_without(tmp_path: Path) -> None:
+    without = ("DROP VIEW main.events", "DROP TABLE raw.events", version(1))
+    with Reader(change(tmp_path / "older", *without)) as reader:
+        (found,) = reader.batches()
+        assert_equal(found, replace(batch(0), events=np.empty(0, EVENT)))
+        assert len(reader.final_batch().events) == 0
+        assert reader.connection().execute("SELECT count(*) FROM connections").fetchall()[0][0] > 0
 
 
 def test_rows_that_were_moved_or_removed_are_noticed(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from sockscope import units
 from sockscope.records.batch import MORE_IO, QUEUE, THREAD_CPU, Batch, Cost, Health
 from sockscope.records.histogram import EDGES
-from sockscope.records.layout import BUCKETS, CONNECTION, LISTENER, WORKER, ConnectionFlag
+from sockscope.records.layout import BUCKETS, CONNECTION, EVENT, LISTENER, WORKER, ConnectionFlag
 from sockscope.sources.trace import Reader
-from sockscope.sources.trace.latest import IDENTITIES
+from sockscope.sources.trace.latest import IDENTITIES, MOMENTS
 from sockscope.sources.trace.schema import SCHEMA
 from sockscope.sources.trace.views import view_statements
 from tests.unit.trace.recordings import META, record
@@ -87,6 +87,15 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
             workers=worker,
             listeners=one(LISTENER, **listener, queue_max=5, accepted=1, reuseport=1, listened_by=7),
             queues=one(QUEUE, netns=9, inode=55, address=LOOPBACK, port=80, family=4, queue=1, backlog=128),
+            events=np.concatenate(
+                [
+                    one(EVENT, time_ns=1_250, worker=7, kind=1, connection=1, about=3),
+                    one(EVENT, time_ns=1_390, worker=7, kind=5, result=1, about=232),
+                    one(EVENT, time_ns=1_400, worker=7, kind=2, connection=1, result=50, cpu=3),
+                    one(EVENT, time_ns=1_900, worker=7, kind=3, connection=1, result=60),
+                    one(EVENT, time_ns=1_950, worker=7, kind=2, connection=1, result=-11),
+                ]
+            ),
             threads=one(THREAD_CPU, pid=100, tid=101, cpu_ns=42, last_cpu=3),
             health=Health((("ring full", 2), ("map full", 0)), Cost(probe_ns=9), ("a note",)),
         ),
@@ -219,8 +228,21 @@ def test_addresses_read_as_the_rest_of_the_tool_writes_them(addresses: list[byte
     assert found == [(units.address(a), units.endpoint(a, 80)) for a in addresses]
 
 
-def test_every_part_of_a_batch_has_an_identity() -> None:
-    assert set(IDENTITIES) == {part.field for part in SCHEMA.parts}
+def test_the_view_of_events_tells_who_did_what_when(database: duckdb.DuckDBPyConnection) -> None:
+    found = database.execute(
+        "SELECT time_ns, kind, pid, tid, comm, connection, result, about, cpu FROM events ORDER BY time_ns"
+    ).fetchall()
+    assert found == [
+        (1_250, "accept", 100, 101, "nginx", 1, 0, 3, 0),
+        (1_390, "woken", 100, 101, "nginx", None, 1, 232, 0),
+        (1_400, "receive", 100, 101, "nginx", 1, 50, 0, 3),
+        (1_900, "send", 100, 101, "nginx", 1, 60, 0, 0),
+        (1_950, "receive", 100, 101, "nginx", 1, -11, 0, 0),
+    ]
+
+
+def test_every_part_of_a_batch_has_an_identity_or_tells_moments_alone() -> None:
+    assert set(IDENTITIES) | MOMENTS == {part.field for part in SCHEMA.parts}
 
 
 def test_every_view_and_its_columns_are_documented(recording: Path) -> None:

@@ -1,0 +1,160 @@
+"""``--detail``: every deed as an event, in the order in which strace saw each thread do it."""
+
+from __future__ import annotations
+
+import errno
+import re
+import shutil
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import servers
+from sockscope.records.batch import Batch
+from sockscope.records.layout import EventKind
+from sockscope.session.live import LiveSession
+from sockscope.sources.kernel.program import Limits
+from sockscope.sources.target import Target
+from tests.kernel.tracing import load
+from tests.straced import whole_calls
+
+pytestmark = pytest.mark.kernel
+
+# descriptors are marked: accept4(5<TCP:[127.0.0.1:80]>, ...) = 7<TCP:[127.0.0.1:80->127.0.0.1:4000]>
+_CALL = re.compile(
+    r"^(\d+) +(\w+)\((?:\d+<TCP(?:v6)?:\[([^\]]*)\]>)?.*\) += (-?\d+)(?:<[^>]*(?:->[^>]*)?>)?(?: (E\w+))?"
+)
+_KINDS = {
+    **dict.fromkeys(("accept", "accept4"), EventKind.ACCEPT),
+    **dict.fromkeys(("read", "readv", "recvfrom", "recvmsg"), EventKind.RECEIVE),
+    **dict.fromkeys(("write", "writev", "sendto", "sendmsg"), EventKind.SEND),
+    **dict.fromkeys(("epoll_wait", "epoll_pwait", "poll", "ppoll", "select", "pselect6"), EventKind.WOKEN),
+}
+
+Deed = tuple[EventKind, int]
+
+
+def _straced(text: str, port: int) -> dict[int, list[Deed]]:
+    """What each thread did, call by call; of accepts only whether it got one."""
+    told: dict[int, list[Deed]] = defaultdict(list)
+    for line in whole_calls(text):
+        call = _CALL.match(line)
+        if not call or call[2] not in _KINDS:
+            continue
+        kind = _KINDS[call[2]]
+        if kind is not EventKind.WOKEN and f":{port}" not in (call[3] or "").split("->")[0]:
+            continue
+        result = -getattr(errno, call[5]) if call[5] else int(call[4])
+        told[int(call[1])].append((kind, min(result, 0) if kind is EventKind.ACCEPT else result))
+    return told
+
+
+def _seen(batches: list[Batch]) -> dict[int, list[Deed]]:
+    tids = {int(row["id"]): int(row["tid"]) for batch in batches for row in batch.workers}
+    seen: dict[int, list[Deed]] = defaultdict(list)
+    for batch in batches:
+        for row in batch.events:
+            kind = EventKind(int(row["kind"]))
+            if kind not in (EventKind.WAIT, EventKind.WAKE):
+                seen[tids[int(row["worker"])]].append((kind, int(row["result"])))
+    return seen
+
+
+def _between_deeds(deeds: list[Deed]) -> list[Deed]:
+    """From the first deed on a socket to the last: before and after, only one of the two looked."""
+    touched = [index for index, (kind, _) in enumerate(deeds) if kind is not EventKind.WOKEN]
+    return deeds[touched[0] : touched[-1] + 1] if touched else []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("dispatch", "--workers", "3"), ("shared", "--workers", "2", "--wait", "epoll")],
+    ids=" ".join,
+)
+def test_each_threads_deeds_are_those_that_strace_saw_in_their_order(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert shutil.which("strace"), "apt install strace"
+    log = tmp_path / "strace.txt"
+    command = ["strace", "-f", "-yy", "-qq", "-e", f"trace={','.join(_KINDS)}", "-o", str(log)]
+    command += [sys.executable, "-m", "servers", *words]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+    ) as server:
+        assert server.stdout is not None
+        port = int(server.stdout.readline().rpartition(":")[2])
+        with LiveSession(Target(ports=(port,)), detail=True) as session:
+            session.start()
+            load(port, "--connections", 100, "--concurrency", 8, "--requests", 3)
+            batches = [session.batch()]
+            child = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()[0]
+            subprocess.run(["kill", "-TERM", child], check=True)
+            server.wait(timeout=20)
+            batches.append(session.stop())
+    assert batches[-1].health.lost == ()
+    truth, seen = _straced(log.read_text(), port), _seen(batches)
+    compared = {tid: _between_deeds(deeds) for tid, deeds in truth.items() if _between_deeds(deeds)}
+    assert sum(deeds.count((EventKind.ACCEPT, 0)) for deeds in compared.values()) == 100
+    assert {tid: _between_deeds(seen[tid]) for tid in compared} == compared
+
+
+def _run(model: str, limits: Limits, signals: dict[str, str], **options: Any) -> list[Batch]:
+    with servers.start(model, **options) as server:
+        with LiveSession(Target(ports=(server.port,)), limits, signals, detail=True) as session:
+            session.start()
+            load(server.port, "--connections", 500, "--concurrency", 16, "--requests", 4)
+            batches = [session.batch()]
+            server.stop()
+            return [*batches, session.stop()]
+
+
+def test_events_tell_the_connection_its_thread_and_who_woke_whom() -> None:
+    batches = _run("dispatch", Limits(), {}, workers=3)
+    events = np.concatenate([batch.events for batch in batches])
+    connections = {int(row["id"]): row for batch in batches for row in batch.connections}
+    workers = {int(row["id"]): row for batch in batches for row in batch.workers}
+    for number, connection in connections.items():
+        mine = events[events["connection"] == number]
+        (accept,) = mine[mine["kind"] == EventKind.ACCEPT]
+        assert int(accept["worker"]) == connection["acceptor"]
+        assert int(accept["about"]) == connection["listener"]
+        assert int(accept["time_ns"]) == connection["accepted_ns"]
+        reads = mine[(mine["kind"] == EventKind.RECEIVE) & (mine["result"] > 0)]
+        assert len(reads) == connection["io"]["reads"].sum() == 4
+        assert reads["time_ns"][0] == connection["first_read_ns"]
+        assert reads["result"].sum() == connection["io"]["bytes_read"].sum()
+    woken = events[events["kind"] == EventKind.WAKE]
+    counted: dict[tuple[int, int], int] = {}
+    for batch in batches:
+        counted.update({(int(row["waker"]), int(row["wakee"])): int(row["wakes"]) for row in batch.wakes})
+    pairs, times = np.unique(woken[["worker", "about"]], return_counts=True)
+    assert {(int(a), int(b)): int(n) for (a, b), n in zip(pairs, times, strict=True)} == counted
+    for worker in workers:
+        phases = events[
+            (events["worker"] == worker) & np.isin(events["kind"], (EventKind.WAIT, EventKind.WOKEN))
+        ]
+        kinds = phases["kind"][np.argsort(phases["time_ns"], kind="stable")]
+        assert np.all(kinds[1:] != kinds[:-1]), "it goes to wait and comes back in turns"
+
+
+def test_with_a_ring_of_one_page_events_lost_and_recorded_add_up() -> None:
+    batches = _run("single", Limits(events_pages=1), {"wait": "off", "wake": "off"})
+    lost = sum(count for what, count in batches[-1].health.lost if what.startswith("detail events"))
+    workers = {int(row["id"]): row for batch in batches for row in batch.workers}
+    deeds = ("accepts", "accepts_empty", "accepts_failed", "reads", "reads_empty", "ends_of_stream", "writes")
+    happened = sum(int(row[name]) for row in workers.values() for name in deeds)
+    assert lost > 0
+    assert sum(len(batch.events) for batch in batches) + lost == happened
+
+
+def test_without_detail_there_is_no_ring_for_events_and_no_event() -> None:
+    with servers.start("single") as server, LiveSession(Target(ports=(server.port,))) as session:
+        session.start()
+        load(server.port, "--connections", 10)
+        assert len(session.stop().events) == 0
+        assert "events" not in session._source._program.rings
