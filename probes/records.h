@@ -97,8 +97,9 @@ struct worker {
 	unsigned long long ended_ns;
 	unsigned long long touched_ns;
 	unsigned long long cgroup;
-	unsigned long long cpu_before_ns; /* CPU time spent before it was first seen */
-	unsigned int id;		  /* never used twice in a run */
+	unsigned long long cpu_before_ns;      /* CPU time spent before it was first seen */
+	unsigned long long cpu_wait_before_ns; /* ready to run without a CPU, before it was first seen */
+	unsigned int id;		       /* never used twice in a run */
 	unsigned int pid;
 	unsigned int tid;
 	unsigned int parent_pid;

@@ -157,6 +157,9 @@ static __always_inline struct worker *worker_made(u32 tid, u32 pid, struct task_
 	worker->touched_ns = worker->first_seen_ns;
 	PEEK(worker->start_ns, task->start_time);
 	PEEK(worker->cpu_before_ns, task->se.sum_exec_runtime);
+	if (RUN_DELAY)
+		bpf_probe_read_kernel(&worker->cpu_wait_before_ns, sizeof(worker->cpu_wait_before_ns),
+				      (void *)task + RUN_DELAY);
 	PEEK(parent, task->real_parent);
 	PEEK(worker->parent_pid, parent->tgid);
 	bpf_probe_read_kernel(&worker->comm, sizeof(worker->comm), &task->comm);

@@ -55,6 +55,7 @@ class Thresholds:
     crossing: float = _limit(0.9, "part of the connections read on another CPU than accepted on")
     crossing_rate: float = _limit(5000.0, "such connections a second: below this they cost nothing")
     preempted: float = _limit(1.6, "time at work over CPU time used: threads wait for a CPU")
+    starved: float = _limit(0.25, "part of the time that a worker is ready to run and has no CPU")
     max_share: float = _limit(1.0, "largest part of the connections that one worker may accept (0 to 1)")
     max_queue_wait_ns: int = _limit(0, "longest p99 of established to accepted allowed; 0: any")
 

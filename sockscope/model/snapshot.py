@@ -87,8 +87,10 @@ class Worker:
     answer: Records = field(repr=False, compare=False)
     stall: Records = field(repr=False, compare=False)
     cpu_ns: int = 0
+    cpu_wait_ns: int = 0  # ready to run, and no CPU was free
     last_cpu: int = 0
     cpu_before_ns: int = 0
+    cpu_wait_before_ns: int = 0
 
     @property
     def did_something(self) -> bool:

@@ -16,7 +16,18 @@ from sockscope.records.layout import ConnectionFlag, WorkerFlag
 _PLAIN = tuple(
     field.name
     for field in fields(Worker)
-    if field.name not in {"comm", "flags", "queue_wait", "data_wait", "answer", "stall", "cpu_ns", "last_cpu"}
+    if field.name
+    not in {
+        "comm",
+        "flags",
+        "queue_wait",
+        "data_wait",
+        "answer",
+        "stall",
+        "cpu_ns",
+        "cpu_wait_ns",
+        "last_cpu",
+    }
 )
 _HISTOGRAMS = ("queue_wait", "data_wait", "answer", "stall")
 
@@ -37,7 +48,7 @@ class State:
         self._wakes: dict[tuple[int, int], Wake] = {}
         self._processes: dict[int, Process] = {}
         self._hosts: dict[int, HostCounters] = {}
-        self._cpu: dict[tuple[int, int], tuple[int, int]] = {}
+        self._cpu: dict[tuple[int, int], tuple[int, int, int]] = {}
         self._health = Health()
         self._started_ns = 0
         self._time_ns = 0
@@ -61,7 +72,8 @@ class State:
             self._queues[key] = tuple(int(row[name]) for name in ("queue", "backlog", "drops", "syn_queue"))  # type: ignore[assignment]
             self._queue_peaks[key] = max(self._queue_peaks.get(key, 0), int(row["queue"]))
         for row in batch.threads:
-            self._cpu[int(row["pid"]), int(row["tid"])] = (int(row["cpu_ns"]), int(row["last_cpu"]))
+            thread = (int(row["pid"]), int(row["tid"]))
+            self._cpu[thread] = (int(row["cpu_ns"]), int(row["cpu_wait_ns"]), int(row["last_cpu"]))
         for process in batch.processes:
             self._processes[process.pid] = _printable(process)
         for host in batch.hosts:
@@ -133,7 +145,12 @@ class State:
         spent = self._cpu.get((worker.pid, worker.tid))
         if spent is None:
             return worker
-        return replace(worker, cpu_ns=max(spent[0] - worker.cpu_before_ns, 0), last_cpu=spent[1])
+        return replace(
+            worker,
+            cpu_ns=max(spent[0] - worker.cpu_before_ns, 0),
+            cpu_wait_ns=max(spent[1] - worker.cpu_wait_before_ns, 0),
+            last_cpu=spent[2],
+        )
 
 
 def _printable(process: Process) -> Process:

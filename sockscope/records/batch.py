@@ -51,8 +51,11 @@ QUEUE = np.dtype(
     ]
 )
 
-#: A thread's CPU time so far and the CPU it last ran on, from /proc.
-THREAD_CPU = np.dtype([("pid", "<u4"), ("tid", "<u4"), ("cpu_ns", "<u8"), ("last_cpu", "<u2")])
+#: A thread's CPU time so far, how long it was ready to run and had no CPU (0 where the kernel keeps
+#: no schedstat), and the CPU it last ran on; from /proc.
+THREAD_CPU = np.dtype(
+    [("pid", "<u4"), ("tid", "<u4"), ("cpu_ns", "<u8"), ("cpu_wait_ns", "<u8"), ("last_cpu", "<u2")]
+)
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,7 @@ WORKER = np.dtype(
         ("touched_ns", "<u8"),
         ("cgroup", "<u8"),
         ("cpu_before_ns", "<u8"),
+        ("cpu_wait_before_ns", "<u8"),
         ("id", "<u4"),
         ("pid", "<u4"),
         ("tid", "<u4"),

@@ -152,7 +152,7 @@ def _worker(worker: Worker, roles: list[str], wakes: list[dict[str, int]]) -> di
     counted = (
         "accepts", "accepts_empty", "accepts_failed", "reads", "bytes_read", "reads_empty", "ends_of_stream",
         "writes", "bytes_written", "waits", "wakeups", "wakeups_wasted", "wait_ns", "busy_ns", "stall_max_ns",
-        "cpu_ns",
+        "cpu_ns", "cpu_wait_ns",
     )  # fmt: skip
     return {
         "pid": worker.pid,

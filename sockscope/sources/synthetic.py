@@ -358,6 +358,7 @@ class SyntheticSource:
         for name in ("pid", "tid"):
             rows[name] = self._worker[name]
         rows["cpu_ns"] = 5 * 10**9 + (self._worker["busy_ns"] * 0.8).astype(np.uint64)
+        rows["cpu_wait_ns"] = (self._worker["busy_ns"] * 0.02).astype(np.uint64)
         rows["last_cpu"] = np.arange(len(rows)) % 8
         return rows
 

@@ -162,6 +162,16 @@ def crowd(connections: int) -> During:
     return act
 
 
+def neighbours(number: int) -> During:
+    """So many programs that burn CPU wherever they can, until the case is over."""
+
+    def act(chance: random.Random, place: Place, stack: contextlib.ExitStack) -> None:
+        for _ in range(number):
+            run_beside(stack, [*python("tests.diagnosis.burn"), "30"])
+
+    return act
+
+
 CALM = http(rate=120, concurrency=32, requests=3, think=5)
 
 FAULTS: tuple[Case, ...] = (
@@ -188,6 +198,7 @@ FAULTS: tuple[Case, ...] = (
     Case("bound before the fork", faulty("prefork"), CALM, "reuseport-unused"),
     Case("steered to half of the members", reference("reuseport", "--workers=4", "--steer=cpu"), CALM, "accept-skew-reuseport"),
     Case("four workers on one CPU", reference("reuseport", "--workers=4", "--work=3000", prefix=("taskset", "-c", "1")), http(concurrency=48, requests=5), "too-few-cpus"),
+    Case("neighbours take the CPUs", reference("reuseport", "--workers=2", "--work=1000"), http(rate=300, concurrency=32), "cpu-starved", neighbours(8), seconds=6.0),
     Case("accept lock held while serving", faulty("accept-lock"), http(rate=25, concurrency=64), "accept-lock-contention"),
     Case("connections kept by one worker", faulty("keeper"), http(rate=60, concurrency=200, requests=1000, think=400), "open-connections-skew"),
     Case("queue near its limit", reference("single", "--backlog=100", "--work=300"), http(rate=60, concurrency=32, requests=1), "queue-near-limit", crowd(85)),

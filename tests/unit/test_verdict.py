@@ -48,7 +48,7 @@ class Small:
             record[name] = value
         self.workers.append(record)
         if cpu_ns:
-            self.cpu.append((pid, tid or pid, cpu_ns, 0))
+            self.cpu.append((pid, tid or pid, cpu_ns, 0, 0))
         return int(record["id"])
 
     def connect(self, times: int, listener: int, acceptor: int, reader: int = 0, writer: int = 0) -> None:

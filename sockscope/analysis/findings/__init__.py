@@ -15,6 +15,7 @@ from sockscope.analysis.findings import (
     acceptor_saturated,
     backlog_clamped,
     client_slow,
+    cpu_starved,
     dispatcher_saturated,
     handoff_across_cpus,
     heavy_connections,
@@ -47,6 +48,7 @@ from sockscope.analysis.thresholds import Thresholds
 FINDINGS: tuple[Detector, ...] = (
     member_orphaned.DETECTOR,
     reuseport_unused.DETECTOR,
+    cpu_starved.DETECTOR,
     straggler.DETECTOR,
     too_few_cpus.DETECTOR,
     member_stalled.DETECTOR,

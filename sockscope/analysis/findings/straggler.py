@@ -37,11 +37,11 @@ class Straggler:
             if _answer(worker, 0.1) < usual or not _same_work(worker, peers):
                 continue
             spent, theirs = _cpu_each(worker), statistics.median(_cpu_each(other) for other in peers)
-            why = (
-                "It burns CPU"
-                if spent >= limits.straggler * theirs > 0
-                else "It waits (a lock, a disk, a CPU)"
-            )
+            why = "It waits (a lock, a disk)"
+            if spent >= limits.straggler * theirs > 0:
+                why = "It burns CPU"
+            elif worker.cpu_wait_ns > worker.cpu_ns:
+                why = "It is ready to run and waits for a CPU"
             yield diagnosis(
                 self,
                 "warning",

@@ -245,6 +245,7 @@ def _constants(btf: Btf, numbers: dict[str, int]) -> tuple[str, ...]:
             raise BtfError(f"the kernel's struct sock_common has no field {member}")
         defines.append(f"-D{constant}_BYTE={field.bit_offset // 8}")
         defines.append(f"-D{constant}_MASK={1 << field.bit_offset % 8}")
+    defines.append(f"-DRUN_DELAY={_run_delay(btf, numbers['task_struct'])}")
     machine = platform.machine()
     if machine not in _ARGUMENTS:
         raise BtfError(f"sockscope does not know the registers of {machine}; it runs on x86_64 and aarch64")
@@ -263,3 +264,9 @@ def _constants(btf: Btf, numbers: dict[str, int]) -> tuple[str, ...]:
     defines.append(f"-DCALL_NUMBER={call.offset}")
     defines.append("-DWAIT_CALLS=" + ",".join(str(number) for number in WAIT_CALLS[machine].values()))
     return tuple(defines)
+
+
+def _run_delay(btf: Btf, task: int) -> int:
+    """Where in a task stands how long it was ready to run without a CPU; 0: CONFIG_SCHED_INFO is off."""
+    delay = btf.field(task, "sched_info.run_delay")
+    return delay.offset if delay else 0

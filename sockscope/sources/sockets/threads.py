@@ -69,7 +69,8 @@ class ThreadClocks:
         """THREAD_CPU records of the threads of ``pids``; those that have ended are missing.
 
         ``cpu_ns`` is exact, but of a thread on a CPU right now it ends at the scheduler's last
-        tick; where the kernel keeps no schedstat it is what stat tells, to 10 ms.
+        tick; where the kernel keeps no schedstat it is what stat tells, to 10 ms, and ``cpu_wait_ns``
+        is 0 (Documentation/scheduler/sched-stats.rst).
         """
         alive = {(pid, tid) for pid in set(pids) for tid in _tids(pid, self._proc)}
         for thread in self._open.keys() - alive:
@@ -88,8 +89,8 @@ class ThreadClocks:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _times(self, thread: tuple[int, int]) -> tuple[int, int] | None:
-        """CPU time in ns and last CPU."""
+    def _times(self, thread: tuple[int, int]) -> tuple[int, int, int] | None:
+        """CPU time and time without a CPU in ns, and the last CPU."""
         if thread in self._open:
             try:
                 return _clock(*(os.pread(descriptor, 1024, 0) for descriptor in self._open[thread]))
@@ -120,13 +121,15 @@ def _tids(pid: int, proc: str) -> list[int]:
         return []
 
 
-def _clock(stat: bytes, schedstat: bytes = b"") -> tuple[int, int] | None:
+def _clock(stat: bytes, schedstat: bytes = b"") -> tuple[int, int, int] | None:
     fields = stat[stat.rfind(b")") + 1 :].split()
     if len(fields) <= _PROCESSOR:
         return None
-    exact = schedstat.split(None, 1)
-    ticks = int(fields[_UTIME]) + int(fields[_STIME])
-    return int(exact[0]) if exact and exact[0] != b"0" else ticks * _TICK_NS, int(fields[_PROCESSOR])
+    exact = schedstat.split()
+    last_cpu = int(fields[_PROCESSOR])
+    if len(exact) >= 2 and exact[0] != b"0":
+        return int(exact[0]), int(exact[1]), last_cpu
+    return (int(fields[_UTIME]) + int(fields[_STIME])) * _TICK_NS, 0, last_cpu
 
 
 def _close(descriptors: Iterable[int]) -> None:

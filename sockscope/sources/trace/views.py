@@ -124,7 +124,8 @@ def _views(tables: str) -> dict[str, str]:
                 q.netns, q.inode, q.queue, q.backlog, q.syn_queue, q.drops
             FROM {tables}.queues AS q JOIN {tables}.ticks AS t USING (tick)""",
         "cpu_samples": f"""
-            SELECT wall_clock(t.time_ns) AS sampled_at, t.time_ns, s.pid, s.tid, s.cpu_ns, s.last_cpu
+            SELECT wall_clock(t.time_ns) AS sampled_at, t.time_ns, s.pid, s.tid, s.cpu_ns, s.cpu_wait_ns,
+                s.last_cpu
             FROM {tables}.threads AS s JOIN {tables}.ticks AS t USING (tick)""",
         "events": f"""
             SELECT wall_clock(e.time_ns) AS happened_at, e.time_ns, CASE e.kind {kinds} END AS kind,

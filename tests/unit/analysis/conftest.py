@@ -82,6 +82,7 @@ class World:
         empty: int = 0,
         reads_empty: int = 0,
         cpu: float | None = None,
+        cpu_wait: float = 0,
         last_cpu: int = 0,
         flags: int = int(WorkerFlag.IN_WAIT),
     ) -> int:
@@ -105,7 +106,8 @@ class World:
             row["flags"] = 0
             row["wait_exit_ns"] = self.end_ns - away_ms * MS
         if cpu is not None:
-            self.cpu[int(row["id"])] = (round(cpu * (self.end_ns - self.start_ns)), last_cpu)
+            whole = self.end_ns - self.start_ns
+            self.cpu[int(row["id"])] = (round(cpu * whole), round(cpu_wait * whole), last_cpu)
         self.workers.append(row)
         return int(row["id"])
 
@@ -184,10 +186,10 @@ class World:
                 queue[name] = row[name]
             queue["syn_queue"] = self.syn_queue
         threads = [
-            (int(row["pid"]), int(row["tid"]), *self.cpu.get(int(row["id"]), (int(row["busy_ns"]), 0)))
+            (int(row["pid"]), int(row["tid"]), *self.cpu.get(int(row["id"]), (int(row["busy_ns"]), 0, 0)))
             for row in self.workers
         ]
-        before = [(pid, tid, 0, 0) for pid, tid, _, _ in threads]
+        before = [(pid, tid, 0, 0, 0) for pid, tid, *_ in threads]
         state = State()
         state.apply(Batch(self.start_ns, threads=np.array(before, THREAD_CPU)))
         state.apply(

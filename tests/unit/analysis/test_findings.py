@@ -463,6 +463,27 @@ def test_workers_that_take_turns_on_one_cpu_are_found(world: World) -> None:
     assert explained(findings[0]) == ("workers-saturated",)
 
 
+def test_workers_that_wait_for_a_cpu_that_others_use_are_found(world: World) -> None:
+    it = world()
+    for n in range(2):
+        listener = it.listener(holders=[200 + n], reuseport=True)
+        worker = it.worker(pid=200 + n, parent=100, load=0.95, cpu=0.3, cpu_wait=0.6, last_cpu=n)
+        it.serve(200, listener, worker, data_ms=30)
+    findings = it.findings()
+    assert only(findings) == ["cpu-starved"]
+    assert explained(findings[0]) == ("workers-saturated",)
+    assert findings[0].evidence["waited_for_cpu"] == pytest.approx(0.6, abs=0.15)
+
+
+def test_workers_that_wait_a_little_for_a_cpu_are_not_starved(world: World) -> None:
+    it = world()
+    for n in range(2):
+        listener = it.listener(holders=[200 + n], reuseport=True)
+        worker = it.worker(pid=200 + n, parent=100, load=0.5, cpu=0.4, cpu_wait=0.1, last_cpu=n)
+        it.serve(200, listener, worker, data_ms=1)
+    assert it.findings() == ()
+
+
 def test_idle_workers_are_a_remark(world: World) -> None:
     it, listener, acceptor, readers = handoff(world)
     for reader in readers[:3]:

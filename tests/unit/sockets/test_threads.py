@@ -96,6 +96,7 @@ def test_times_grow_with_the_work_of_the_thread_that_did_it(sleeper: int) -> Non
     assert after[me]["pid"] == os.getpid()
     assert 90_000_000 < after[me]["cpu_ns"] - before[me]["cpu_ns"] < 400_000_000
     assert after[sleeper]["cpu_ns"] == before[sleeper]["cpu_ns"]
+    assert after[me]["cpu_wait_ns"] >= before[me]["cpu_wait_ns"]
     assert after[me]["last_cpu"] < (os.cpu_count() or 1) + 1024
 
 
@@ -138,13 +139,13 @@ def test_without_schedstat_times_come_from_stat(tmp_path: Path) -> None:
     (task / "stat").write_text(f"8 (a) b) {' '.join(fields)}\n")
     tick_ns = 10**9 // os.sysconf("SC_CLK_TCK")
     with ThreadClocks(proc=str(tmp_path)) as clocks:
-        assert clocks.sample([7]).tolist() == [(7, 8, 7 * tick_ns, 1)]
+        assert clocks.sample([7]).tolist() == [(7, 8, 7 * tick_ns, 0, 1)]
     (tmp_path / "self").mkdir()
     (tmp_path / "self" / "schedstat").write_text("")
-    for told, expected in (("0 0 0\n", 7 * tick_ns), ("123456 5 6\n", 123456)):
+    for told, *expected in (("0 0 0\n", 7 * tick_ns, 0), ("123456 5 6\n", 123456, 5)):
         (task / "schedstat").write_text(told)
         with ThreadClocks(proc=str(tmp_path)) as clocks:
-            assert clocks.sample([7]).tolist() == [(7, 8, expected, 1)]
+            assert clocks.sample([7]).tolist() == [(7, 8, *expected, 1)]
 
 
 def test_nobody_is_nothing() -> None:
