@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=CI)
 PROBES := $(wildcard probes/*.c probes/*.h)
 
-.PHONY: help demo test prepare lint format unit kernel bench-diagnosis pictures clean
+.PHONY: help demo test prepare lint format unit kernel bench-diagnosis recording pictures clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,10 @@ kernel: ## tests that need root and a kernel
 
 bench-diagnosis: prepare ## the fault bench, 2 seeds a case; writes docs/diagnosis.md (about half an hour)
 	$(SUDO) $(PYTHON) -m tests.diagnosis.bench --seeds 2 --write
+
+recording: ## record anew what the docs show (root; after a change of the schema), then the pictures
+	$(SUDO) $(PYTHON) docs/recordings/make.py
+	$(PYTHON) docs/pictures/make.py
 
 pictures: ## the pictures of README and docs, from the shipped recording
 	$(PYTHON) docs/pictures/make.py
