@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -223,6 +224,12 @@ class Case:
         middles = np.minimum((EDGES[:-1] + EDGES[1:]) / 2, EDGES[-2])
         return float((counts * middles).sum() / self.window_ns)
 
+    def burns(self, worker: Worker, peers: Iterable[Worker]) -> bool:
+        """Whether it uses far more CPU a reply than its peers do at the median."""
+        theirs = [cpu_each(peer) for peer in peers if peer.id != worker.id]
+        usual = statistics.median(theirs) if theirs else 0.0
+        return cpu_each(worker) >= self.thresholds.straggler * usual > 0
+
     def per_second(self, number: float) -> float:
         return number * 1e9 / self.window_ns if self.window_ns else 0.0
 
@@ -231,6 +238,11 @@ class Case:
         ended = worker.waits - bool(worker.flags & WorkerFlag.IN_WAIT)
         timeouts = ended - worker.wakeups
         return timeouts >= 3 and timeouts / max(ended, 1) >= self.thresholds.lock_turns
+
+
+def cpu_each(worker: Worker) -> float:
+    """Nanoseconds of CPU a reply."""
+    return worker.cpu_ns / max(worker.writes, 1)
 
 
 def thread(worker: Worker) -> str:

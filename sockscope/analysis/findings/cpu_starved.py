@@ -19,7 +19,10 @@ class CpuStarved:
         starved = [
             worker
             for worker in {one.id: one for one in (*case.serving, *case.server.readers)}.values()
-            if case.long_enough and _waited(case, worker) >= limits.starved
+            if case.long_enough
+            and _waited(case, worker) >= limits.starved
+            # one that burns more than its peers is slow for that reason: see straggler
+            and not case.burns(worker, case.serving)
         ]
         if not starved:
             return

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sockscope import units
-from sockscope.analysis.findings._case import Case, thread
+from sockscope.analysis.findings._case import Case, cpu_each, thread
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 from sockscope.model.histogram import percentile
 from sockscope.model.snapshot import Worker
@@ -36,9 +36,9 @@ class Straggler:
             # not a few odd requests: its quickest tenth is slower than the peers' usual one, too
             if _answer(worker, 0.1) < usual or not _same_work(worker, peers):
                 continue
-            spent, theirs = _cpu_each(worker), statistics.median(_cpu_each(other) for other in peers)
+            spent, theirs = cpu_each(worker), statistics.median(cpu_each(other) for other in peers)
             why = "It waits (a lock, a disk)"
-            if spent >= limits.straggler * theirs > 0:
+            if case.burns(worker, peers):
                 why = "It burns CPU"
             elif worker.cpu_wait_ns > worker.cpu_ns:
                 why = "It is ready to run and waits for a CPU"
@@ -89,10 +89,6 @@ class Straggler:
 
 def _answer(worker: Worker, fraction: float) -> float:
     return percentile(worker.answer.astype(np.int64), fraction)
-
-
-def _cpu_each(worker: Worker) -> float:
-    return worker.cpu_ns / max(worker.writes, 1)
 
 
 def _same_work(worker: Worker, peers: list[Worker]) -> bool:

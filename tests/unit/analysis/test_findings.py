@@ -475,6 +475,23 @@ def test_workers_that_wait_for_a_cpu_that_others_use_are_found(world: World) -> 
     assert findings[0].evidence["waited_for_cpu"] == pytest.approx(0.6, abs=0.15)
 
 
+def test_a_straggler_that_burns_cpu_is_named_on_a_busy_machine_too(world: World) -> None:
+    it = world()
+    for n in range(3):
+        slow = n == 1
+        listener = it.listener(holders=[200 + n], reuseport=True)
+        worker = it.worker(
+            pid=200 + n,
+            parent=100,
+            load=0.95 if slow else 0.2,
+            cpu=0.4 if slow else 0.05,
+            cpu_wait=0.6,
+            last_cpu=n,
+        )
+        it.serve(200, listener, worker, service_ms=90 if slow else 10, data_ms=30)
+    assert it.findings()[0].id == "straggler"
+
+
 def test_workers_that_wait_a_little_for_a_cpu_are_not_starved(world: World) -> None:
     it = world()
     for n in range(2):
