@@ -41,7 +41,8 @@ class LoopStall:
         if worst is None:
             return
         longest, worker, victims, waited = worst
-        spent = float((worker.stall * EDGES[:-1])[bucket_of(limits.stall_ns) :].sum())
+        # ready to run without a CPU, it was away as well, and that is not the loop's doing
+        spent = float((worker.stall * EDGES[:-1])[bucket_of(limits.stall_ns) :].sum()) - worker.cpu_wait_ns
         others = f" So did {len(stalled) - 1} others." if len(stalled) > 1 else ""
         times = _moments(spans) + sum(number for number in stalled.values() if number > 1)
         yield diagnosis(
@@ -87,7 +88,12 @@ class LoopStall:
 
 
 def _severity(case: Case, longest: int, times: int, spent: float) -> Severity:
-    """Once is an accident (a paused machine does the same), again and again is the server's way."""
+    """Once is an accident (a paused machine does the same), again and again is the server's way.
+
+    :param spent: ns in stalls, without the time in which the thread waited for a CPU
+    """
+    if spent <= 0 and not case.thresholds.stall_severe_ns <= longest:
+        return "info"
     if longest >= case.thresholds.stall_severe_ns:
         return "warning"
     if times >= AGAIN or spent >= PART_OF_TIME * max(case.window_ns, case.thresholds.window_ns):

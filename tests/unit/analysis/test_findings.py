@@ -501,6 +501,18 @@ def test_workers_that_wait_a_little_for_a_cpu_are_not_starved(world: World) -> N
     assert it.findings() == ()
 
 
+@pytest.mark.parametrize(("cpu_wait", "severity"), [(0.0, "warning"), (0.9, "info")])
+def test_stalls_no_longer_than_the_wait_for_a_cpu_are_not_blamed_on_the_loop(
+    world: World, cpu_wait: float, severity: str
+) -> None:
+    it = world()
+    listener = it.listener(holders=[100])
+    worker = it.worker(pid=100, load=0.5, cpu=0.5, cpu_wait=cpu_wait, stall_ms=150, stalls=6)
+    it.serve(100, listener, worker, data_ms=160)
+    found = {finding.id: finding.severity for finding in it.findings()}
+    assert found.get("loop-stall", "info") == severity
+
+
 def test_idle_workers_are_a_remark(world: World) -> None:
     it, listener, acceptor, readers = handoff(world)
     for reader in readers[:3]:
