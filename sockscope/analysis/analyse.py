@@ -12,6 +12,7 @@ from sockscope.analysis.verdict import verdict
 from sockscope.analysis.waits import data_waits, queue_waits
 from sockscope.model.snapshot import Snapshot
 from sockscope.records.batch import Meta
+from sockscope.records.shown import shown
 
 _DEFAULTS = Thresholds()
 
@@ -21,7 +22,7 @@ def analyse(meta: Meta, snapshot: Snapshot, thresholds: Thresholds = _DEFAULTS) 
     groups = groups_of(snapshot)
     servers = tuple(verdict(snapshot, group) for group in groups)
     frame = Frame(
-        meta=meta,
+        meta=shown(meta),
         snapshot=snapshot,
         groups=groups,
         servers=servers,

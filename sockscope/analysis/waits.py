@@ -18,10 +18,9 @@ def queue_waits(snapshot: Snapshot, group: Group) -> Wait:
     """Established → accepted, of the group's connections that are kept, exactly."""
     connections = snapshot.connections
     numbers = [listener.id for listener in group.listeners]
-    chosen = connections[np.isin(connections["listener"], numbers)]
-    both = (chosen["established_ns"] > 0) & (chosen["accepted_ns"] > 0)
-    waited = chosen["accepted_ns"][both].astype(np.int64) - chosen["established_ns"][both].astype(np.int64)
-    return exact(waited)
+    established, accepted = connections["established_ns"], connections["accepted_ns"]
+    both = np.isin(connections["listener"], numbers) & (established > 0) & (accepted > 0)
+    return exact(accepted[both].astype(np.int64) - established[both].astype(np.int64))
 
 
 def data_waits(snapshot: Snapshot, group: Group, workers: Iterable[Worker]) -> Wait:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import signal
 import sys
@@ -58,6 +59,9 @@ def run(arguments: Sequence[str]) -> int:
     """Run a command line (without the program's name); the exit status."""
     # what can be interrupted at any moment ends like any other Unix tool: quietly, with 130
     before = signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without our signs is no reason to fail
     try:
         return _run(arguments)
     except SockscopeError as error:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from sockscope.errors import SockscopeError, UsageError
+from sockscope.commands.output import put_out
+from sockscope.errors import UsageError
 
 
 class Compare:
@@ -41,13 +41,5 @@ class Compare:
         from sockscope.report.recorded import read
 
         result = FORMATS[args.format](compare([Recorded(str(path), *read(path)) for path in args.files]))
-        if args.output is None:
-            sys.stdout.write(result)
-            return 0
-        try:
-            args.output.write_text(result)
-        except OSError as error:
-            raise SockscopeError(
-                f"cannot write {args.output} ({error.strerror}); choose another place"
-            ) from error
+        put_out(result, args.output)
         return 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from sockscope.errors import SockscopeError
+from sockscope.commands.output import put_out
+from sockscope.errors import UsageError
 from sockscope.report import FORMATS, render
 
 
@@ -25,18 +25,17 @@ class Report:
             "-o", "--output", type=Path, metavar="FILE", help="write there instead of standard output"
         )
 
+        parser.add_argument(
+            "--connections",
+            type=int,
+            metavar="N",
+            help="how many connections the json report lists, those that waited longest (default: 10,000)",
+        )
+
     def run(self, args: argparse.Namespace) -> int:
         from sockscope.report.recorded import read
 
-        frame, history = read(args.file)
-        text = render(args.format, frame, history)
-        if args.output is None:
-            sys.stdout.write(text)
-            return 0
-        try:
-            args.output.write_text(text)
-        except OSError as error:
-            raise SockscopeError(
-                f"cannot write {args.output} ({error.strerror}); choose another place"
-            ) from error
+        if args.connections is not None and args.connections < 0:
+            raise UsageError("--connections must be at least 0")
+        put_out(render(args.format, *read(args.file), args.connections), args.output)
         return 0

@@ -56,6 +56,8 @@ class Connections:
         """Closed ones that are kept, oldest first, then the open ones."""
         if len(self._closed) > 1:
             self._closed = [np.concatenate(self._closed)]
+        if self._closed and not len(self._open):
+            return self._closed[0]
         return np.concatenate([*self._closed, self._open])
 
     def deeds(self, connections: Records) -> Records:

@@ -12,6 +12,7 @@ from sockscope.model.connections import Connections
 from sockscope.model.snapshot import Holding, Listener, Snapshot, Wake, Worker
 from sockscope.records.batch import Batch, Health, HostCounters, Process
 from sockscope.records.layout import ConnectionFlag, WorkerFlag
+from sockscope.records.shown import shown
 
 _PLAIN = tuple(
     field.name
@@ -75,10 +76,10 @@ class State:
             thread = (int(row["pid"]), int(row["tid"]))
             self._cpu[thread] = (int(row["cpu_ns"]), int(row["cpu_wait_ns"]), int(row["last_cpu"]))
         for process in batch.processes:
-            self._processes[process.pid] = _printable(process)
+            self._processes[process.pid] = shown(process)
         for host in batch.hosts:
             self._hosts[host.netns] = host
-        self._health = batch.health
+        self._health = shown(batch.health)
 
     def started_at(self, time_ns: int) -> None:
         """When tracing began, if that was before the first batch."""
@@ -151,17 +152,6 @@ class State:
             cpu_wait_ns=max(spent[1] - worker.cpu_wait_before_ns, 0),
             last_cpu=spent[2],
         )
-
-
-def _printable(process: Process) -> Process:
-    """A process may call itself anything; from here on its names are fit to be shown."""
-    return replace(
-        process,
-        comm=units.printable(process.comm),
-        command=units.printable(process.command),
-        cgroup=units.printable(process.cgroup),
-        container=units.printable(process.container),
-    )
 
 
 def _covers(listening: str, local: str) -> bool:

@@ -20,12 +20,23 @@ FORMATS: tuple[tuple[str, str], ...] = (
 #: Formats that also show what happened when.
 WITH_HISTORY = frozenset({"html"})
 
+#: Formats that list connections one by one.
+WITH_CONNECTIONS = frozenset({"json"})
 
-def render(name: str, frame: Frame, history: HistoryView | None = None) -> str:
+
+def render(
+    name: str, frame: Frame, history: HistoryView | None = None, connections: int | None = None
+) -> str:
     """The report in one of :data:`FORMATS`.
 
+    :param connections: how many are listed where they are listed one by one; None: 10,000
     :raises SockscopeError: when that format needs what is not installed
     """
     module = importlib.import_module(f"sockscope.report.{dict(FORMATS)[name]}")
-    text: str = module.render(frame, history) if name in WITH_HISTORY else module.render(frame)
+    further: list[object] = []
+    if name in WITH_HISTORY:
+        further = [history]
+    elif name in WITH_CONNECTIONS and connections is not None:
+        further = [connections]
+    text: str = module.render(frame, *further)
     return text

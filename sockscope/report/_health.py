@@ -9,8 +9,8 @@ import numpy as np
 from sockscope import units
 from sockscope.analysis.frame import Frame
 from sockscope.model.deeds import is_exact
+from sockscope.report._json_connections import WHY_INEXACT
 from sockscope.report._markup import Safe, table, tag
-from sockscope.report.json import WHY_INEXACT
 
 
 def health(frame: Frame) -> Iterator[Safe]:

@@ -34,17 +34,9 @@ class Steps:
 def slowest(snapshot: Snapshot, server: Server, number: int) -> list[Steps]:
     """The ``number`` slowest; what the client took its time for does not count."""
     records = connections_of(snapshot, server.group)
-    accepted = records["accepted_ns"]
-    queue = since(records["established_ns"], accepted)
-    # data that came while the connection was in the queue waited for the reader only from accept on
-    data = since(
-        np.where(accepted > 0, np.maximum(records["first_data_ns"], accepted), 0), records["first_read_ns"]
-    )
-    data = np.where(records["first_data_ns"] > 0, data, 0)
-    service = since(records["first_read_ns"], records["first_write_ns"])
+    queue, data, service = waited(records)
     total = queue + data + service
-    order = np.argpartition(-total, number)[:number] if len(total) > number else np.arange(len(total))
-    order = order[np.argsort(-total[order], kind="stable")]
+    order = longest(total, number)
     order = order[total[order] > 0]
     readers = main_readers(snapshot, records[order])
     return [
@@ -58,6 +50,24 @@ def slowest(snapshot: Snapshot, server: Server, number: int) -> list[Steps]:
         )
         for index, reader in zip(order, readers, strict=True)
     ]
+
+
+def waited(records: Records) -> tuple[Records, Records, Records]:
+    """Nanoseconds that each connection was in the queue, waited for a reader, and for the first answer."""
+    accepted, first_data = records["accepted_ns"], records["first_data_ns"]
+    # data that came while the connection was in the queue waited for the reader only from accept on
+    readable = np.where((accepted > 0) & (first_data > 0), np.maximum(first_data, accepted), 0)
+    return (
+        since(records["established_ns"], accepted),
+        since(readable, records["first_read_ns"]),
+        since(records["first_read_ns"], records["first_write_ns"]),
+    )
+
+
+def longest(total: Records, number: int) -> Records:
+    """Where the ``number`` largest are, the largest first."""
+    order = np.argpartition(-total, number)[:number] if len(total) > number else np.arange(len(total))
+    return order[np.argsort(-total[order], kind="stable")]
 
 
 def since(earlier: Records, later: Records) -> Records:

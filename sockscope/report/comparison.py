@@ -7,7 +7,7 @@ port; where each recording has but one server, these do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -73,6 +73,7 @@ class Comparison:
 
 def compare(recorded: Sequence[Recorded]) -> Comparison:
     """Pair the servers of several recordings, and measure."""
+    recorded = [replace(one, name=units.printable(one.name)) for one in recorded]
     return Comparison(
         tuple(recorded), tuple(_measured(recorded, name, servers) for name, servers in _paired(recorded))
     )

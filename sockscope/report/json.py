@@ -4,38 +4,29 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-
-from sockscope import units
 from sockscope.analysis.fairness import Fairness
 from sockscope.analysis.frame import Finding, Frame, Group, Server, Wait
 from sockscope.analysis.waits import from_histogram
-from sockscope.model.deeds import is_exact
 from sockscope.model.snapshot import Listener, Snapshot, Worker
-from sockscope.records.layout import ConnectionFlag
-
-#: Flag of a connection's record → why it is not exact, in words.
-WHY_INEXACT = (
-    (ConnectionFlag.OPEN_BEFORE, "open before tracing began"),
-    (ConnectionFlag.UNACCEPTED_BEFORE, "in the accept queue before tracing began"),
-    (ConnectionFlag.LATE, "its listener was learnt when it was accepted"),
-    (ConnectionFlag.IO_LOST, "more threads touched it than could be recorded"),
-    (ConnectionFlag.ACCEPT_GUESSED, "its accept was not seen: taken to be by who first read or wrote"),
-    (ConnectionFlag.LISTENER_GUESSED, "several listeners on its address: which one is not known"),
-)
+from sockscope.report._json_connections import LISTED, connections_of
 
 
-def render(frame: Frame) -> str:
-    """The whole report as one JSON document, ending in a newline."""
-    return json.dumps(document(frame), ensure_ascii=False, allow_nan=False) + "\n"
+def render(frame: Frame, connections: int = LISTED) -> str:
+    """The whole report as one JSON document, ending in a newline.
+
+    :param connections: how many of them are listed, those that waited longest
+    """
+    return json.dumps(document(frame, connections), ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def document(frame: Frame) -> dict[str, Any]:
-    """The report as plain values."""
+def document(frame: Frame, connections: int | None = None) -> dict[str, Any]:
+    """The report as plain values.
+
+    :param connections: how many of them are listed, those that waited longest; None: all
+    """
     snapshot = frame.snapshot
     roles = _roles(snapshot)
     names = {worker.id: worker for worker in snapshot.workers.values()}
@@ -48,7 +39,7 @@ def document(frame: Frame) -> dict[str, Any]:
             _worker(worker, roles.get(worker.id, []), _wakes(snapshot, worker))
             for worker in snapshot.workers.values()
         ],
-        "connections": list(_connections(snapshot, names)),
+        "connections": list(connections_of(snapshot, names, connections)),
         "servers": [_server(frame, server) for server in frame.servers],
         "findings": [plain_finding(finding) for finding in frame.findings],
     }
@@ -179,68 +170,6 @@ def _roles(snapshot: Snapshot) -> dict[int, list[str]]:
         )
         found[worker.id] = [name for name, did in played if did]
     return found
-
-
-def _connections(snapshot: Snapshot, workers: dict[int, Worker]) -> Iterator[dict[str, Any]]:
-    records = snapshot.connections
-    deeds = snapshot.deeds
-    starts = np.searchsorted(deeds["connection"], records["id"], side="left")
-    ends = np.searchsorted(deeds["connection"], records["id"], side="right")
-    inodes = {listener.id: listener.inode for listener in snapshot.listeners}
-    exact = is_exact(records)
-    for index, record in enumerate(records):
-        mine = deeds[starts[index] : ends[index]]
-        established, accepted = int(record["established_ns"]), int(record["accepted_ns"])
-        first_data, first_read = int(record["first_data_ns"]), int(record["first_read_ns"])
-        flags = int(record["flags"])
-        yield {
-            "local": units.endpoint(record["local"].tobytes(), int(record["local_port"])),
-            "remote": units.endpoint(record["remote"].tobytes(), int(record["remote_port"])),
-            "listener": inodes.get(int(record["listener"])),
-            "acceptor": _thread(workers, int(record["acceptor"])),
-            "readers": [
-                {
-                    **_who(workers, int(deed["worker"])),
-                    "reads": int(deed["reads"]),
-                    "bytes": int(deed["bytes_read"]),
-                }
-                for deed in mine
-                if deed["reads"]
-            ],
-            "writers": [
-                {
-                    **_who(workers, int(deed["worker"])),
-                    "writes": int(deed["writes"]),
-                    "bytes": int(deed["bytes_written"]),
-                }
-                for deed in mine
-                if deed["writes"]
-            ],
-            "queue_wait_ns": accepted - established if established and accepted else None,
-            "first_read_wait_ns": max(first_read - first_data, 0) if first_data and first_read else None,
-            "data_wait_max_ns": int(record["data_wait_max_ns"]) or None,
-            "established_ns": established or None,
-            "accepted_ns": accepted or None,
-            "first_data_ns": first_data or None,
-            "first_read_ns": first_read or None,
-            "first_write_ns": int(record["first_write_ns"]) or None,
-            "closed_ns": int(record["closed_ns"]) or None,
-            "exact": bool(exact[index]),
-            "inexact": [words for flag, words in WHY_INEXACT if flags & flag],
-        }
-
-
-def _who(workers: dict[int, Worker], number: int) -> dict[str, Any]:
-    worker = workers.get(number)
-    return (
-        {"pid": worker.pid, "tid": worker.tid, "comm": worker.comm}
-        if worker
-        else {"pid": None, "tid": None, "comm": ""}
-    )
-
-
-def _thread(workers: dict[int, Worker], number: int) -> dict[str, Any] | None:
-    return _who(workers, number) if number in workers else None
 
 
 def _server(frame: Frame, server: Server) -> dict[str, Any]:

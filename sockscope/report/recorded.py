@@ -35,11 +35,13 @@ def read(path: Path) -> tuple[Frame, HistoryView]:
     :raises SockscopeError: when it cannot be read
     """
     with Reader(path) as reader:
-        frame = frame_of_batches(reader.meta, [reader.final_batch()])
         with explained(path, "read"):
             database = reader.connection()
             times = database.execute("SELECT time_ns FROM raw.ticks ORDER BY tick").fetchall()
-            return frame, history_of(_batches(database, [int(row[0]) for row in times]), len(times))
+            history = history_of(_batches(database, [int(row[0]) for row in times]), len(times))
+        meta, batches = reader.meta, [reader.final_batch()]
+    # the largest by far comes last, when the database has given its memory back
+    return frame_of_batches(meta, batches), history
 
 
 def _batches(database: DuckDBPyConnection, times: list[int]) -> Iterator[Batch]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sockscope.errors import SockscopeError, UsageError
 from sockscope.records.batch import Meta
+from sockscope.report.tabular import FORMULA
 from sockscope.sources.trace import Reader
 from sockscope.sources.trace.database import CATALOG, TABLES, explained, literal, open_memory
 from sockscope.sources.trace.schema import Schema
@@ -122,11 +123,21 @@ def _write(
         unfinished = directory.resolve() / f".{target.name}.unfinished"
         try:
             with explained(target, "write"):
-                rows = database.execute(
-                    f"COPY (FROM {view}) TO {literal(unfinished)} ({options})"
-                ).fetchall()[0][0]
+                query = _without_formulas(database, view) if form == "csv" else f"FROM {view}"
+                copied = database.execute(f"COPY ({query}) TO {literal(unfinished)} ({options})").fetchall()
             unfinished.replace(target)
         finally:
             unfinished.unlink(missing_ok=True)
-        written[target] = int(rows)
+        written[target] = int(copied[0][0])
     return written
+
+
+def _without_formulas(database: DuckDBPyConnection, view: str) -> str:
+    """The view with an apostrophe before text that a spreadsheet would run."""
+    texts = [row[0] for row in database.execute(f"DESCRIBE {view}").fetchall() if row[1] == "VARCHAR"]
+    guarded = [
+        f"CASE WHEN {name} <> '' AND contains({literal(FORMULA)}, left({name}, 1)) THEN '''' || {name}"
+        f" ELSE {name} END AS {name}"
+        for name in texts
+    ]
+    return f"SELECT * REPLACE ({', '.join(guarded)}) FROM {view}" if guarded else f"FROM {view}"

@@ -13,6 +13,9 @@ from sockscope import units
 
 Rows = Iterable[Sequence[Any]]
 
+#: What a formula begins with (OWASP, "CSV Injection"): in CSV such text gets an apostrophe before it.
+FORMULA = "=+-@\t\r"
+
 #: Rows by which the widths of a table's columns are chosen.
 _LOOKED_AT = 1000
 
@@ -40,10 +43,10 @@ def write_text(columns: Sequence[str], rows: Rows, out: TextIO) -> None:
 
 
 def write_csv(columns: Sequence[str], rows: Rows, out: TextIO) -> None:
-    """CSV with a head, as RFC 4180 has it; an empty field is NULL."""
+    """CSV with a head, as RFC 4180 has it; an empty field is NULL, and no text is a formula."""
     writer = csv.writer(out)
-    writer.writerow(columns)
-    writer.writerows([_plain(value) for value in row] for row in rows)
+    writer.writerow([_no_formula(name) for name in columns])
+    writer.writerows([_no_formula(_plain(value)) for value in row] for row in rows)
 
 
 def write_json(columns: Sequence[str], rows: Rows, out: TextIO) -> None:
@@ -85,6 +88,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes | bytearray):
         return value.hex()
     return value.isoformat(sep=" ") if hasattr(value, "hour") and hasattr(value, "year") else value
+
+
+def _no_formula(value: Any) -> Any:
+    """A spreadsheet runs text that begins like a formula, and a thread may call itself ``=HYPERLINK(…``."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(tuple(FORMULA)) else value
 
 
 def _json(value: Any) -> Any:

@@ -22,12 +22,14 @@ Ending = Literal["ended", "time is up", "target ended", "interrupted"]
 
 
 def frame_of_batches(meta: Meta, batches: list[Batch]) -> Frame:
-    """The frame after the last of ``batches``."""
+    """The frame after the last of ``batches``; the list is empty then, for they may be large."""
     state = State()
     state.started_at(meta.started_ns)
-    for batch in batches:
-        state.apply(batch)
-    return analyse(meta, state.snapshot())
+    while batches:
+        state.apply(batches.pop(0))
+    snapshot = state.snapshot()
+    del state
+    return analyse(meta, snapshot)
 
 
 def frame_of_recording(path: Path) -> Frame:
@@ -38,7 +40,8 @@ def frame_of_recording(path: Path) -> Frame:
     from sockscope.sources.trace import Reader
 
     with Reader(path) as reader:
-        return frame_of_batches(reader.meta, [reader.final_batch()])
+        meta, batches = reader.meta, [reader.final_batch()]
+    return frame_of_batches(meta, batches)
 
 
 def frame_of_live(
