@@ -19,6 +19,10 @@ test: prepare lint ## lint, types, layers and all tests (sets everything up; nee
 prepare: ## what the tests need: system packages and .venv
 	@.ci/prepare test
 
+.PHONY: lock test-packages
+lock: ## resolve the Python packages anew into .ci/locked-*.txt
+	.ci/lock
+
 lint: ## ruff, mypy, import layers, clang-format
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
@@ -36,6 +40,9 @@ unit: ## tests that need no root
 
 kernel: ## tests that need root and a kernel
 	$(SUDO) $(PYTHON) -m pytest -m 'kernel and not slow'
+
+test-packages: prepare ## the wheel by pipx and uv, and in trees of Debian 12 and 13 (downloads; 15 minutes at most)
+	$(SUDO) timeout -k 10 900 $(PYTHON) -m pytest -m 'slow or not slow' tests/packages
 
 bench-diagnosis: prepare ## the fault bench, 2 seeds a case; writes docs/diagnosis.md (about half an hour)
 	$(SUDO) $(PYTHON) -m tests.diagnosis.bench --seeds 2 --write

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
-from sockscope import __version__
 from sockscope.errors import SockscopeError
 
 
@@ -77,6 +76,16 @@ def run(arguments: Sequence[str]) -> int:
         signal.signal(signal.SIGTERM, before)
 
 
+class _Version(argparse.Action):
+    """``--version``: which build this is, found out only when asked."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from sockscope.build import description
+
+        print(f"sockscope {description()}")
+        parser.exit()
+
+
 def _interrupt(number: int, frame: object) -> None:
     """SIGTERM ends a command as Ctrl-C does: what was recorded is kept."""
     raise KeyboardInterrupt
@@ -88,7 +97,7 @@ def _run(arguments: Sequence[str]) -> int:
         description="Which thread listened, accepted, read and answered each TCP connection, how long each "
         "step waited, and whether the work is shared fairly.",
     )
-    parser.add_argument("--version", action="version", version=f"sockscope {__version__}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version, its commit and exit")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     wanted = next((word for word in arguments if not word.startswith("-")), "")
     commands: dict[str, Command] = {}

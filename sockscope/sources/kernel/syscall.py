@@ -30,6 +30,10 @@ _PERF_ATTR_SIZE = 64  # PERF_ATTR_SIZE_VER0
 _PERF_FLAG_FD_CLOEXEC = 8
 _PERF_SET_BPF, _PERF_ENABLE = 0x40042408, 0x2400
 NO_EXIST = 1
+
+#: GPL-2.0-only OR MIT, in the kernel's words (include/linux/license.h): the probes call helpers
+#: that only programs under the GPL are given.
+LICENCE = b"Dual MIT/GPL"
 _NAME_ROOM = 15
 _LOG_ROOM = 1 << 20
 
@@ -83,7 +87,7 @@ def load_program(name: str, kind: str, code: bytes, iterator: int = 0) -> int:
     :raises VerifierError: with the verifier's last line, or the kernel's errno in words
     """
     instructions = ctypes.create_string_buffer(code, len(code))
-    licence = ctypes.create_string_buffer(b"GPL")
+    licence = ctypes.create_string_buffer(LICENCE)
 
     def attempt(log: Any) -> int:
         level, room, where = (1, len(log), ctypes.addressof(log)) if log is not None else (0, 0, 0)

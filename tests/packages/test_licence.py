@@ -1,0 +1,48 @@
+"""The probes' licence, as their files, the package and the kernel are told, is one that fits."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from sockscope.sources.kernel import syscall
+from sockscope.sources.kernel.loader import LoadError
+from sockscope.sources.kernel.program import Limits
+from sockscope.sources.kernel.source import KernelSource
+from sockscope.sources.target import Target
+from tests.packages.building import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+#: license_is_gpl_compatible() of Linux, include/linux/license.h
+GPL_COMPATIBLE = {
+    b"GPL", b"GPL v2", b"GPL and additional rights", b"Dual BSD/GPL", b"Dual MIT/GPL", b"Dual MPL/GPL",
+}  # fmt: skip
+
+
+def test_every_probe_names_the_licence_of_the_package() -> None:
+    assert PROJECT["license"] == "GPL-2.0-only OR MIT"
+    for path in sorted((ROOT / "probes").iterdir()):
+        assert path.read_text().startswith(f"/* SPDX-License-Identifier: {PROJECT['license']}\n"), path.name
+
+
+def test_the_licence_file_offers_both_and_says_which_holds_in_the_kernel() -> None:
+    text = (ROOT / PROJECT["license-files"][0]).read_text()
+    assert "MIT License" in text
+    assert "GNU General Public License, version 2" in text
+    assert "helpers that the kernel gives only to programs under the GPL" in text
+
+
+def test_the_kernel_is_told_both_licences_and_takes_them_for_the_gpl() -> None:
+    assert syscall.LICENCE == b"Dual MIT/GPL"
+    assert syscall.LICENCE in GPL_COMPATIBLE
+
+
+@pytest.mark.kernel
+def test_the_kernel_gives_the_probes_their_helpers_for_that_licence_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    KernelSource(Target(ports=(1,)), Limits()).close()
+    monkeypatch.setattr(syscall, "LICENCE", b"MIT")
+    with pytest.raises(LoadError, match="GPL"):
+        KernelSource(Target(ports=(1,)), Limits())
