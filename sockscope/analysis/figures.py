@@ -11,7 +11,6 @@ and are no sharers.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -86,23 +85,6 @@ def figures_of(snapshot: Snapshot, server: Server) -> Figures:
         busy=Figure("busy time", serving, fairness(busy, counts=False, independent=independent)),
         cpu=Figure("CPU time", serving, fairness(cpu, counts=False, independent=independent)),
     )
-
-
-def accepts_over_time(snapshot: Snapshot, server: Server, parts: int = 10) -> tuple[Fairness, ...]:
-    """Fairness of the accepts in each of ``parts`` equal stretches, of the connections that are kept."""
-    connections = connections_of(snapshot, server.group)
-    taken = connections[connections["accepted_ns"] > 0]
-    sharers = accepting_sharers(snapshot, server)
-    if not len(taken) or not sharers:
-        return ()
-    ids = np.array([worker.id for worker in sharers])
-    first, last = int(taken["accepted_ns"].min()), int(taken["accepted_ns"].max())
-    edges = np.linspace(first, last + 1, parts + 1)
-    result = []
-    for low, high in itertools.pairwise(edges):
-        within = taken["acceptor"][(taken["accepted_ns"] >= low) & (taken["accepted_ns"] < high)]
-        result.append(fairness([float((within == number).sum()) for number in ids]))
-    return tuple(result)
 
 
 def accepting_sharers(snapshot: Snapshot, server: Server) -> tuple[Worker, ...]:

@@ -18,7 +18,7 @@ FORMATS: tuple[tuple[str, str], ...] = (
 )
 
 #: Formats that also show what happened when.
-WITH_HISTORY = frozenset({"html"})
+WITH_HISTORY = frozenset({"text", "json", "html"})
 
 #: Formats that list connections one by one.
 WITH_CONNECTIONS = frozenset({"json"})
@@ -33,10 +33,10 @@ def render(
     :raises SockscopeError: when that format needs what is not installed
     """
     module = importlib.import_module(f"sockscope.report.{dict(FORMATS)[name]}")
-    further: list[object] = []
+    further: dict[str, object] = {}
     if name in WITH_HISTORY:
-        further = [history]
-    elif name in WITH_CONNECTIONS and connections is not None:
-        further = [connections]
-    text: str = module.render(frame, *further)
+        further["history"] = history
+    if name in WITH_CONNECTIONS and connections is not None:
+        further["connections"] = connections
+    text: str = module.render(frame, **further)
     return text

@@ -7,24 +7,29 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from sockscope.analysis.fairness import Fairness
 from sockscope.analysis.frame import Finding, Frame, Group, Server, Wait
 from sockscope.analysis.waits import from_histogram
+from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Listener, Snapshot, Worker
+from sockscope.report._fairness import plain_fairness, plain_shares
 from sockscope.report._json_connections import LISTED, connections_of
 
 
-def render(frame: Frame, connections: int = LISTED) -> str:
+def render(frame: Frame, history: HistoryView | None = None, connections: int = LISTED) -> str:
     """The whole report as one JSON document, ending in a newline.
 
+    :param history: what happened when; without it nothing is told over time
     :param connections: how many of them are listed, those that waited longest
     """
-    return json.dumps(document(frame, connections), ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(document(frame, history, connections), ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def document(frame: Frame, connections: int | None = None) -> dict[str, Any]:
+def document(
+    frame: Frame, history: HistoryView | None = None, connections: int | None = None
+) -> dict[str, Any]:
     """The report as plain values.
 
+    :param history: what happened when
     :param connections: how many of them are listed, those that waited longest; None: all
     """
     snapshot = frame.snapshot
@@ -40,7 +45,7 @@ def document(frame: Frame, connections: int | None = None) -> dict[str, Any]:
             for worker in snapshot.workers.values()
         ],
         "connections": list(connections_of(snapshot, names, connections)),
-        "servers": [_server(frame, server) for server in frame.servers],
+        "servers": [_server(frame, server, history) for server in frame.servers],
         "findings": [plain_finding(finding) for finding in frame.findings],
     }
 
@@ -120,17 +125,9 @@ def _group(frame: Frame, group: Group) -> dict[str, Any]:
             for number, accepts in sorted(group.accepts.items(), key=lambda item: -item[1])
             if number in workers
         ],
-        "spread": _fairness(group.spread),
-        "fairness": _fairness(group.fairness),
+        "spread": plain_fairness(group.spread),
+        "fairness": plain_fairness(group.fairness),
     }
-
-
-def _fairness(judged: Fairness) -> dict[str, Any]:
-    figures = {
-        name: _number(getattr(judged, name))
-        for name in ("total", "max_over_mean", "cv", "noise_cv", "jain", "gini", "chi2", "p_value")
-    }
-    return {**figures, "values": list(judged.values), "judgement": judged.judgement, "words": judged.words}
 
 
 def _wakes(snapshot: Snapshot, worker: Worker) -> list[dict[str, int]]:
@@ -172,7 +169,7 @@ def _roles(snapshot: Snapshot) -> dict[int, list[str]]:
     return found
 
 
-def _server(frame: Frame, server: Server) -> dict[str, Any]:
+def _server(frame: Frame, server: Server, history: HistoryView | None) -> dict[str, Any]:
     name = server.group.name
     process = frame.snapshot.processes.get(server.pid)
     return {
@@ -195,6 +192,7 @@ def _server(frame: Frame, server: Server) -> dict[str, Any]:
         "writers": [{"pid": worker.pid, "tid": worker.tid} for worker in server.writers],
         "queue_wait": _wait(frame.queue_wait[name]),
         "data_wait": _wait(frame.data_wait[name]),
+        "shares": plain_shares(frame, server, history),
     }
 
 

@@ -8,18 +8,23 @@ from itertools import islice
 
 from sockscope import units
 from sockscope.analysis.frame import Frame, Server, Wait
+from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Worker
+from sockscope.report._fairness import fairness_lines
 
 _WORKERS_SHOWN = 16
 _BAR = 24
 
 
-def render(frame: Frame) -> str:
-    """The whole report, ending in a newline."""
-    return "\n".join(_lines(frame)) + "\n"
+def render(frame: Frame, history: HistoryView | None = None) -> str:
+    """The whole report, ending in a newline.
+
+    :param history: what happened when; without it nothing is told over time
+    """
+    return "\n".join(_lines(frame, history)) + "\n"
 
 
-def _lines(frame: Frame) -> Iterator[str]:
+def _lines(frame: Frame, history: HistoryView | None) -> Iterator[str]:
     snapshot, meta = frame.snapshot, frame.meta
     yield f"{meta.host}, Linux {meta.kernel}, {units.duration(snapshot.elapsed_ns)} of {meta.target}"
     if not frame.servers:
@@ -27,13 +32,13 @@ def _lines(frame: Frame) -> Iterator[str]:
         yield "nobody listened there while it was traced"
     for server in frame.servers:
         yield ""
-        yield from server_lines(frame, server)
+        yield from server_lines(frame, server, history)
     yield ""
     yield from _findings(frame)
     yield from _health(frame)
 
 
-def server_lines(frame: Frame, server: Server) -> Iterator[str]:
+def server_lines(frame: Frame, server: Server, history: HistoryView | None = None) -> Iterator[str]:
     """One server: its verdict, who did what, how long it waited."""
     group = server.group
     name = group.name
@@ -55,6 +60,7 @@ def server_lines(frame: Frame, server: Server) -> Iterator[str]:
     if len(group.listeners) > 1 and group.spread.total:
         spread = group.spread
         yield f"  spread       over the sockets: {spread.words} (max/mean {spread.max_over_mean:.2f})"
+    yield from fairness_lines(frame, server, history)
     yield ""
     yield from _worker_table(frame, server)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sockscope.analysis.figures import accepts_over_time, figures_of
+from sockscope.analysis.figures import figures_of
 from sockscope.model.snapshot import Worker
 
 World = Any
@@ -84,19 +84,6 @@ def test_behind_a_dispatcher_those_that_answer_share(world: World) -> None:
     assert ids(figures.reads.workers) == workers
     assert figures.reads.values == (60, 40)
     assert figures.accepts.fairness.judgement == "alone"
-
-
-def test_accepts_over_time_show_a_change(world: World) -> None:
-    it = world()
-    listener = it.listener(holders=[100, 200, 201])
-    workers = [it.worker(pid=200 + n, parent=100) for n in range(2)]
-    for worker in workers:
-        it.serve(100, listener, worker, until_ms=5000)
-    it.serve(200, listener, workers[0], from_ms=5000)
-    frame = it.frame()
-    judged = [fair.judgement for fair in accepts_over_time(frame.snapshot, frame.servers[0], parts=4)]
-    assert judged[0] in ("even", "chance")
-    assert judged[-1] == "uneven"
 
 
 def test_few_connections_are_too_few_to_tell(world: World) -> None:

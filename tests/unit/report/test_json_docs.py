@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sockscope.report.json import document, render
-from tests.unit.report.conftest import frames
+from tests.unit.report.conftest import SCENARIOS, frames, shown
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "report.md"
 
@@ -33,12 +33,12 @@ def keys_of(value: Any, path: str = "") -> Iterator[str]:
 def written() -> set[str]:
     """The keys of several documents, which between them have every key."""
     found: set[str] = set()
-    for frame in frames():
+    for frame, history in map(shown, SCENARIOS):
         snapshot = frame.snapshot
         someone = next(iter(snapshot.workers))
         listeners = tuple(dataclasses.replace(one, listened_by=someone) for one in snapshot.listeners)
         whole = dataclasses.replace(frame, snapshot=dataclasses.replace(snapshot, listeners=listeners))
-        found |= set(keys_of(json.loads(render(whole))))
+        found |= set(keys_of(json.loads(render(whole, history))))
     return found
 
 
