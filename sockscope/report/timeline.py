@@ -1,7 +1,7 @@
 """A recording as a timeline for Perfetto (ui.perfetto.dev) and chrome://tracing: JSON trace events.
 
 A track a thread, with a slice for each accept, first read and first answer and an arrow through the
-three of a connection; waits as slices that may overlap: in the queue beside the listening socket, for
+three of a connection, or of a recording with detail for each deed (timeline_detail.py); waits as slices that may overlap: in the queue beside the listening socket, for
 a reader and for the answer beside the process; the lengths of accept queues as counters.
 
 The format: "Trace Event Format", Google, 2016.  Times are microseconds since tracing began.
@@ -10,7 +10,7 @@ The format: "Trace Event Format", Google, 2016.  Times are microseconds since tr
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,13 @@ from sockscope.analysis.frame import Frame
 from sockscope.model.deeds import flows_of
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Snapshot
+from sockscope.records.batch import Records
+from sockscope.report.timeline_detail import Detail
 
 Event = dict[str, Any]
+#: The first and the last moment, in nanoseconds of the recording's clock.
+Window = tuple[int, int]
+ALWAYS: Window = (0, 2**64 - 1)
 
 #: A listening socket is shown as a process; its number is one that no process has.
 _SOCKETS = 5_000_000
@@ -43,32 +48,49 @@ class Moment:
     arguments: dict[str, Any]
 
 
-def render(frame: Frame, history: HistoryView | None, limit: int) -> Iterator[str]:
+def render(
+    frame: Frame,
+    history: HistoryView | None,
+    limit: int,
+    deeds: Iterable[Records] | None = None,
+    window: Window = ALWAYS,
+) -> Iterator[str]:
     """The document in parts.
 
-    :param limit: the most connections, the first of the recording
+    :param limit: the most connections, the first of the window
+    :param window: only what began between these two moments
+    :param deeds: EVENT records, where there are any
     """
     yield '{"displayTimeUnit":"ns","otherData":'
     yield json.dumps({"host": frame.meta.host, "kernel": frame.meta.kernel, "target": frame.meta.target})
     yield ',"traceEvents":[\n'
-    for number, event in enumerate(events(frame, history, limit)):
+    for number, event in enumerate(events(frame, history, limit, deeds, window)):
         yield (",\n" if number else "") + json.dumps(event, ensure_ascii=False, separators=(",", ":"))
     yield "\n]}\n"
 
 
-def events(frame: Frame, history: HistoryView | None, limit: int) -> Iterator[Event]:
+def events(
+    frame: Frame,
+    history: HistoryView | None,
+    limit: int,
+    deeds: Iterable[Records] | None = None,
+    window: Window = ALWAYS,
+) -> Iterator[Event]:
     """Every event; what bears a name first."""
     snapshot = frame.snapshot
     yield from _names(snapshot)
     if history is not None:
         yield from _counters(snapshot, history)
     moments: list[Moment] = []
-    for event in _connections(snapshot, limit):
+    for event in _connections(snapshot, limit, window):
         if isinstance(event, Moment):
             moments.append(event)
         else:
             yield event
-    yield from _slices(moments)
+    if deeds is None:
+        yield from _slices(moments)
+    else:
+        yield from Detail(snapshot).draw(deeds)
 
 
 def _names(snapshot: Snapshot) -> Iterator[Event]:
@@ -112,10 +134,11 @@ def _counters(snapshot: Snapshot, history: HistoryView) -> Iterator[Event]:
             }
 
 
-def _connections(snapshot: Snapshot, limit: int) -> Iterator[Event | Moment]:
+def _connections(snapshot: Snapshot, limit: int, window: Window) -> Iterator[Event | Moment]:
     records = snapshot.connections
     began = np.where(records["established_ns"] > 0, records["established_ns"], records["accepted_ns"])
-    first = np.argsort(began, kind="stable")[:limit]
+    inside = np.flatnonzero((began >= window[0]) & (began <= window[1]))
+    first = inside[np.argsort(began[inside], kind="stable")[:limit]]
     records, flows = records[first], flows_of(records, snapshot.deeds)[first]
     for record, flow in zip(records, flows, strict=True):
         number = int(record["id"])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import defaultdict
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 
 import servers
+from sockscope.commands import run as run_command
 from sockscope.records.batch import Batch
 from sockscope.records.layout import EventKind
 from sockscope.session.live import LiveSession
@@ -22,6 +25,7 @@ from sockscope.sources.kernel.program import Limits
 from sockscope.sources.target import Target
 from tests.kernel.tracing import load
 from tests.straced import whole_calls
+from tests.unit.report.traces import arrows_of
 
 pytestmark = pytest.mark.kernel
 
@@ -150,6 +154,39 @@ def test_with_a_ring_of_one_page_events_lost_and_recorded_add_up() -> None:
     happened = sum(int(row[name]) for row in workers.values() for name in deeds)
     assert lost > 0
     assert sum(len(batch.events) for batch in batches) + lost == happened
+
+
+@pytest.mark.parametrize("processes", [False, True], ids=["threads", "processes"])
+def test_the_timelines_arrows_follow_each_request_from_thread_to_thread(
+    processes: bool, tmp_path: Path
+) -> None:
+    out = tmp_path / "x.sockscope"
+    with servers.start("handoff", workers=3, processes=processes, ledger=tmp_path / "ledger") as server:
+        command = [sys.executable, "-m", "sockscope", "record", "-o", str(out), "--detail"]
+        recorder = subprocess.Popen([*command, "--port", str(server.port)], stderr=subprocess.PIPE, text=True)
+        assert recorder.stderr is not None
+        assert "tracing" in recorder.stderr.readline()
+        load(server.port, "--connections", 200, "--concurrency", 8, "--requests", 3)
+        recorder.send_signal(signal.SIGINT)
+        recorder.communicate(timeout=20)
+    ledger = [json.loads(line) for line in (tmp_path / "ledger").read_text().splitlines()]
+    assert run_command(["export", str(out), "--format", "timeline", "-o", str(tmp_path / "t.json")]) == 0
+    drawn = json.loads((tmp_path / "t.json").read_text())["traceEvents"]
+    requests = [stops for (kind, _), stops in arrows_of(drawn).items() if kind == "request"]
+    assert len(requests) == sum(reads for row in ledger for reads, _ in row["readers"].values()) == 600
+    followed: dict[str, list[Any]] = defaultdict(list)
+    for stops in sorted(requests, key=lambda stops: stops[0].ts):
+        followed[stops[0].facts["remote"]].append(stops)
+    assert len(followed) == 200
+    for row in ledger:
+        first, *others = followed[row["remote"]]
+        assert [stop.slice for stop in first] == ["accept", "read", "answer"]
+        assert [[stop.slice for stop in stops] for stops in others] == [["read", "answer"]] * 2
+        assert first[0].track == tuple(row["acceptor"])
+        ((reader, _),) = row["readers"].items()
+        assert {stop.track for stops in (first[1:], *others) for stop in stops} == {
+            tuple(int(number) for number in reader.split("/"))
+        }
 
 
 def test_without_detail_there_is_no_ring_for_events_and_no_event() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sockscope.errors import SockscopeError
-from sockscope.records.batch import Batch, Meta
+from sockscope.records.batch import Batch, Meta, Records
 from sockscope.sources.trace.check import check_file, check_schema
 from sockscope.sources.trace.columns import Array
 from sockscope.sources.trace.database import CATALOG, RAW, TABLES, explained, literal, open_memory
@@ -19,7 +19,7 @@ from sockscope.sources.trace.fold import fold
 from sockscope.sources.trace.header import read_header
 from sockscope.sources.trace.schema import SCHEMA, Part, object_of
 from sockscope.sources.trace.spill import Spill
-from sockscope.sources.trace.tables import RecordTable
+from sockscope.sources.trace.tables import ROWS_AT_ONCE, RecordTable
 from sockscope.sources.trace.views import view_statements
 
 if TYPE_CHECKING:
@@ -85,6 +85,33 @@ class Reader:
             return typing.cast(
                 Batch, self.schema.build_batch(row[1:], fold(self._database, TABLES, self.schema))
             )
+
+    def count_events(self) -> int:
+        """How many events of ``record --detail`` there are."""
+        if all(part.field != "events" for part in self.schema.parts):
+            return 0
+        with explained(self.path, "read"):
+            return int(self._database.execute(f"SELECT count(*) FROM {TABLES}.events").fetchall()[0][0])
+
+    def events(self, first_ns: int = 0, last_ns: int = 2**64 - 1) -> Iterator[Records]:
+        """The events of ``record --detail`` between two moments, those of a thread in their order.
+
+        :raises SockscopeError: when the file is damaged
+        """
+        table = next((part.table for part in self.schema.parts if part.field == "events"), None)
+        if not isinstance(table, RecordTable):
+            return
+        with explained(self.path, "read"):
+            lowest, highest = self._database.execute(
+                f"SELECT min(rowid), max(rowid) FROM {TABLES}.events WHERE time_ns BETWEEN ? AND ?",
+                [first_ns, last_ns],
+            ).fetchall()[0]
+        for start in range(lowest, highest + 1, ROWS_AT_ONCE) if lowest is not None else ():
+            end = min(start + ROWS_AT_ONCE, highest + 1)
+            with explained(self.path, "read"):
+                rows = np.empty(end - start, table.dtype)
+                table.fetch(self._database, TABLES, f"rowid BETWEEN {start} AND {end - 1}", rows)
+            yield rows[(rows["time_ns"] >= first_ns) & (rows["time_ns"] <= last_ns)]
 
     def connection(self) -> DuckDBPyConnection:
         """A DuckDB connection for questions of one's own: the views of docs/trace.md, and ``raw``."""
