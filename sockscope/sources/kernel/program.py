@@ -155,7 +155,7 @@ class Program:
         image = _compiled(btf, cache or ImageCache(), detail)
         kinds = {hook.function: hook.kind for hook in hooks}
         kinds.update(dict.fromkeys(_ITERATORS.values(), "iterator"))
-        self._links: list[tuple[str, int]] = []
+        self._links: list[int] = []
         self._loaded = load(image, limits.room(), kinds, lambda name: _iterator(btf, name))
         loaded = self._loaded
         self._programs = loaded.programs
@@ -187,7 +187,7 @@ class Program:
             raise LoadError(
                 f"the kernel refused to attach to {hook.place} ({error.strerror}); sockscope doctor says more"
             ) from error
-        self._links.append((hook.place, link))
+        self._links.append(link)
 
     def iterate(self, name: str, record: np.dtype[Any]) -> np.ndarray[Any, np.dtype[Any]]:
         """Run the iterator ``task_file``, ``task`` or ``tcp`` once; what it printed, as records."""
@@ -203,14 +203,10 @@ class Program:
         missed = {name: syscall.run_time(program)[2] for name, program in self._programs.items()}
         return {name: number for name, number in missed.items() if number}
 
-    def detach(self, last: str = "") -> None:
-        """Detach every probe; maps and rings stay readable.
-
-        :param last: places that begin so are left until all others have gone
-        """
-        self._links.sort(key=lambda link: not (last and link[0].startswith(last)))
+    def detach(self) -> None:
+        """Detach every probe; maps and rings stay readable."""
         while self._links:
-            os.close(self._links.pop()[1])
+            os.close(self._links.pop())
 
     def close(self) -> None:
         """Detach, and give programs and maps back to the kernel."""

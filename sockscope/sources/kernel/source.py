@@ -122,19 +122,25 @@ class KernelSource:
         pids = self._program.maps["target_pids"].read_all()[0]
         return not any(_is_alive(int(pid)) for pid in pids)
 
-    def batch(self, *, whole: bool = False, final: bool = False, now: int | None = None) -> Batch:
-        """What changed since the last batch, or all that is in the maps (``whole``).  Rings are read before maps: a connection that closes
-        in between is in neither twice, its deeds in ``more_io`` last."""
+    def batch(self, *, whole: bool = False, final: bool = False) -> Batch:
+        """What changed since the last batch, or all that is in the maps (``whole``).
+
+        Rings are read before maps: what closes in between is in the next batch; in the last one
+        (``final``) they are read once more.  The deeds in ``more_io`` come last.
+        """
         program = self._program
         if whole:
             self._last_ns = 0
-        now = now or time.monotonic_ns()
-        closed, ended, shut = (program.rings[name].drain() for name in ("closed", "ended", "shut"))
+        now = time.monotonic_ns()
+        closed, ended, shut = self._ended_things()
         events = program.rings["events"].drain() if "events" in program.rings else np.empty(0, layout.EVENT)
         connections = self._changed(program.maps["connections"].read_all()[1])
         workers = self._changed(program.maps["workers"].read_all()[1])
         workers = workers[workers["id"] > 0]
         listeners = program.maps["listeners"].read_all()[1]
+        if final:
+            late = self._ended_things()
+            closed, ended, shut = map(np.concatenate, zip((closed, ended, shut), late, strict=True))
         more_io = self._more_io(closed)
         wakes = self._wakes()
         self._refresh_holders(listeners, final)
@@ -145,8 +151,8 @@ class KernelSource:
             time_ns=now,
             connections=np.concatenate([closed, connections]),
             more_io=more_io,
-            workers=np.concatenate([ended, workers]),
-            listeners=np.concatenate([shut, listeners]),
+            workers=np.concatenate([workers, ended]),
+            listeners=np.concatenate([listeners, shut]),
             wakes=wakes,
             holders=self._holders,
             events=events,
@@ -159,12 +165,19 @@ class KernelSource:
         return max(ring.fill() for ring in self._program.rings.values())
 
     def stop(self) -> Batch:
-        """Detach and return the last batch, exact for everything that was seen."""
-        # what was queued may still be accepted while the other probes go: that one goes last, and
-        # the batch tells the time before any of them did
-        now = time.monotonic_ns()
-        self._program.detach(last="syscalls:sys_exit_accept")
-        return self.batch(whole=True, final=True, now=now)  # whatever is in the maps is final now
+        """The last batch, and detach.
+
+        It is read while the probes are at work: taking them off one after another takes a tenth of a
+        second, in which some would still count what others no longer see.
+        """
+        batch = self.batch(whole=True, final=True)
+        self._program.detach()
+        return batch
+
+    def _ended_things(self) -> tuple[Any, Any, Any]:
+        """Final records of connections, threads and listeners that have come since the last time."""
+        rings = self._program.rings
+        return rings["closed"].drain(), rings["ended"].drain(), rings["shut"].drain()
 
     def close(self) -> None:
         """Give everything back to the kernel."""
