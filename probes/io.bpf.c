@@ -32,6 +32,13 @@ static __always_inline struct connection_io *place_of(struct connection *connect
 	return more_io.lookup(&key);
 }
 
+/* How often this thread has turned from what it was doing to something else: waited for events,
+ * asked in vain for a new connection, or for more on a connection. */
+static __always_inline u32 turn_of(struct worker *worker)
+{
+	return worker->waits + worker->accepts_empty + worker->reads_empty;
+}
+
 /* An accept that left no trace (io_uring, into a descriptor of its own kind): it has happened, or
  * nobody could read and write. */
 static __always_inline void touched_first(struct connection *connection, struct worker *worker, u64 now)
@@ -58,6 +65,9 @@ static __always_inline void bytes_read(struct connection *connection, s64 result
 		} else if (result == EMPTY_HANDED) {
 			worker->reads_empty++;
 			worker->flags |= WORKER_CAME_EMPTY;
+			/* reading on until there is no more is the same turn */
+			if (connection->unanswered_ns && connection->unanswered_by == worker->id)
+				connection->unanswered_turn++;
 		}
 		return;
 	}
@@ -82,8 +92,11 @@ static __always_inline void bytes_read(struct connection *connection, s64 result
 			connection->readable_ns = connection->established_ns;
 		}
 	}
-	if (!connection->unanswered_ns)
+	if (!connection->unanswered_ns) {
 		connection->unanswered_ns = now;
+		connection->unanswered_by = worker->id;
+		connection->unanswered_turn = turn_of(worker);
+	}
 	since = connection->readable_ns;
 	connection->readable_ns = 0;
 	if (since && now > since) {
@@ -122,8 +135,11 @@ static __always_inline void bytes_written(struct connection *connection, s64 res
 		connection->first_write_ns = now;
 	since = connection->unanswered_ns;
 	connection->unanswered_ns = 0;
-	if (since && now > since)
+	if (since && now > since) {
 		COUNT_DURATION(worker->answer, now - since);
+		if (connection->unanswered_by == worker->id && connection->unanswered_turn != turn_of(worker))
+			worker->answers_later++;
+	}
 	place = place_of(connection, worker->id);
 	if (!place) {
 		connection->flags |= CONNECTION_IO_LOST;

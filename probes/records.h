@@ -75,8 +75,10 @@ struct connection {
 	unsigned long long readable_ns;	  /* bytes wait unread since then */
 	unsigned long long unanswered_ns; /* read, and nothing written since then */
 	unsigned long long data_wait_max_ns;
-	unsigned int listener; /* listener.id; 0: unknown */
-	unsigned int acceptor; /* worker.id; 0: unknown */
+	unsigned int listener;	      /* listener.id; 0: unknown */
+	unsigned int acceptor;	      /* worker.id; 0: unknown */
+	unsigned int unanswered_by;   /* worker.id: who read it */
+	unsigned int unanswered_turn; /* in which of its turns */
 	unsigned char local[16];
 	unsigned char remote[16];
 	unsigned short local_port;
@@ -118,7 +120,8 @@ struct worker {
 	unsigned long long waits;
 	unsigned long long wakeups; /* waits that returned events */
 	unsigned long long wakeups_wasted;
-	unsigned long long bursts; /* times it read, however often, between two waits */
+	unsigned long long bursts;	  /* times it read, however often, between two waits */
+	unsigned long long answers_later; /* own reads answered only after it had turned to others */
 	unsigned long long wait_ns;
 	unsigned long long busy_ns; /* from a wait's exit to the next wait's entry */
 	unsigned long long stall_max_ns;

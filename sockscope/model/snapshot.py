@@ -76,6 +76,7 @@ class Worker:
     wakeups: int
     wakeups_wasted: int
     bursts: int
+    answers_later: int
     wait_ns: int
     busy_ns: int
     stall_max_ns: int

@@ -162,10 +162,13 @@ def test_who_comes_for_nothing_is_told() -> None:
     assert herd.startswith("120 accepts found nothing (EAGAIN), 1.20 for each connection, and 110 wake-ups")
 
 
-def _reader_that_wakes(cpu_of_each_wake: int) -> Server:
+def _reader_that_wakes(cpu_of_each_wake: int, later: int = 900) -> Server:
     """One thread reads and answers 900 times and each time wakes one of two others."""
     world = Small()
-    reader = world.worker(10, cpu_ns=375 * MS, reads=900, bursts=410, waits=588, wakeups=558)
+    reader = world.worker(
+        10, cpu_ns=375 * MS, reads=900, bursts=410, waits=588, wakeups=558, answers_later=later
+    )
+    world.workers[0]["answer"][20] = 900
     for tid in (11, 12):
         world.worker(10, tid, cpu_ns=450 * cpu_of_each_wake)
         world.wakes.append((reader, tid, 450, 300))
@@ -184,31 +187,48 @@ def test_a_helper_pool_is_not_dispatched_to() -> None:
     assert "those are helpers: 9 µs of CPU time for each wake-up, the readers 417 µs" in found.evidence[-1]
 
 
+def test_threads_that_are_woken_while_the_answer_is_given_at_once_do_something_else() -> None:
+    found = _reader_that_wakes(50 * US, later=10)
+    assert found.model == "single"
+    assert found.evidence[-1].endswith("but not for the answers: 890 of 900 were given at once")
+
+
 def test_without_cpu_times_waking_alone_decides() -> None:
     assert _reader_that_wakes(0).model == "dispatch"
 
 
-def _polling(cpu_of_others: int, empty: int = 23_000, **values: int) -> Server:
+def _polling(cpu_of_others: int, later: int = 880, empty: int = 23_000, **values: int) -> Server:
+    """One thread reads and writes 900 times without ever sleeping, beside three that touch no socket."""
     world = Small()
-    reader = world.worker(10, cpu_ns=90 * MS, reads=900, reads_empty=empty, **values)
+    reader = world.worker(10, cpu_ns=2 * S, reads=900, reads_empty=empty, answers_later=later, **values)
+    world.workers[0]["answer"][20] = 900
     for tid in (11, 12, 13):
         world.worker(10, tid, cpu_ns=cpu_of_others)
     world.connect(300, world.listener(), reader)
     return world.verdict()
 
 
-def test_workers_that_spin_are_betrayed_by_their_cpu_time() -> None:
-    found = _polling(47 * MS)
+def test_workers_that_spin_are_betrayed_by_their_cpu_time_and_late_answers() -> None:
+    found = _polling(44 * MS)
     assert (found.model, found.handoff) == ("dispatch", "request")
-    assert "3 threads of its process that touch no socket used 141 ms" in found.evidence[-1]
+    assert "880 of 900 answers it wrote only after it had turned to others" in found.evidence[-1]
+    assert "3 threads of its process that touch no socket used 150 µs of CPU time" in found.evidence[-1]
+
+
+def test_how_long_a_reader_polled_for_nothing_does_not_matter() -> None:
+    assert _polling(5 * MS, empty=9_000_000).model == "dispatch"
+
+
+def test_a_polling_reader_that_answers_at_once_serves_alone() -> None:
+    assert _polling(44 * MS, later=40).model == "single"
 
 
 def test_a_polling_reader_with_idle_threads_serves_alone() -> None:
-    assert _polling(1 * MS).model == "single"
+    assert _polling(MS // 10).model == "single"
 
 
 def test_a_reader_that_sleeps_does_not_poll() -> None:
-    assert _polling(47 * MS, empty=0, waits=900, wakeups=900, wait_ns=S, busy_ns=S // 10).model == "single"
+    assert _polling(44 * MS, empty=0, waits=900, wakeups=900, wait_ns=S, busy_ns=S // 10).model == "single"
 
 
 def test_connections_partly_handed_over_are_so_by_design() -> None:
