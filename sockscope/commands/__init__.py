@@ -34,7 +34,7 @@ class Command(Protocol):
 COMMANDS: tuple[tuple[str, str, str, str], ...] = (
     ("demo", "demo", "Demo", "Trace the five server models under load and tell them apart"),
     ("record", "record", "Record", "Trace servers into a file"),
-    ("report", "report", "Report", "Report on a recording"),
+    ("report", "report", "Report", "Report on a recording, or on those of many hosts"),
     ("live", "live", "Live", "Watch servers in a dashboard"),
     ("replay", "replay", "Replay", "Open a recording in the dashboard"),
     ("check", "check", "Check", "Look for faults, and say by exit status whether there are any"),

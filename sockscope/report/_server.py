@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any
-
-import numpy as np
 
 from sockscope import units
 from sockscope.analysis.fairness import Fairness
@@ -19,6 +16,7 @@ from sockscope.model.snapshot import Worker
 from sockscope.report._markup import Safe, behind, table, tag
 from sockscope.report._overtime import over_time
 from sockscope.report._slowest import Steps, slowest
+from sockscope.report._waits import WORDS, waits_of
 from sockscope.report.charts import waits
 from sockscope.report.charts.flow import flow
 from sockscope.report.charts.shares import band, shares
@@ -27,12 +25,6 @@ from sockscope.report.text import model_words
 
 _ROWS = 100
 _SLOW = 10
-_KINDS = {
-    "queue_wait": "in the queue",
-    "data_wait": "for a reader",
-    "answer": "for an answer",
-    "stall": "loop away",
-}
 
 
 def server_sections(frame: Frame, history: HistoryView | None, server: Server, name: str) -> Iterator[Safe]:
@@ -183,17 +175,7 @@ def _share(name: str, what: str, labels: list[str], judged: Fairness) -> Safe:
 
 
 def _waits(server: Server, name: str) -> Iterator[Safe]:
-    counted: dict[str, Any] = {}
-    whose = {
-        "queue_wait": server.acceptors,
-        "data_wait": server.readers,
-        "answer": server.writers,
-        "stall": server.workers,
-    }
-    for kind, words in _KINDS.items():
-        counts = _sum(getattr(worker, kind) for worker in whose[kind])
-        if counts is not None:
-            counted[words] = counts
+    counted = {WORDS[kind]: counts for kind, counts in waits_of(server).items() if counts.any()}
     if not counted:
         return
     rows = [
@@ -218,13 +200,6 @@ def _waits(server: Server, name: str) -> Iterator[Safe]:
         class_="grid",
     )  # fmt: skip
     yield tail
-
-
-def _sum(histograms: Iterable[Any]) -> Any:
-    total: Any = None
-    for counts in histograms:
-        total = counts.astype(np.int64) if total is None else total + counts
-    return total if total is not None and total.sum() else None
 
 
 def _slow(found: list[Steps]) -> Iterator[Safe]:

@@ -56,7 +56,9 @@ background:linear-gradient(90deg,rgba(224,107,13,.03),rgb(224,107,13))}
 table{border-collapse:collapse;font-size:.87rem;margin:.4rem 0;min-width:50%}
 caption{text-align:left;padding-bottom:.2rem}
 th,td{padding:.22rem .7rem .22rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--faint)}
+td:first-child{min-width:6.5rem}
 th{font-weight:600;white-space:nowrap}
+th.num{white-space:normal}
 .num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 details{margin:.3rem 0}
 summary{cursor:pointer;color:var(--accent);font-size:.87rem}

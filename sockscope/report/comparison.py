@@ -6,21 +6,23 @@ port; where each recording has but one server, these do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
 
 from sockscope import units
 from sockscope.analysis.figures import figures_of
 from sockscope.analysis.frame import Frame, Server
 from sockscope.model.histogram import percentile
 from sockscope.model.history import HistoryView
-from sockscope.model.snapshot import Worker
-from sockscope.records.layout import BUCKETS
 from sockscope.report._significance import Change, Counts, fairness_change, proportion_change, quantile_change
+from sockscope.report._waits import waits_of
 
-_NO_COUNTS: Counts = np.zeros(BUCKETS, np.int64)
+_WAITS = {
+    "queue_wait": "wait in the queue",
+    "data_wait": "wait for a reader",
+    "answer": "wait for an answer",
+    "stall": "away from the loop",
+}
 
 
 @dataclass(frozen=True)
@@ -102,12 +104,8 @@ def _measured(recorded: Sequence[Recorded], name: str, servers: tuple[Server | N
     there = [(one, server) for one, server in zip(recorded, servers, strict=True) if server is not None]
     if len(there) < len(servers):
         return Pairing(name, servers, (), ())
-    waits = (
-        ("wait in the queue", tuple(_sum("queue_wait", server.acceptors) for _, server in there)),
-        ("wait for a reader", tuple(_sum("data_wait", server.readers) for _, server in there)),
-        ("wait for an answer", tuple(_sum("answer", server.writers) for _, server in there)),
-        ("away from the loop", tuple(_sum("stall", server.workers) for _, server in there)),
-    )
+    found = [waits_of(server) for _, server in there]
+    waits = tuple((words, tuple(one[kind] for one in found)) for kind, words in _WAITS.items())
     measures = [
         _rate(there),
         *(_percentile(title, counts, part) for title, counts in waits for part in (0.5, 0.99)),
@@ -166,13 +164,6 @@ def _wasted(there: Sequence[tuple[Recorded, Server]]) -> Measure:
 
 def _part(some: int, whole: int) -> float:
     return some / whole if whole else float("nan")
-
-
-def _sum(kind: str, workers: Iterable[Worker]) -> Counts:
-    total = _NO_COUNTS
-    for worker in workers:
-        total = total + getattr(worker, kind).astype(np.int64)
-    return total
 
 
 def findings_of(comparison: Comparison) -> list[tuple[str, tuple[bool, ...]]]:

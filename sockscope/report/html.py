@@ -86,11 +86,11 @@ def _summary(frame: Frame) -> Iterator[Safe]:
         return
     counts = Counter(finding.severity for finding in frame.findings)
     badges = [
-        _badge(name, f"{counts[name]} {name}")
+        badge(name, f"{counts[name]} {name}")
         for name in ("critical", "warning", "notice", "info")
         if counts[name]
     ]
-    yield tag("p", badges or tag("span", "no findings", class_="badge good"))
+    yield tag("p", badges or badge("good", "no findings"))
     if frame.findings:
         yield tag(
             "ul", [tag("li", f"{one.subject}: ", tag("strong", one.title)) for one in frame.findings[:5]]
@@ -103,7 +103,8 @@ def _summary(frame: Frame) -> Iterator[Safe]:
         yield tag("nav", links, aria_label="servers")
 
 
-def _badge(kind: str, words: str) -> Safe:
+def badge(kind: str, words: str) -> Safe:
+    """A word in a frame; ``kind`` is a severity or ``good``."""
     return tag("span", words, class_=f"badge {kind}")
 
 
@@ -111,17 +112,17 @@ def _finding(finding: Finding) -> Safe:
     evidence = ", ".join(f"{name} {_value(value)}" for name, value in finding.evidence.items())
     return tag(
         "section",
-        tag("h3", _badge(finding.severity, finding.severity), finding.title),
+        tag("h3", badge(finding.severity, finding.severity), finding.title),
         tag("p", finding.subject, " · ", tag("code", finding.id), class_="hint"),
         tag("p", finding.explanation),
         tag("p", tag("strong", "What to change"), class_="hint") if finding.remedy else "",
-        tag("ul", [tag("li", _coded(line)) for line in finding.remedy]) if finding.remedy else "",
+        tag("ul", [tag("li", coded(line)) for line in finding.remedy]) if finding.remedy else "",
         tag("p", markup(["Evidence: ", evidence]), class_="hint") if evidence else "",
         class_=f"finding {finding.severity}",
     )
 
 
-def _coded(text: str) -> list[Safe]:
+def coded(text: str) -> list[Safe]:
     """Text with what stands in backticks as code."""
     return [tag("code", part) if index % 2 else markup(part) for index, part in enumerate(text.split("`"))]
 

@@ -1,4 +1,7 @@
-"""A recording's views as Parquet, CSV or JSON Lines files, written by DuckDB itself."""
+"""A recording as Parquet, CSV or JSON Lines files: its views, and what was worked out from it.
+
+DuckDB itself writes them.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,10 @@ from typing import TYPE_CHECKING
 
 from sockscope.errors import SockscopeError, UsageError
 from sockscope.records.batch import Meta
+from sockscope.report.fleet.gather import columns_of
+from sockscope.report.fleet.rows import TABLES as DERIVED
+from sockscope.report.fleet.rows import Row, rows_of
+from sockscope.report.recorded import read
 from sockscope.report.tabular import FORMULA
 from sockscope.sources.trace import Reader
 from sockscope.sources.trace.database import CATALOG, TABLES, explained, literal, open_memory
@@ -39,16 +46,17 @@ def export(
     by_host: bool = False,
     overwrite: bool = False,
 ) -> dict[Path, int]:
-    """Write one file a view; files written, with their rows.
+    """Write one file a table; files written, with their rows.
 
     :param form: a key of :data:`FORMATS`
-    :param wanted: names of views; none: all
+    :param wanted: names of tables; none: all
     :param by_host: into ``host=NAME/start=TIME`` below the directory, where recordings of many hosts
         lie side by side and engines that read Parquet find the two as columns
     :raises SockscopeError: when the recording cannot be read or the files cannot be written
     """
     with Reader(path) as reader:
         meta, schema = reader.meta, reader.schema
+    derived = rows_of(*read(path)) if not wanted or set(wanted) & DERIVED.keys() else {}
     if by_host:
         directory = directory / _partition(meta)
     before = os.umask(0o077)  # what a recording holds is nobody else's business
@@ -56,6 +64,8 @@ def export(
         directory.mkdir(parents=True, exist_ok=True)
         database = _opened(path, directory, schema)
         try:
+            for table, rows in derived.items():
+                _make(database, table, rows)
             return _write(database, directory, form, _chosen(database, wanted), meta, overwrite)
         finally:
             database.close()
@@ -90,9 +100,25 @@ def _opened(path: Path, directory: Path, schema: Schema) -> DuckDBPyConnection:
         return database
 
 
+def _make(database: DuckDBPyConnection, table: str, rows: Sequence[Row]) -> None:
+    """A table of what was worked out from the recording."""
+    columns = columns_of(table)
+    database.execute(
+        f"CREATE TABLE {table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})"
+    )
+    if rows:
+        lists = ", ".join(f"unnest(?::{kind}[])" for kind in columns.values())
+        values = [[_value(getattr(row, name)) for row in rows] for name in columns]
+        database.execute(f"INSERT INTO {table} SELECT {lists}", values)
+
+
+def _value(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value
+
+
 def _chosen(database: DuckDBPyConnection, wanted: Sequence[str]) -> list[str]:
-    query = "SELECT view_name FROM duckdb_views() WHERE database_name = 'memory' AND NOT internal ORDER BY 1"
-    views = [str(row[0]) for row in database.execute(query).fetchall()]
+    query = "SELECT view_name FROM duckdb_views() WHERE database_name = 'memory' AND NOT internal"
+    views = sorted({*(str(row[0]) for row in database.execute(query).fetchall()), *DERIVED})
     for name in wanted:
         if name not in views:
             raise UsageError(f"no table {name!r}; there are {', '.join(views)}")

@@ -17,11 +17,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sockscope import units
 from sockscope.errors import SockscopeError
 from sockscope.report._markup import Safe, tag
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 _NAMES = (
@@ -109,6 +111,17 @@ def draw(
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Type": None, "Format": None}, dpi=144)  # fmt: skip
     return Drawn(inline(buffer.getvalue(), name, width, height, alt, kind), alt)
+
+
+def durations(axis: Axis) -> None:
+    """Marks of a logarithmic axis as durations; 2 and 5 as well where powers of ten are too far apart."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    low, high = sorted(axis.get_view_interval())
+    few = high < low * 30
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if few else (1.0,), numticks=8))
+    axis.set_major_formatter(lambda value, _: units.duration(value))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def inline(svg: str, name: str, width: int, height: int, alt: str, kind: str = "") -> Safe:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sockscope import units
 from sockscope.model.histogram import EDGES
-from sockscope.report.charts.svg import Drawn, colour, draw
+from sockscope.report.charts.svg import Drawn, colour, draw, durations
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +40,7 @@ def histogram(name: str, counts: Mapping[str, Counts], alt: str) -> Drawn:
         axes.set_xscale("log")
         axes.set_xlim(*_range(counts))
         axes.set_ylim(0, None)
-        axes.xaxis.set_major_formatter(lambda value, _: units.duration(value))
+        durations(axes.xaxis)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
         axes.set_ylabel("of all, in each bucket")
         axes.grid()
@@ -78,7 +77,7 @@ def percentiles(name: str, counts: Mapping[str, Counts], alt: str) -> Drawn:
         marks = [(float(np.log10(2)), "50")]
         marks += [(float(n), f"{100 - 10.0 ** (2 - n):.{max(n - 2, 0)}f}") for n in range(1, int(nines) + 1)]
         axes.set_xticks([at for at, _ in marks], [f"{text} %" for _, text in marks])
-        axes.yaxis.set_major_formatter(lambda value, _: units.duration(value))
+        durations(axes.yaxis)
         axes.grid()
         axes.set_xlabel("of all waited at most so long")
         figure.legend(
