@@ -7,71 +7,21 @@ accepted, read, answered, closed); what lies in the past of a tick's end goes in
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from sockscope.records.batch import (
-    HOLDER,
-    QUEUE,
-    THREAD_CPU,
-    WAKE,
-    Batch,
-    Cost,
-    Health,
-    HostCounters,
-    Meta,
-    Process,
-    Signal,
-)
+from sockscope.records.batch import HOLDER, QUEUE, WAKE, Batch, HostCounters, Meta
 from sockscope.records.histogram import EDGES
 from sockscope.records.layout import BUCKETS, CONNECTION, LISTENER, WORKER, ConnectionFlag, WorkerFlag
+from sockscope.sources.synthetic import host
+from sockscope.sources.synthetic.scenario import NETNS, PROGRAMS, START_NS, Scenario
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Kind = Literal["single", "handoff", "dispatch", "shared", "reuseport"]
 
-_START_NS = 1_000 * 10**9
-_NETNS = 4026531840
 _EPOLL_WAIT = 232
 _MAPPED = np.frombuffer(b"\0" * 10 + b"\xff\xff", np.uint8)
 _MOMENTS = ("accepted_ns", "first_data_ns", "first_read_ns", "first_write_ns", "closed_ns")
-_PROGRAMS = {
-    "single": "node",
-    "handoff": "memcached",
-    "dispatch": "ramcloud",
-    "shared": "nginx",
-    "reuseport": "envoy",
-}
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """What to act out.
-
-    :param imbalance: 0 is a fair share for all; 1 gives the first worker about twice its share
-    :param straggler: the index of a worker that reads late and stalls
-    :param overflow: whether accepting is too slow: the queue fills and connections are dropped
-    :param lost: records lost each tick
-    :param gone_at: the tick from which on the processes are gone
-    :param names: thread names, instead of the program's
-    """
-
-    kind: Kind = "shared"
-    workers: int = 4
-    rate: float = 400.0
-    lifetime_s: float = 0.5
-    requests_per_s: float = 20.0
-    imbalance: float = 0.0
-    straggler: int | None = None
-    overflow: bool = False
-    lost: int = 0
-    gone_at: int | None = None
-    interval_ns: int = 500_000_000
-    backlog: int = 128
-    port: int = 8080
-    seed: int = 1
-    names: tuple[str, ...] = ()
 
 
 class SyntheticSource:
@@ -94,17 +44,7 @@ class SyntheticSource:
 
     @property
     def meta(self) -> Meta:
-        return Meta(
-            host="testbed", kernel="6.8.0", version="0", target=f"port {self.scenario.port}", command="",
-            cpus=8, started_ns=_START_NS, monotonic_offset_ns=1_700_000_000 * 10**9,
-            signals=(
-                Signal("established", "sock:inet_sock_set_state", ""),
-                Signal("accepted", "sys_exit_accept4", ""),
-                Signal("read", "sock:sock_recv_length", ""),
-                Signal("data ready", "sock:sk_data_ready", ""),
-                Signal("woken", "", "hand-off of requests is not seen"),
-            ),
-        )  # fmt: skip
+        return host.meta_of(self.scenario)
 
     def batches(self, ticks: int) -> Iterator[Batch]:
         for _ in range(ticks):
@@ -114,7 +54,7 @@ class SyntheticSource:
         """The next tick."""
         scenario = self.scenario
         self._tick += 1
-        now = _START_NS + (self._tick - 1) * scenario.interval_ns
+        now = START_NS + (self._tick - 1) * scenario.interval_ns
         gone = scenario.gone_at is not None and self._tick > scenario.gone_at
         new = (
             0
@@ -134,13 +74,13 @@ class SyntheticSource:
             connections=np.concatenate([closed, still]),
             workers=self._worker.copy(),
             listeners=self._listener.copy(),
-            wakes=self._wake_rows(),
-            holders=np.empty(0, HOLDER) if gone else self._holders(),
-            queues=np.empty(0, QUEUE) if gone else self._queues(),
-            threads=self._threads_cpu(),
-            processes=self._processes(),
-            hosts=(HostCounters(_NETNS, int(self._dropped), int(self._dropped), 4096),),
-            health=self._health(now),
+            wakes=host.wakes(self._worker, self._wakes) if scenario.kind == "dispatch" else np.empty(0, WAKE),
+            holders=np.empty(0, HOLDER) if gone else host.holders(scenario, self._worker, self._listener),
+            queues=np.empty(0, QUEUE) if gone else host.queues(scenario, self._listener),
+            threads=host.threads(self._worker),
+            processes=host.processes(scenario, self._worker),
+            hosts=(HostCounters(NETNS, int(self._dropped), int(self._dropped), 4096),),
+            health=host.health(self._worker, self._lost, now),
             final=gone,
         )
 
@@ -151,7 +91,7 @@ class SyntheticSource:
         worker["id"], worker["tid"] = number + 1, 4001 + number
         worker["pid"] = worker["tid"] if forks else 4001
         worker["parent_pid"] = 4000 if forks else 1
-        worker["start_ns"] = worker["first_seen_ns"] = _START_NS - 10**9
+        worker["start_ns"] = worker["first_seen_ns"] = START_NS - 10**9
         worker["last_wait"] = _EPOLL_WAIT
         worker["flags"] = int(WorkerFlag.SEEDED | WorkerFlag.IN_WAIT)
         for index, record in enumerate(worker):
@@ -159,13 +99,13 @@ class SyntheticSource:
             raw = name.encode()[:15]
             record["comm"][: len(raw)] = np.frombuffer(raw, np.uint8)
         listener["id"] = np.arange(len(listener)) + 1
-        listener["inode"], listener["netns"] = 70_000 + np.arange(len(listener)), _NETNS
+        listener["inode"], listener["netns"] = 70_000 + np.arange(len(listener)), NETNS
         listener["backlog"], listener["port"], listener["family"] = scenario.backlog, scenario.port, 4
         listener["reuseport"] = scenario.kind == "reuseport"
         listener["address"][:, :12] = _MAPPED
 
     def _thread_name(self, index: int) -> str:
-        program = _PROGRAMS[self.scenario.kind]
+        program = PROGRAMS[self.scenario.kind]
         if self.scenario.kind in ("handoff", "dispatch"):
             return f"{program[:9]}-main" if index == 0 else f"worker-{index}"
         return program
@@ -328,57 +268,6 @@ class SyntheticSource:
         worker["stall_max_ns"] = np.maximum(worker["stall_max_ns"], stall.astype(np.uint64))
         if scenario.kind == "dispatch":
             self._wakes = worker["writes"][1:].astype(np.int64)
-
-    def _wake_rows(self) -> Array:
-        rows = np.zeros(len(self._wakes) if self.scenario.kind == "dispatch" else 0, WAKE)
-        if len(rows):
-            rows["waker"], rows["wakee"] = 1, self._worker["tid"][1:]
-            rows["wakes"] = rows["after_read"] = self._wakes
-        return rows
-
-    def _holders(self) -> Array:
-        pids = np.unique(self._worker["pid"])
-        pairs = [
-            (_NETNS, int(listener["inode"]), int(pid), 6)
-            for index, listener in enumerate(self._listener)
-            for order, pid in enumerate(pids)
-            if self.scenario.kind != "reuseport" or order == index
-        ]
-        return np.array(pairs, HOLDER)
-
-    def _queues(self) -> Array:
-        rows = np.zeros(len(self._listener), QUEUE)
-        for name in ("netns", "inode", "address", "port", "family", "queue", "backlog", "drops"):
-            rows[name] = self._listener[name]
-        rows["syn_queue"] = 3 if self.scenario.overflow else 0
-        return rows
-
-    def _threads_cpu(self) -> Array:
-        rows = np.zeros(len(self._worker), THREAD_CPU)
-        for name in ("pid", "tid"):
-            rows[name] = self._worker[name]
-        rows["cpu_ns"] = 5 * 10**9 + (self._worker["busy_ns"] * 0.8).astype(np.uint64)
-        rows["cpu_wait_ns"] = (self._worker["busy_ns"] * 0.02).astype(np.uint64)
-        rows["last_cpu"] = np.arange(len(rows)) % 8
-        return rows
-
-    def _processes(self) -> tuple[Process, ...]:
-        program = _PROGRAMS[self.scenario.kind]
-        parents = (Process(4000, 1, program, f"{program}: master process"),)
-        children = tuple(
-            Process(int(pid), 4000, program, f"{program}: worker process")
-            for pid in np.unique(self._worker["pid"]) if int(pid) != 4000
-        )  # fmt: skip
-        return parents + children
-
-    def _health(self, now: int) -> Health:
-        elapsed = max(now - _START_NS, 1)
-        runs = int(self._worker["reads"].sum() * 3)
-        lost = (("connections: closed faster than they were read", self._lost),) if self._lost else ()
-        return Health(
-            lost,
-            Cost(runs // 8 * 180, runs // 8, elapsed // 8, elapsed, int(elapsed * 0.012), 84_000_000),
-        )
 
 
 def _threads(scenario: Scenario) -> int:
