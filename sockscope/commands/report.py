@@ -64,5 +64,7 @@ def _is_exported(name: str) -> bool:
     """Whether a name is one of Parquet files, and not of a recording."""
     path = Path(name)
     if path.is_dir():
-        return any(path.rglob("*.parquet"))
+        from sockscope.report.fleet.gather import exported_below
+
+        return any(True for _ in exported_below(path))
     return name.endswith(".parquet") or (not path.exists() and any(sign in name for sign in "*?["))

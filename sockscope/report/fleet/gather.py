@@ -111,10 +111,16 @@ def gather(patterns: Sequence[str]) -> Gathered:
     return Gathered(tuple(members), tuple((units.printable(folder), why) for folder, why in left_out))
 
 
+def exported_below(folder: Path) -> Iterator[Path]:
+    """The Parquet files that exports have put there; other folders are not searched, however many there are."""
+    for pattern in ("*.parquet", "host=*/*.parquet", "host=*/start=*/*.parquet", "start=*/*.parquet"):
+        yield from folder.glob(pattern)
+
+
 def _matching(pattern: str) -> Iterator[Path]:
     path = Path(pattern)
     if path.is_dir():
-        yield from path.rglob("*.parquet")
+        yield from exported_below(path)
     elif path.exists():
         yield path
     else:

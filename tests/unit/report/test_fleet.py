@@ -139,12 +139,12 @@ def test_what_cannot_be_read_is_left_out_and_said(exported: Path, tmp_path: Path
     duckdb.sql("SELECT 1 AS hostname").write_parquet(str(older / "recordings.parquet"))
     foreign.mkdir()
     duckdb.sql("SELECT 1 AS x").write_parquet(str(foreign / "x.parquet"))
-    got = document(fleet.fleet([str(exported), str(tmp_path)]))
+    got = document(fleet.fleet([str(exported), str(tmp_path), str(foreign)]))
     reasons = {Path(one["folder"]).name: one["reason"] for one in got["left_out"]}
     assert set(reasons) == {"host=broken", "foreign", "host=older"}
     assert "there is no findings.parquet" in reasons["foreign"]
     assert len(got["recordings"]) == len(HOSTS)
-    text = fleet.render("text", fleet.fleet([str(exported), str(tmp_path)]))
+    text = fleet.render("text", fleet.fleet([str(exported), str(tmp_path), str(foreign)]))
     assert text.count("left out: ") == 3
 
 
@@ -155,7 +155,7 @@ def test_signs_in_a_path_that_mean_something_in_a_pattern_mean_nothing(
     folder.mkdir(parents=True)
     for path in next(exported.glob("host=web-1/*")).glob("*.parquet"):
         (folder / path.name).write_bytes(path.read_bytes())
-    (recording,) = document(fleet.fleet([str(tmp_path)]))["recordings"]
+    (recording,) = document(fleet.fleet([str(folder.parent)]))["recordings"]
     assert recording["host"] == "x/y"
 
 
