@@ -58,14 +58,15 @@ static __always_inline void connection_born(struct sock *listening, struct liste
 static __always_inline void listener_shut(u64 key)
 {
 	struct listener *listener = listeners.lookup(&key);
-	u32 number;
+	u32 number, drops = 0;
 
 	if (!listener)
 		return;
 	number = listener->id;
 	listener_keys.delete(&number);
 	listener->closed_ns = bpf_ktime_get_ns();
-	PEEK(listener->drops, ((struct sock *)key)->sk_drops);
+	PEEK(drops, ((struct sock *)key)->sk_drops);
+	listener->drops = drops;
 	if (shut.ringbuf_output(listener, sizeof(*listener), BPF_RB_NO_WAKEUP))
 		lose(LOSS_LISTENERS_FULL);
 	listeners.delete(&key);

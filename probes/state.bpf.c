@@ -38,7 +38,11 @@ enum serial { SERIAL_CONNECTION, SERIAL_WORKER, SERIAL_LISTENER };
 static struct task_struct *(*current_task)(void) = (void *)158;
 static void *(*registers_of)(struct task_struct *task) = (void *)175;
 
-#define PEEK(into, from) bpf_probe_read_kernel(&(into), sizeof(into), &(from))
+#define PEEK(into, from)                                                                        \
+	({                                                                                      \
+		_Static_assert(sizeof(into) == sizeof(from), "a field is read whole, no more"); \
+		bpf_probe_read_kernel(&(into), sizeof(into), &(from));                          \
+	})
 #define LISTEN_STATE 10
 #define SYN_RECV_STATE 3
 #define ESTABLISHED_STATE 1

@@ -94,6 +94,7 @@ def test_a_command_is_traced_from_its_first_listen_and_its_status_is_kept(tmp_pa
     assert [reader["bytes"] for reader in connection["readers"]] == [5]
     assert [writer["bytes"] for writer in connection["writers"]] == [3]
     assert found["listeners"][0]["listened_by"]["pid"] == connection["acceptor"]["pid"]
+    assert found["listeners"][0]["drops"] == 0
 
 
 def test_nobody_listens_yet_is_said_and_waited_for(tmp_path: Path) -> None:
