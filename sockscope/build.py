@@ -7,7 +7,7 @@ import platform
 import subprocess
 from pathlib import Path
 
-from sockscope import __version__
+from sockscope.version import __version__
 
 
 def commit() -> str:

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
 
-from sockscope import __version__
 from sockscope.errors import UsageError
 from sockscope.records.batch import Batch, Meta
 from sockscope.session.host import HostSampler
 from sockscope.sources.kernel.program import Limits
 from sockscope.sources.kernel.source import KernelSource
 from sockscope.sources.target import Target
+from sockscope.version import __version__
 
 DEFAULT_LIMITS = Limits()
 
