@@ -25,11 +25,10 @@ struct syscall_exit {
 	s64 result;
 };
 
-/* The listener of this accept call, learnt now if the process belongs to the target: a listener
+/* The listener that this socket is, learnt now if the process belongs to the target: a listener
  * opened by somebody else (a parent, systemd) becomes the target's by being accepted from. */
-static __always_inline struct listener *accepted_from(int *was_known)
+static __always_inline struct listener *accepted_from(struct sock *socket, int *was_known)
 {
-	struct sock *socket = socket_of(first_argument());
 	u64 key = (u64)socket;
 	struct listener *listener;
 	struct target *wanted;
@@ -70,14 +69,15 @@ static __always_inline void came_empty(s64 result)
 }
 
 /* Accepted, but not in the map: its listener was not traced until now, or the map was full. */
-static __always_inline void accepted_unseen(u64 key, u64 now)
+static __always_inline void accepted_unseen(u64 key, struct sock *listening, u64 now)
 {
 	struct connection fresh = {};
 	struct listener *listener;
 	struct worker *worker;
 	int was_known;
+	u8 state = 0;
 
-	listener = accepted_from(&was_known);
+	listener = accepted_from(listening, &was_known);
 	if (!listener)
 		return;
 	__sync_fetch_and_add(&listener->accepted, 1);
@@ -87,14 +87,17 @@ static __always_inline void accepted_unseen(u64 key, u64 now)
 		worker->touched_ns = now;
 		worker->flags |= WORKER_GOT_WORK;
 	}
-	if (was_known) {
+	PEEK(state, ((struct sock_common *)key)->skc_state);
+	fresh.flags = CONNECTION_LATE;
+	if (state == SYN_RECV_STATE) { /* Fast Open: queued before state changes tell of it */
+		fresh.flags |= CONNECTION_FAST_OPEN;
+	} else if (was_known) {
 		if (worker)
 			HAPPENED(EVENT_ACCEPT, worker, 0, 0, listener->id, now);
 		lose(LOSS_ACCEPTS_UNKNOWN);
 		return;
 	}
 	read_ends(&fresh, (struct sock_common *)key);
-	fresh.flags = CONNECTION_LATE;
 	fresh.accepted_ns = now;
 	fresh.touched_ns = now;
 	fresh.listener = listener->id;
@@ -125,32 +128,38 @@ int on_ring_complete(struct ring_complete *ctx)
 	return 0;
 }
 
-int on_accept(struct syscall_exit *ctx)
+/* The current thread took the connection of socket ``key`` off the queue of ``listening``. */
+static __always_inline void accepted(u64 key, struct sock *listening)
 {
+	u64 now = bpf_ktime_get_ns();
 	struct connection *connection;
 	struct listener *listener;
-	u64 key, now;
 	int was_known;
 
-	if (ctx->result < 0) {
-		came_empty(ctx->result);
-		return 0;
-	}
-	now = bpf_ktime_get_ns();
-	key = (u64)socket_of(ctx->result);
-	if (!key)
-		return 0;
 	connection = connections.lookup(&key);
 	if (!connection || connection->accepted_ns) {
-		accepted_unseen(key, now);
-		return 0;
+		accepted_unseen(key, listening, now);
+		return;
 	}
-	listener = accepted_from(&was_known);
+	listener = accepted_from(listening, &was_known);
 	if (listener) {
 		__sync_fetch_and_add(&listener->accepted, 1);
 		if (!connection->listener)
 			connection->listener = listener->id;
 	}
 	accepted_by(connection, current_worker_made(), now);
+}
+
+int on_accept(struct syscall_exit *ctx)
+{
+	u64 key;
+
+	if (ctx->result < 0) {
+		came_empty(ctx->result);
+		return 0;
+	}
+	key = (u64)socket_of(ctx->result);
+	if (key)
+		accepted(key, socket_of(first_argument()));
 	return 0;
 }

@@ -136,37 +136,47 @@ int on_state(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-int on_data_ready(struct bpf_raw_tracepoint_args *ctx)
+/* Bytes can be read from this connection now. */
+static __always_inline void bytes_ready(struct connection *connection)
 {
-	u64 key = ctx->args[0];
+	u64 now = bpf_ktime_get_ns();
+
+	if (!connection->first_data_ns && !(connection->flags & CONNECTION_OPEN_BEFORE))
+		connection->first_data_ns = now;
+	if (!connection->readable_ns)
+		connection->readable_ns = now;
+}
+
+/* A socket's data_ready callback runs: of a listener, a child was queued; of a child, bytes came. */
+static __always_inline void data_ready(u64 key)
+{
 	struct connection *connection;
 	struct listener *listener;
 	struct birth *birth;
 	u32 zero = 0;
-	u64 now;
 
 	birth = births.lookup(&zero);
 	if (birth && birth->child) {
 		if (birth->child == key) {
 			if (!birth->first_data_ns)
 				birth->first_data_ns = bpf_ktime_get_ns();
-			return 0;
+			return;
 		}
 		listener = listeners.lookup(&key);
 		if (listener)
 			connection_born((struct sock *)key, listener, birth);
 		birth->child = 0;
 		if (listener)
-			return 0;
+			return;
 	}
 	connection = connections.lookup(&key);
-	if (!connection)
-		return 0;
-	now = bpf_ktime_get_ns();
-	if (!connection->first_data_ns && !(connection->flags & CONNECTION_OPEN_BEFORE))
-		connection->first_data_ns = now;
-	if (!connection->readable_ns)
-		connection->readable_ns = now;
+	if (connection)
+		bytes_ready(connection);
+}
+
+int on_data_ready(struct bpf_raw_tracepoint_args *ctx)
+{
+	data_ready(ctx->args[0]);
 	return 0;
 }
 

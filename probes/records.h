@@ -35,6 +35,7 @@
 #define CONNECTION_UNACCEPTED_BEFORE 0x200 /* waited in an accept queue when tracing began */
 #define CONNECTION_RESET 0x400		   /* left ESTABLISHED straight to CLOSE: reset or aborted */
 #define CONNECTION_ACCEPT_GUESSED 0x800	   /* accepted unseen: when and by whom it was first touched */
+#define CONNECTION_BEST_EFFORT 0x1000	   /* set by user space: a signal came by a way that can err */
 
 /* worker.flags */
 #define WORKER_IN_WAIT 0x1	   /* between entry to and exit from epoll_wait, poll or select */
@@ -226,6 +227,7 @@ enum loss {
 	LOSS_WAKES_FULL,
 	LOSS_ACCEPTS_UNKNOWN,  /* accepted from a traced listener, and no record of it exists */
 	LOSS_EVENTS_RING_FULL, /* a deed happened, and the ring had no room for its event */
+	LOSS_RETURNS_MISSED,   /* a read or write began, and its end was not seen */
 	LOSS_COUNT
 };
 

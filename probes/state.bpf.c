@@ -10,14 +10,21 @@
 #define SIZED_LATER 64
 #define PAGES_LATER 1
 
+/* A read or write under way, from its entry to its return (by_functions.bpf.c). */
+struct call {
+	u64 socket;
+	u64 flags;
+};
+
 BPF_TABLE("hash", u64, struct connection, connections, SIZED_LATER); /* key: struct sock * */
 BPF_TABLE("hash", u64, struct listener, listeners, SIZED_LATER);     /* key: struct sock * */
 BPF_TABLE("hash", u32, u64, listener_keys, SIZED_LATER);	     /* listener.id to struct sock * */
 BPF_TABLE("hash", u32, struct worker, workers, SIZED_LATER);	     /* key: tid */
 BPF_TABLE("hash", struct io_key, struct connection_io, more_io, SIZED_LATER);
 BPF_TABLE("hash", struct wake_key, struct wake_count, wakes, SIZED_LATER);
-BPF_TABLE("hash", u32, u8, servers, SIZED_LATER);     /* processes whose threads are workers */
-BPF_TABLE("hash", u32, u8, target_pids, SIZED_LATER); /* what --pid means by now */
+BPF_TABLE("hash", u64, struct call, calls, SIZED_LATER); /* key: tid << 1 | whether it writes */
+BPF_TABLE("hash", u32, u8, servers, SIZED_LATER);	 /* processes whose threads are workers */
+BPF_TABLE("hash", u32, u8, target_pids, SIZED_LATER);	 /* what --pid means by now */
 BPF_TABLE("hash", u16, u8, target_ports, 1024);
 BPF_TABLE("hash", u64, u8, seeds, SIZED_LATER);	     /* listeners to learn: struct sock * */
 BPF_TABLE("hash", u64, u8, seed_ports, SIZED_LATER); /* netns << 32 | port */

@@ -145,5 +145,6 @@ def is_exact(connections: Records) -> Any:
         | ConnectionFlag.LISTENER_GUESSED
         | ConnectionFlag.UNACCEPTED_BEFORE
         | ConnectionFlag.ACCEPT_GUESSED
+        | ConnectionFlag.BEST_EFFORT
     )
     return (connections["flags"] & int(inexact)) == 0

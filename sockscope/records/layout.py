@@ -33,6 +33,7 @@ class ConnectionFlag(IntFlag):
     UNACCEPTED_BEFORE = 0x200
     RESET = 0x400
     ACCEPT_GUESSED = 0x800
+    BEST_EFFORT = 0x1000
 
 
 class WorkerFlag(IntFlag):
@@ -60,6 +61,7 @@ class Loss(IntEnum):
     WAKES_FULL = 6
     ACCEPTS_UNKNOWN = 7
     EVENTS_RING_FULL = 8
+    RETURNS_MISSED = 9
 
 
 class EventKind(IntEnum):

@@ -18,7 +18,7 @@ VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
 _MAGIC = 0xEB9F
 _HEADER = struct.Struct("<HBBIIIII")
-_PTR, _ARRAY, _STRUCT, _UNION, _FUNCTION = 2, 3, 4, 5, 12
+_PTR, _ARRAY, _STRUCT, _UNION, _FUNCTION, _PROTOTYPE = 2, 3, 4, 5, 12, 13
 _TRANSPARENT = (8, 9, 10, 11, 18)  # typedef, volatile, const, restrict, type tag
 # 32-bit words behind the three of every type: a fixed part, and a part for each of vlen entries
 _FIXED_WORDS = {1: 1, 3: 3, 14: 1, 17: 1}
@@ -103,6 +103,14 @@ class Btf:
             if number and at and words[start] == at and (words[start + 1] >> 24) & 31 == _FUNCTION:
                 return number
         return None
+
+    def parameters(self, function: int) -> int:
+        """How many parameters the function of type number ``function`` has."""
+        words = self._words
+        prototype = words[self._starts[function] + 2]
+        if prototype >= len(self._starts) or self._kind(prototype) != _PROTOTYPE:
+            raise BtfError("the kernel's BTF has a function without a prototype")
+        return words[self._starts[prototype] + 1] & 0xFFFF
 
     def structs(self, names: Iterable[str]) -> dict[str, int]:
         """Type numbers of the named structs; those that the kernel lacks are left out."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sockscope.errors import SockscopeError
@@ -29,14 +29,20 @@ class Loaded:
             os.close(descriptor)
 
 
-def load(
-    image: Image, room: Mapping[str, int], kinds: Mapping[str, str], iterator_of: Callable[[str], int]
-) -> Loaded:
-    """Create the maps and load the functions of ``kinds``.
+@dataclass(frozen=True)
+class Wanted:
+    """A program to load: a compiled function as ``kind`` (a hook's, or ``iterator``); ``traces`` is the
+    BTF number of the kernel function that it is for, when its kind is bound to one."""
+
+    function: str
+    kind: str
+    traces: int = 0
+
+
+def load(image: Image, room: Mapping[str, int], programs: Mapping[str, Wanted]) -> Loaded:
+    """Create the maps and load ``programs``.
 
     :param room: how many elements (of rings, bytes) a map shall hold, where it is not as compiled
-    :param kinds: function → ``raw``, ``tracepoint`` or ``iterator``
-    :param iterator_of: the BTF number of an iterator's kernel function, by the function's name
     :raises LoadError: when the kernel refuses; nothing of it stays loaded
     """
     with contextlib.ExitStack() as undo:
@@ -53,19 +59,21 @@ def load(
                     "sockscope doctor says more, --limits asks for less room"
                 ) from error
             undo.callback(os.close, maps[name])
-        programs: dict[str, int] = {}
-        for name, kind in kinds.items():
-            code = _relocated(image.functions[name], maps)
-            iterator = iterator_of(name) if kind == "iterator" else 0
+        loaded: dict[str, int] = {}
+        for name, wanted_program in programs.items():
+            function = wanted_program.function
+            code = _relocated(image.functions[function], maps)
             try:
-                programs[name] = syscall.load_program(name, kind, code, iterator)
+                loaded[name] = syscall.load_program(
+                    function, wanted_program.kind, code, wanted_program.traces
+                )
             except syscall.VerifierError as error:
                 raise LoadError(
                     f"the kernel refused to load {name} ({error}); sockscope doctor says more"
                 ) from error
-            undo.callback(os.close, programs[name])
+            undo.callback(os.close, loaded[name])
         undo.pop_all()
-    return Loaded(maps, programs)
+    return Loaded(maps, loaded)
 
 
 def _relocated(function: Function, maps: Mapping[str, int]) -> bytes:

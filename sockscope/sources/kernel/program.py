@@ -17,18 +17,19 @@ from typing import Any
 import numpy as np
 
 from sockscope.records import layout
-from sockscope.sources.kernel import syscall
+from sockscope.sources.kernel import attaching, syscall
 from sockscope.sources.kernel.bcc_module import bcc_identity
 from sockscope.sources.kernel.btf import Btf
+from sockscope.sources.kernel.function_constants import function_constants
 from sockscope.sources.kernel.headers import kernel_structs
 from sockscope.sources.kernel.image import Image, ImageCache
-from sockscope.sources.kernel.loader import LoadError, load
+from sockscope.sources.kernel.loader import LoadError, Wanted, load
 from sockscope.sources.kernel.maps import Map
 from sockscope.sources.kernel.ring import Ring
-from sockscope.sources.kernel.signals import Hook
+from sockscope.sources.kernel.signals import BY_BTF, BY_KPROBE, Hook
 from sockscope.sources.kernel.tracefs import event_number
 
-PROBES = ("state", "lifecycle", "accept", "io", "wait", "wake", "tasks", "seed")
+PROBES = ("state", "lifecycle", "accept", "io", "by_functions", "wait", "wake", "tasks", "seed")
 _ITERATORS = {"task_file": "bpf_iter__task_file", "task": "bpf_iter__task", "tcp": "bpf_iter__tcp"}
 _U8, _U16, _U32, _U64 = (np.dtype(f"<u{size}") for size in (1, 2, 4, 8))
 
@@ -49,7 +50,7 @@ _MAPS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "losses": (_U32, _U64),
 }
 #: Maps that only the probes themselves use.
-_PRIVATE = ("births", "blank_worker", "listener_keys")
+_PRIVATE = ("births", "blank_worker", "calls", "clones", "listener_keys")
 _RINGS = {"closed": layout.CONNECTION, "ended": layout.WORKER, "shut": layout.LISTENER}
 #: The ring that is there only with ``detail``.
 _EVENTS = "events"
@@ -82,6 +83,7 @@ class Limits:
             "seeds": self.listeners,
             "seed_ports": self.listeners,
             "workers": self.workers,
+            "calls": 2 * self.workers,
             "servers": self.processes,
             "target_pids": self.processes,
             "more_io": self.more_io,
@@ -114,7 +116,7 @@ def _compiled(btf: Btf, cache: ImageCache, detail: bool) -> Image:
     """The probes for this kernel: from the cache, or compiled now and kept."""
     structs = kernel_structs(btf)
     text = program_text(structs.text, probe_directory())
-    defines = [*structs.defines, *(["-DWITH_DETAIL"] if detail else [])]
+    defines = (*structs.defines, *function_constants(btf), *(["-DWITH_DETAIL"] if detail else []))
     key = cache.key(text, *defines, bcc_identity())
     image = cache.get(key)
     if image is None:
@@ -131,6 +133,18 @@ def _iterator(btf: Btf, name: str) -> int:
     number = btf.function(name.replace("__", "_"))
     if number is None:
         raise LoadError(f"the kernel has no iterator {name.removeprefix('bpf_iter__')}; it needs Linux 5.9")
+    return number
+
+
+def _name(hook: Hook) -> str:
+    """A program's name.  One that BTF binds to a kernel function is loaded once for each of them."""
+    return f"{hook.function}:{hook.place}" if hook.kind in BY_BTF else hook.function
+
+
+def _traced(btf: Btf, hook: Hook) -> int:
+    number = btf.function(hook.place) if hook.kind in BY_BTF else 0
+    if number is None:
+        raise LoadError(f"the kernel has no function {hook.place}; sockscope doctor lists the ways")
     return number
 
 
@@ -153,10 +167,11 @@ class Program:
         detail: bool = False,
     ) -> None:
         image = _compiled(btf, cache or ImageCache(), detail)
-        kinds = {hook.function: hook.kind for hook in hooks}
-        kinds.update(dict.fromkeys(_ITERATORS.values(), "iterator"))
+        wanted = {_name(hook): Wanted(hook.function, hook.kind, _traced(btf, hook)) for hook in hooks}
+        for name in _ITERATORS.values():
+            wanted[name] = Wanted(name, "iterator", _iterator(btf, name))
         self._links: list[int] = []
-        self._loaded = load(image, limits.room(), kinds, lambda name: _iterator(btf, name))
+        self._loaded = load(image, limits.room(), wanted)
         loaded = self._loaded
         self._programs = loaded.programs
         self.maps = {name: Map(loaded.maps[name], key, value) for name, (key, value) in _MAPS.items()}
@@ -172,17 +187,21 @@ class Program:
 
         :raises LoadError: when the kernel refuses
         """
-        program = self._programs[hook.function]
+        program = self._programs[_name(hook)]
         try:
             if hook.kind == "raw":
-                link = syscall.attach_raw(hook.place, program)
+                link = attaching.attach_raw(hook.place, program)
+            elif hook.kind in BY_BTF:
+                link = attaching.attach_function(program)
+            elif hook.kind in BY_KPROBE:
+                link = attaching.attach_kprobe(hook.place, program, at_return=hook.kind == "kretprobe")
             else:
                 number = event_number(*hook.place.split(":"))
                 if number is None:
                     raise LoadError(
                         f"the kernel has no tracepoint {hook.place}; sockscope doctor lists the ways"
                     )
-                link = syscall.attach_tracepoint(number, program)
+                link = attaching.attach_tracepoint(number, program)
         except OSError as error:
             raise LoadError(
                 f"the kernel refused to attach to {hook.place} ({error.strerror}); sockscope doctor says more"

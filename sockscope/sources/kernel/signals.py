@@ -17,23 +17,33 @@ from sockscope.errors import UsageError
 class Hook:
     """One place in the kernel and the function of probes/ that runs there.
 
-    ``kind`` is ``raw`` (raw tracepoint) or ``tracepoint`` (``category:name``).  ``reads`` is a field
-    of the tracepoint and the offset where the function looks for it: ``res@32``.
+    ``kind`` is ``raw`` (raw tracepoint), ``tracepoint`` (``category:name``), ``fentry`` or ``fexit``
+    (a kernel function by BTF), ``kprobe`` or ``kretprobe`` (a kernel function).  ``reads`` is what the
+    function relies on: of a tracepoint a field and its offset (``res@32``), of a kernel function how
+    many parameters it has (``4``, ``2|4``), of a raw tracepoint the fields of kernel structs that the
+    arguments lead to (``tcp_sock.rcv_nxt``).  The way goes without an ``optional`` hook where the
+    kernel does not have it.
     """
 
     kind: str
     place: str
     function: str
     reads: str = ""
+    optional: bool = False
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way to get a signal; ``weaker`` says what it cannot tell, empty if nothing."""
+    """One way to get a signal; ``weaker`` says what it cannot tell, empty if nothing.
+
+    A way that is not ``exact`` may tell something wrong, or miss something without counting it: every
+    connection seen by it is marked.
+    """
 
     name: str
     hooks: tuple[Hook, ...]
     weaker: str = ""
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,14 +57,28 @@ class Signal:
     needed: bool = True
 
 
-def _raw(place: str, function: str) -> Hook:
-    return Hook("raw", place, function)
+#: Kinds of hooks that BTF leads to a kernel function, and that a kprobe does.
+BY_BTF = frozenset({"fentry", "fexit"})
+BY_KPROBE = frozenset({"kprobe", "kretprobe"})
+
+
+def _raw(place: str, function: str, reads: str = "") -> Hook:
+    return Hook("raw", place, function, reads)
 
 
 def _call(name: str, function: str) -> Hook:
     """The exit (or entry) of a system call: ``exit_accept4``."""
     return Hook("tracepoint", f"syscalls:sys_{name}", function)
 
+
+_SPLICE = _call("exit_splice", "on_splice_exit")
+_SENDS = (("inet_sendmsg", "3"), ("inet6_sendmsg", "3"), ("inet_sendpage", "5"))
+_OWN_CALLBACKS = "sockets with kernel TLS or in a sockmap"
+_UNDER_WAY = "a call that a thread was in already when tracing began is not seen"
+_RETURNS = (
+    f"{_UNDER_WAY}; when more threads of this host are in such calls at once than the kernel keeps "
+    "returns for (10, or two a CPU), the others are counted as lost"
+)
 
 _WAITS = ("epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6")
 
@@ -73,7 +97,29 @@ SIGNALS: tuple[Signal, ...] = (
     Signal(
         "data-ready",
         "on which listener a connection was queued, when its bytes could be read",
-        (Way("tracepoint", (_raw("sk_data_ready", "on_data_ready"),)),),
+        (
+            Way("tracepoint", (_raw("sk_data_ready", "on_data_ready"),)),
+            Way(
+                "fentry",
+                (Hook("fentry", "sock_def_readable", "on_readable", "1"),),
+                weaker=f"bytes of {_OWN_CALLBACKS} are not seen to arrive",
+            ),
+            Way(
+                "kprobe",
+                (Hook("kprobe", "sock_def_readable", "on_readable_probed", "1"),),
+                weaker=f"bytes of {_OWN_CALLBACKS} are not seen to arrive",
+            ),
+            Way(
+                "state-changes",
+                (
+                    _raw("inet_sock_set_state", "on_state_cloned", "tcp_sock.tsq_node"),
+                    _raw("tcp_probe", "on_segment", "tcp_sock.rcv_nxt,sk_buff.cb,tcp_skb_cb.end_seq"),
+                ),
+                weaker="best effort: bytes that come with the handshake's last packet, or after this side "
+                "shut down, are not seen to arrive; Fast Open connections are known from accept on",
+                exact=False,
+            ),
+        ),
         without="connections are known only from accept on: no queue wait, no data wait",
         needed=False,
     ),
@@ -89,6 +135,23 @@ SIGNALS: tuple[Signal, ...] = (
                     Hook("tracepoint", "io_uring:io_uring_complete", "on_ring_complete", "res@32"),
                 ),
             ),
+            Way(
+                "fentry",
+                (
+                    Hook("fexit", "inet_csk_accept", "on_accept_return", "2|4"),
+                    Hook("fentry", "security_sock_graft", "on_graft", "2"),
+                ),
+                weaker="best effort: an accept that a thread was in already when tracing began, of a "
+                "listener that was not traced yet, is not seen",
+                exact=False,
+            ),
+            Way(
+                "kprobe",
+                (Hook("kprobe", "security_sock_graft", "on_graft_probed", "2"),),
+                weaker="best effort: accepts that find nothing are not seen; a listener that the target "
+                "was handed after tracing began is not learnt by being accepted from",
+                exact=False,
+            ),
         ),
         without="acceptors are unknown",
     ),
@@ -96,7 +159,27 @@ SIGNALS: tuple[Signal, ...] = (
         "read",
         "which threads read each connection",
         (
-            Way("tracepoint", (_raw("sock_recv_length", "on_recv"), _call("exit_splice", "on_splice_exit"))),
+            Way("tracepoint", (_raw("sock_recv_length", "on_recv"), _SPLICE)),
+            Way(
+                "fentry",
+                (
+                    Hook("fexit", "inet_recvmsg", "on_recv_return", "4"),
+                    Hook("fexit", "inet6_recvmsg", "on_recv_return", "4", optional=True),
+                    _SPLICE,
+                ),
+                weaker=_UNDER_WAY,
+            ),
+            Way(
+                "kprobe",
+                (
+                    Hook("kretprobe", "inet_recvmsg", "on_recv_return_probed", "4"),
+                    Hook("kretprobe", "inet6_recvmsg", "on_recv_return_probed", "4", optional=True),
+                    Hook("kprobe", "inet_recvmsg", "on_recv_probed", "4"),
+                    Hook("kprobe", "inet6_recvmsg", "on_recv_probed", "4", optional=True),
+                    _SPLICE,
+                ),
+                weaker=_RETURNS,
+            ),
             Way(
                 "system-calls",
                 (
@@ -104,10 +187,11 @@ SIGNALS: tuple[Signal, ...] = (
                     _call("exit_readv", "on_read_exit"),
                     _call("exit_recvfrom", "on_recvfrom_exit"),
                     _call("exit_recvmsg", "on_recvmsg_exit"),
-                    _call("exit_splice", "on_splice_exit"),
+                    _SPLICE,
                 ),
-                weaker="reads through io_uring and recvmmsg are not seen; a descriptor closed and "
+                weaker="best effort: reads through io_uring and recvmmsg are not seen; a descriptor closed and "
                 "reused while a read is under way can mislead",
+                exact=False,
             ),
         ),
         without="readers are unknown",
@@ -118,6 +202,29 @@ SIGNALS: tuple[Signal, ...] = (
         (
             Way("tracepoint", (_raw("sock_send_length", "on_send"),)),
             Way(
+                "fentry",
+                (
+                    Hook("fexit", "inet_sendmsg", "on_send_return", "3"),
+                    Hook("fexit", "inet6_sendmsg", "on_send_return", "3", optional=True),
+                    Hook("fexit", "inet_sendpage", "on_sendpage_return", "5", optional=True),
+                ),
+                weaker=_UNDER_WAY,
+            ),
+            Way(
+                "kprobe",
+                (
+                    *(
+                        Hook("kretprobe", place, "on_send_return_probed", reads, place != "inet_sendmsg")
+                        for place, reads in _SENDS
+                    ),
+                    *(
+                        Hook("kprobe", place, "on_send_probed", reads, place != "inet_sendmsg")
+                        for place, reads in _SENDS
+                    ),
+                ),
+                weaker=_RETURNS,
+            ),
+            Way(
                 "system-calls",
                 (
                     _call("exit_write", "on_write_exit"),
@@ -126,7 +233,9 @@ SIGNALS: tuple[Signal, ...] = (
                     _call("exit_sendmsg", "on_write_exit"),
                     _call("exit_sendfile64", "on_write_exit"),
                 ),
-                weaker="writes through io_uring, splice and sendmmsg are not seen",
+                weaker="best effort: writes through io_uring, splice and sendmmsg are not seen; a "
+                "descriptor closed and reused while a write is under way can mislead",
+                exact=False,
             ),
         ),
         without="writers are unknown",
@@ -202,10 +311,10 @@ def choose(
 
 
 def _all_there(way: Way, available: Callable[[Hook], bool]) -> bool:
-    """Every raw hook must exist; of a list of system calls, at least one (select is not on arm64)."""
-    raw = [hook for hook in way.hooks if hook.kind == "raw"]
-    calls = [hook for hook in way.hooks if hook.kind != "raw"]
-    return all(available(hook) for hook in raw) and (not calls or any(available(hook) for hook in calls))
+    """Every hook must exist; of a list of system calls, at least one (select is not on arm64)."""
+    must = [hook for hook in way.hooks if hook.kind != "tracepoint" and not hook.optional]
+    calls = [hook for hook in way.hooks if hook.kind == "tracepoint"]
+    return all(available(hook) for hook in must) and (not calls or any(available(hook) for hook in calls))
 
 
 def hooks_of(chosen: Mapping[str, Way | None], available: Callable[[Hook], bool]) -> list[Hook]:
@@ -214,5 +323,5 @@ def hooks_of(chosen: Mapping[str, Way | None], available: Callable[[Hook], bool]
         hook
         for way in chosen.values()
         for hook in (way.hooks if way else ())
-        if hook.kind == "raw" or available(hook)
+        if not (hook.optional or hook.kind == "tracepoint") or available(hook)
     ]

@@ -37,6 +37,7 @@ _LOSS_NAMES = {
     layout.Loss.WAKES_FULL: "wake-ups: no room for another pair of threads",
     layout.Loss.ACCEPTS_UNKNOWN: "accepts: of connections that have no record",
     layout.Loss.EVENTS_RING_FULL: "detail events: happened faster than they were read",
+    layout.Loss.RETURNS_MISSED: "reads and writes: begun, and their end was not seen",
 }
 
 
@@ -78,6 +79,7 @@ class KernelSource:
                 raise SockscopeError(
                     f"this kernel has no way to tell {signal.tells}; sockscope doctor says more"
                 )
+        self._best_effort = any(way is not None and not way.exact for way in self._chosen.values())
         self._hooks = hooks_of(self._chosen, self._availability)
         self._program = Program(self._availability.btf, limits, self._hooks, detail=detail)
         self._started_ns = time.monotonic_ns()
@@ -135,6 +137,9 @@ class KernelSource:
         closed, ended, shut = self._ended_things()
         events = program.rings["events"].drain() if "events" in program.rings else np.empty(0, layout.EVENT)
         connections = self._changed(program.maps["connections"].read_all()[1])
+        if self._best_effort:
+            for records in (closed, connections):
+                records["flags"] |= int(layout.ConnectionFlag.BEST_EFFORT)
         workers = self._changed(program.maps["workers"].read_all()[1])
         workers = workers[workers["id"] > 0]
         listeners = program.maps["listeners"].read_all()[1]

@@ -7,7 +7,6 @@ include/uapi/linux/bpf.h.
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import platform
 import struct
@@ -23,12 +22,6 @@ MAP_LOOKUP_BATCH = 24
 LINK_CREATE, ENABLE_STATS, ITER_CREATE = 28, 32, 33
 TRACE_ITER = 28
 
-# include/uapi/linux/perf_event.h
-_PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241}
-_PERF_TYPE_TRACEPOINT = 2
-_PERF_ATTR_SIZE = 64  # PERF_ATTR_SIZE_VER0
-_PERF_FLAG_FD_CLOEXEC = 8
-_PERF_SET_BPF, _PERF_ENABLE = 0x40042408, 0x2400
 NO_EXIST = 1
 
 #: GPL-2.0-only OR MIT, in the kernel's words (include/linux/license.h): the probes call helpers
@@ -38,7 +31,17 @@ _NAME_ROOM = 15
 _LOG_ROOM = 1 << 20
 
 # enum bpf_prog_type
-_PROGRAM_TYPES = {"tracepoint": 5, "raw": 17, "iterator": 26}
+_PROGRAM_TYPES = {
+    "kprobe": 2,
+    "kretprobe": 2,
+    "tracepoint": 5,
+    "raw": 17,
+    "iterator": 26,
+    "fentry": 26,
+    "fexit": 26,
+}
+# enum bpf_attach_type of those that BTF leads to their kernel function
+_ATTACH_TYPES = {"fentry": 24, "fexit": 25, "iterator": TRACE_ITER}
 
 
 class VerifierError(Exception):
@@ -79,11 +82,12 @@ def map_info(descriptor: int) -> tuple[int, int, int, int, int]:
     return kind, key_size, value_size, max_entries, flags
 
 
-def load_program(name: str, kind: str, code: bytes, iterator: int = 0) -> int:
+def load_program(name: str, kind: str, code: bytes, function: int = 0) -> int:
     """A new program's descriptor.
 
     :param kind: a key of ``_PROGRAM_TYPES``
-    :param iterator: for an iterator, the BTF number of the kernel's function that stands for it
+    :param function: for kinds that BTF leads to a kernel function, the number of that function; an
+        iterator has one that stands for it
     :raises VerifierError: with the verifier's last line, or the kernel's errno in words
     """
     instructions = ctypes.create_string_buffer(code, len(code))
@@ -104,9 +108,9 @@ def load_program(name: str, kind: str, code: bytes, iterator: int = 0) -> int:
             0,  # prog_flags
             name.encode()[:_NAME_ROOM],
             0,  # prog_ifindex
-            TRACE_ITER if iterator else 0,
+            _ATTACH_TYPES.get(kind, 0),
             *(0, 0, 0, 0, 0, 0, 0),  # BTF of the program itself: none
-            iterator,
+            function,
         )
         return bpf(PROG_LOAD, attributes)
 
@@ -164,33 +168,3 @@ def run_time(program: int) -> tuple[int, int, int]:
     bpf_in_place(OBJ_GET_INFO_BY_FD, attributes)
     run_time_ns, run_count, misses = struct.unpack_from("<QQQ", info.raw, 192)
     return run_time_ns, run_count, misses
-
-
-def attach_raw(place: str, program: int) -> int:
-    """Attach to a raw tracepoint until the returned descriptor is closed."""
-    name = ctypes.create_string_buffer(place.encode())
-    return bpf(RAW_TRACEPOINT_OPEN, struct.pack("<QIxxxx", ctypes.addressof(name), program))
-
-
-def attach_tracepoint(number: int, program: int) -> int:
-    """Attach to the tracepoint of that id, on all CPUs, until the returned descriptor is closed.
-
-    perf_event_open(2): a program set on one event of a tracepoint runs wherever it fires.
-    """
-    attributes = struct.pack("<IIQQ", _PERF_TYPE_TRACEPOINT, _PERF_ATTR_SIZE, number, 1).ljust(
-        _PERF_ATTR_SIZE, b"\0"
-    )
-    buffer = ctypes.create_string_buffer(attributes, _PERF_ATTR_SIZE)
-    event = _libc.syscall(
-        _PERF_EVENT_OPEN[platform.machine()], ctypes.byref(buffer), -1, 0, -1, _PERF_FLAG_FD_CLOEXEC
-    )
-    if event < 0:
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code))
-    try:
-        fcntl.ioctl(event, _PERF_SET_BPF, program)
-        fcntl.ioctl(event, _PERF_ENABLE, 0)
-    except OSError:
-        os.close(event)
-        raise
-    return int(event)

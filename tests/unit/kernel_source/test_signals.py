@@ -12,8 +12,11 @@ def _everything(hook: Hook) -> bool:
     return True
 
 
+_NEW = ("sk_data_ready", "sock_recv_length", "sock_send_length")
+
+
 def _before_6_3(hook: Hook) -> bool:
-    return hook.place not in ("sock_recv_length", "sock_send_length")
+    return hook.place not in _NEW
 
 
 def test_the_best_way_is_chosen_where_everything_is_there() -> None:
@@ -25,9 +28,45 @@ def test_the_best_way_is_chosen_where_everything_is_there() -> None:
 
 def test_an_older_kernel_gets_the_next_way_and_is_told_what_is_weaker() -> None:
     chosen = choose(_before_6_3)
+    for name in ("data-ready", "read", "write"):
+        way = chosen[name]
+        assert way is not None
+        assert (way.name, way.exact) == ("fentry", True)
+        assert way.weaker
+
+
+@pytest.mark.parametrize(
+    ("kinds", "ways"),
+    [
+        (("raw", "tracepoint", "kprobe", "kretprobe"), ("kprobe", "kprobe", "kprobe")),
+        (("raw", "tracepoint"), ("state-changes", "system-calls", "system-calls")),
+    ],
+)
+def test_each_way_that_is_refused_leads_to_the_next_one(
+    kinds: tuple[str, ...], ways: tuple[str, ...]
+) -> None:
+    chosen = choose(lambda hook: hook.kind in kinds and hook.place not in _NEW)
+    found = tuple(way.name for way in map(chosen.get, ("data-ready", "read", "write")) if way)
+    assert found == ways
+
+
+def test_a_way_that_can_err_says_that_it_is_best_effort() -> None:
+    for signal in SIGNALS:
+        for way in signal.ways:
+            assert way.exact != way.weaker.startswith("best effort: "), (signal.name, way.name)
+
+
+def test_an_optional_hook_may_be_missing_and_a_needed_one_not() -> None:
+    def no_ipv6(hook: Hook) -> bool:
+        return "inet6" not in hook.place and hook.place not in _NEW
+
+    chosen = choose(no_ipv6)
     assert chosen["read"] is not None
-    assert chosen["read"].name == "system-calls"
-    assert chosen["read"].weaker
+    assert chosen["read"].name == "fentry"
+    assert "inet6_recvmsg" not in {hook.place for hook in hooks_of(chosen, no_ipv6)}
+    fallen = choose(lambda hook: no_ipv6(hook) and hook.place != "inet_recvmsg")
+    assert fallen["read"] is not None
+    assert fallen["read"].name == "system-calls"
 
 
 def test_a_signal_without_any_way_is_none() -> None:
@@ -57,7 +96,10 @@ def test_a_way_can_be_asked_for_and_a_signal_switched_off() -> None:
     ("wish", "says"),
     [
         ({"raed": "tracepoint"}, "no signal is called 'raed'"),
-        ({"read": "magic"}, "signal read has no way 'magic'; it has tracepoint, system-calls"),
+        (
+            {"read": "magic"},
+            "signal read has no way 'magic'; it has tracepoint, fentry, kprobe, system-calls",
+        ),
         ({"accept": "off"}, "signal accept has no way 'off'"),
     ],
 )

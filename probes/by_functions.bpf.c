@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT
+ *
+ * The same facts without the tracepoints that newer kernels have: from kernel functions (entered
+ * and left: fentry and fexit, or kprobe and kretprobe), and from older tracepoints alone.
+ */
+
+/* What a function was called with, one argument after another, and then its result. */
+struct traced {
+	u64 values[8];
+};
+
+/* struct pt_regs, word by word: PROBE_FIRST and the like say which word holds what. */
+struct registers {
+	u64 words[40];
+};
+
+static __always_inline u64 sock_behind(u64 socket)
+{
+	struct sock *behind = 0;
+
+	PEEK(behind, ((struct socket *)socket)->sk);
+	return (u64)behind;
+}
+
+/* sock_def_readable(sk) is the data_ready callback of every TCP socket, unless kernel TLS or a
+ * sockmap put its own in place; sock:sk_data_ready is raised in it since 6.3 (commit
+ * 40e0b0908142 "net/sock: Introduce trace_sk_data_ready()"). */
+int on_readable(struct traced *ctx)
+{
+	data_ready(ctx->values[0]);
+	return 0;
+}
+
+int on_readable_probed(struct registers *ctx)
+{
+	data_ready(ctx->words[PROBE_FIRST]);
+	return 0;
+}
+
+/* inet_recvmsg(socket, message, size, flags) and inet6_recvmsg: what sock_recvmsg calls. */
+int on_recv_return(struct traced *ctx)
+{
+	u64 key = sock_behind(ctx->values[0]);
+	struct connection *connection = connections.lookup(&key);
+
+	if (connection)
+		bytes_read(connection, (int)ctx->values[4], ctx->values[3] & PEEK_FLAG);
+	return 0;
+}
+
+/* inet_sendmsg(socket, message, size) and inet6_sendmsg. */
+int on_send_return(struct traced *ctx)
+{
+	u64 key = sock_behind(ctx->values[0]);
+	struct connection *connection = connections.lookup(&key);
+	int result = ctx->values[3];
+
+	if (connection && result > 0)
+		bytes_written(connection, result);
+	return 0;
+}
+
+/* inet_sendpage(socket, page, offset, size, flags): sendfile and splice until 6.5 (commit
+ * dc97391e6610 "sock: Remove ->sendpage*() in favour of sendmsg(MSG_SPLICE_PAGES)"). */
+int on_sendpage_return(struct traced *ctx)
+{
+	u64 key = sock_behind(ctx->values[0]);
+	struct connection *connection = connections.lookup(&key);
+	s64 result = ctx->values[5];
+
+	if (connection && result > 0)
+		bytes_written(connection, result);
+	return 0;
+}
+
+/* A return probe does not tell what the function was called with: its entry is kept until then.
+ * The kernel has room for few returns at a time; one that it left out shows at the thread's next
+ * call, and is counted. */
+static __always_inline void call_begins(u64 socket, u64 flags, u64 writes)
+{
+	u64 key = (u64)(u32)bpf_get_current_pid_tgid() << 1 | writes;
+	struct call fresh = {.socket = sock_behind(socket), .flags = flags};
+
+	if (!connections.lookup(&fresh.socket))
+		return;
+	if (calls.lookup(&key))
+		lose(LOSS_RETURNS_MISSED);
+	if (calls.update(&key, &fresh))
+		lose(LOSS_RETURNS_MISSED);
+}
+
+static __always_inline void call_ends(int result, u64 writes)
+{
+	u64 key = (u64)(u32)bpf_get_current_pid_tgid() << 1 | writes;
+	struct call *call = calls.lookup(&key), done;
+	struct connection *connection;
+
+	if (!call)
+		return;
+	done = *call;
+	calls.delete(&key);
+	connection = connections.lookup(&done.socket);
+	if (!connection)
+		return;
+	if (!writes)
+		bytes_read(connection, result, done.flags & PEEK_FLAG);
+	else if (result > 0)
+		bytes_written(connection, result);
+}
+
+int on_recv_probed(struct registers *ctx)
+{
+	call_begins(ctx->words[PROBE_FIRST], ctx->words[PROBE_FOURTH], 0);
+	return 0;
+}
+
+int on_recv_return_probed(struct registers *ctx)
+{
+	call_ends(ctx->words[PROBE_RESULT], 0);
+	return 0;
+}
+
+int on_send_probed(struct registers *ctx)
+{
+	call_begins(ctx->words[PROBE_FIRST], 0, 1);
+	return 0;
+}
+
+int on_send_return_probed(struct registers *ctx)
+{
+	call_ends(ctx->words[PROBE_RESULT], 1);
+	return 0;
+}
+
+/* inet_csk_accept(sk, flags, &error, kern) until 6.9, (sk, &argument) since 6.10 (commit
+ * 92ef0fd55ac8 "net: change proto and proto_ops accept type"): ACCEPT_RESULT says how many
+ * arguments this kernel's has. */
+int on_accept_return(struct traced *ctx)
+{
+	u64 child = ctx->values[ACCEPT_RESULT];
+	s32 error = 0;
+
+	if (child) {
+		accepted(child, (struct sock *)ctx->values[0]);
+		return 0;
+	}
+	bpf_probe_read_kernel(&error, sizeof(error),
+			      (void *)ctx->values[ACCEPT_RESULT == 4 ? 2 : 1] + ACCEPT_ERROR);
+	if (error)
+		came_empty(error);
+	return 0;
+}
+
+/* security_sock_graft(child, socket): an accepted socket gets its file, in the thread that took
+ * it.  It is entered after the wait, so a thread that was blocked before tracing is seen too. */
+static __always_inline void grafted(u64 key)
+{
+	struct connection *connection = connections.lookup(&key);
+
+	if (connection && is_unaccepted(connection))
+		accepted_silently(connection, current_worker_made(), bpf_ktime_get_ns());
+}
+
+int on_graft(struct traced *ctx)
+{
+	grafted(ctx->values[0]);
+	return 0;
+}
+
+int on_graft_probed(struct registers *ctx)
+{
+	grafted(ctx->words[PROBE_FIRST]);
+	return 0;
+}
+
+struct clone {
+	u64 child;
+	u64 parent;
+};
+
+BPF_PERCPU_ARRAY(clones, struct clone, 1);
+
+/* The listener from the child alone.  inet_csk_clone_lock copies the listener's whole struct and
+ * raises this tracepoint before tcp_create_openreq_child makes the copy's list heads its own: so
+ * the child's empty list tsq_node still points at the listener's.  What it leads to must be in
+ * the map of listeners, or it is not used. */
+int on_state_cloned(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 key = ctx->args[0], parent, link = 0;
+	int before = ctx->args[1], after = ctx->args[2];
+	struct birth birth = {.child = key};
+	struct listener *listener;
+	struct clone *clone;
+	u32 zero = 0;
+
+	if (after != SYN_RECV_STATE && before != SYN_RECV_STATE)
+		return 0;
+	clone = clones.lookup(&zero);
+	if (!clone)
+		return 0;
+	if (before == LISTEN_STATE) {
+		bpf_probe_read_kernel(&link, sizeof(link), (void *)key + LISTENER_LINK);
+		clone->child = key;
+		clone->parent = link - LISTENER_LINK;
+		return 0;
+	}
+	if (after != ESTABLISHED_STATE || clone->child != key)
+		return 0;
+	clone->child = 0;
+	parent = clone->parent;
+	listener = listeners.lookup(&parent);
+	if (!listener)
+		return 0;
+	birth.established_ns = bpf_ktime_get_ns();
+	connection_born((struct sock *)parent, listener, &birth);
+	return 0;
+}
+
+/* tcp:tcp_probe(sk, skb), at the entry of tcp_rcv_established: bytes that continue what was
+ * received so far can be read as soon as it returns. */
+int on_segment(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 key = ctx->args[0];
+	struct connection *connection = connections.lookup(&key);
+	u32 begins = 0, ends = 0, expected = 0;
+	void *control;
+
+	if (!connection)
+		return 0;
+	control = (void *)ctx->args[1] + SEGMENT_CONTROL;
+	bpf_probe_read_kernel(&begins, sizeof(begins), control + SEGMENT_BEGINS);
+	bpf_probe_read_kernel(&ends, sizeof(ends), control + SEGMENT_ENDS);
+	bpf_probe_read_kernel(&expected, sizeof(expected), (void *)key + EXPECTED_NEXT);
+	if ((s32)(ends - expected) > 0 && (s32)(begins - expected) <= 0)
+		bytes_ready(connection);
+	return 0;
+}
