@@ -135,11 +135,16 @@ static __always_inline u32 bucket_of(u64 ns)
 	return 1 + (octave - HISTOGRAM_FIRST_OCTAVE) * 4 + ((ns >> (octave - 2)) & 3);
 }
 
-#define COUNT_DURATION(histogram, ns)           \
-	do {                                    \
-		u32 bucket = bucket_of(ns);     \
-		if (bucket < HISTOGRAM_BUCKETS) \
-			(histogram)[bucket]++;  \
+/* The compiler must use the very register that it compared: the verifier of 6.1 does not see that
+ * two registers hold the same number once one of them was shifted. */
+#define COUNT_DURATION(histogram, ns)                    \
+	do {                                             \
+		u64 bucket = bucket_of(ns);              \
+		asm volatile("" : "+r"(bucket));         \
+		if (bucket < HISTOGRAM_BUCKETS) {        \
+			asm volatile("" : "+r"(bucket)); \
+			(histogram)[bucket]++;           \
+		}                                        \
 	} while (0)
 
 /* The record of a thread, made when it is first met.  Only the thread itself writes to its
