@@ -27,6 +27,7 @@ INEXACT: tuple[tuple[ConnectionFlag, str], ...] = (
     (ConnectionFlag.OPEN_BEFORE, "was open before tracing began: its early steps were not seen"),
     (ConnectionFlag.LATE, "first seen when it was accepted: the time in the queue is the least it can be"),
     (ConnectionFlag.IO_LOST, "some reads or writes could not be recorded: their threads are not known"),
+    (ConnectionFlag.BEST_EFFORT, "best effort: a signal came by a way that can err (see the report)"),
     (ConnectionFlag.LISTENER_GUESSED, "several listeners on that port: this one is a guess"),
     (ConnectionFlag.UNACCEPTED_BEFORE, "was in the queue already when tracing began"),
 )

@@ -60,7 +60,9 @@ def run(
     with tempfile.TemporaryDirectory(prefix="guest-") as scratch:
         shared = Path(scratch)
         begin = _BEGIN.format(
-            path=shlex.quote(os.environ["PATH"]), here=shlex.quote(str(Path.cwd())), command=shlex.join(command)
+            path=shlex.quote(os.environ["PATH"]),
+            here=shlex.quote(str(Path.cwd())),
+            command=shlex.join(command),
         )
         (shared / "begin").write_text(begin)
         machine = subprocess.Popen(

@@ -73,7 +73,7 @@ def kernel(name: str) -> Kernel:
         with tempfile.TemporaryDirectory(dir=STORE) as scratch:
             _prepare(release, Path(scratch))
             shutil.rmtree(place, ignore_errors=True)
-            os.replace(Path(scratch) / "ready", place)
+            (Path(scratch) / "ready").replace(place)
     return Kernel(release, place)
 
 
@@ -121,7 +121,7 @@ def _unpacked(boot_image: bytes) -> bytes:
 
 
 def _initial(ready: Path, release: str) -> bytes:
-    files: dict[str, tuple[int, bytes]] = {name: (0o40755, b"") for name in _FOLDERS}
+    files: dict[str, tuple[int, bytes]] = dict.fromkeys(_FOLDERS, (0o40755, b""))
     files["bin/busybox"] = (0o100755, Path("/bin/busybox").read_bytes())
     files["init"] = (0o100755, _INIT.encode())
     order = []
@@ -160,7 +160,9 @@ def _padded(part: bytes) -> bytes:
 
 
 def _run(*command: object, cwd: Path | None = None, check: bool = True) -> str:
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=cwd, check=False)
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, cwd=cwd, check=False
+    )
     if check and done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines() or ["no word"]
         raise PackageError(f"{command[0]} failed: {said[-1]}")

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 from sockscope.sources.kernel import attaching, syscall
 from sockscope.sources.kernel.btf import Btf
-from sockscope.sources.kernel.signals import BY_BTF, BY_KPROBE, Hook, Way
 from sockscope.sources.kernel.tracefs import event_field, event_number, tracing_directory
+from sockscope.sources.kernel.way import BY_BTF, BY_KPROBE, Hook, Way
 
 # mov r0, 0; exit
 _NOTHING = struct.pack("<BBhi", 0xB7, 0, 0, 0) + struct.pack("<BBhi", 0x95, 0, 0, 0)
@@ -46,11 +46,9 @@ class Availability:
 
     def why_not_way(self, way: Way) -> str:
         """Why a way cannot be taken here; empty when it can."""
-        must = [hook for hook in way.hooks if hook.kind != "tracepoint" and not hook.optional]
-        calls = [hook for hook in way.hooks if hook.kind == "tracepoint"]
-        reasons = [self.why_not(hook) for hook in must]
-        if calls and not any(map(self, calls)):
-            reasons.append(self.why_not(calls[0]))
+        reasons = [self.why_not(hook) for hook in way.needed]
+        if way.calls and not any(map(self, way.calls)):
+            reasons.append(self.why_not(way.calls[0]))
         return next((reason for reason in reasons if reason), "")
 
     def _find_out(self, hook: Hook) -> str:

@@ -26,8 +26,8 @@ from sockscope.sources.kernel.image import Image, ImageCache
 from sockscope.sources.kernel.loader import LoadError, Wanted, load
 from sockscope.sources.kernel.maps import Map
 from sockscope.sources.kernel.ring import Ring
-from sockscope.sources.kernel.signals import BY_BTF, BY_KPROBE, Hook
 from sockscope.sources.kernel.tracefs import event_number
+from sockscope.sources.kernel.way import BY_BTF, BY_KPROBE, Hook
 
 PROBES = ("state", "lifecycle", "accept", "io", "by_functions", "wait", "wake", "tasks", "seed")
 _ITERATORS = {"task_file": "bpf_iter__task_file", "task": "bpf_iter__task", "tcp": "bpf_iter__tcp"}

@@ -8,58 +8,9 @@ one function in probes/.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from sockscope.errors import UsageError
-
-
-@dataclass(frozen=True)
-class Hook:
-    """One place in the kernel and the function of probes/ that runs there.
-
-    ``kind`` is ``raw`` (raw tracepoint), ``tracepoint`` (``category:name``), ``fentry`` or ``fexit``
-    (a kernel function by BTF), ``kprobe`` or ``kretprobe`` (a kernel function).  ``reads`` is what the
-    function relies on: of a tracepoint a field and its offset (``res@32``), of a kernel function how
-    many parameters it has (``4``, ``2|4``), of a raw tracepoint the fields of kernel structs that the
-    arguments lead to (``tcp_sock.rcv_nxt``).  The way goes without an ``optional`` hook where the
-    kernel does not have it.
-    """
-
-    kind: str
-    place: str
-    function: str
-    reads: str = ""
-    optional: bool = False
-
-
-@dataclass(frozen=True)
-class Way:
-    """One way to get a signal; ``weaker`` says what it cannot tell, empty if nothing.
-
-    A way that is not ``exact`` may tell something wrong, or miss something without counting it: every
-    connection seen by it is marked.
-    """
-
-    name: str
-    hooks: tuple[Hook, ...]
-    weaker: str = ""
-    exact: bool = True
-
-
-@dataclass(frozen=True)
-class Signal:
-    """Something that sockscope must learn from the kernel, and what is lost without it."""
-
-    name: str
-    tells: str
-    ways: tuple[Way, ...]
-    without: str
-    needed: bool = True
-
-
-#: Kinds of hooks that BTF leads to a kernel function, and that a kprobe does.
-BY_BTF = frozenset({"fentry", "fexit"})
-BY_KPROBE = frozenset({"kprobe", "kretprobe"})
+from sockscope.sources.kernel.way import Hook, Signal, Way
 
 
 def _raw(place: str, function: str, reads: str = "") -> Hook:
@@ -312,9 +263,7 @@ def choose(
 
 def _all_there(way: Way, available: Callable[[Hook], bool]) -> bool:
     """Every hook must exist; of a list of system calls, at least one (select is not on arm64)."""
-    must = [hook for hook in way.hooks if hook.kind != "tracepoint" and not hook.optional]
-    calls = [hook for hook in way.hooks if hook.kind == "tracepoint"]
-    return all(available(hook) for hook in must) and (not calls or any(available(hook) for hook in calls))
+    return all(map(available, way.needed)) and (not way.calls or any(map(available, way.calls)))
 
 
 def hooks_of(chosen: Mapping[str, Way | None], available: Callable[[Hook], bool]) -> list[Hook]:

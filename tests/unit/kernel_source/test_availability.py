@@ -9,7 +9,7 @@ import pytest
 from sockscope.sources.kernel import attaching, syscall
 from sockscope.sources.kernel.availability import Availability
 from sockscope.sources.kernel.btf import Btf
-from sockscope.sources.kernel.signals import Hook, Way
+from sockscope.sources.kernel.way import Hook, Way
 from tests.unit.kernel_source.test_btf import FUNCTION, Maker
 
 PROTOTYPE = 13

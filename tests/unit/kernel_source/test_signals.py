@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sockscope.errors import UsageError
-from sockscope.sources.kernel.signals import SIGNALS, Hook, choose, hooks_of
+from sockscope.sources.kernel.signals import SIGNALS, choose, hooks_of
+from sockscope.sources.kernel.way import Hook
 
 
 def _everything(hook: Hook) -> bool:
