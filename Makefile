@@ -51,6 +51,10 @@ recording: ## record anew what the docs show (root; after a change of the schema
 	$(SUDO) $(PYTHON) docs/recordings/make.py
 	$(PYTHON) docs/pictures/make.py
 
+.PHONY: man
+man: ## the manual page, from the commands themselves
+	$(PYTHON) docs/man/make.py
+
 pictures: ## the pictures of README and docs, from the shipped recording
 	$(PYTHON) docs/pictures/make.py
 

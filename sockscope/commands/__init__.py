@@ -11,7 +11,8 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from sockscope.errors import SockscopeError
@@ -92,6 +93,15 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    wanted = next((word for word in arguments if not word.startswith("-")), "")
+    parser, commands = parser_of({wanted})
+    args = parser.parse_args(arguments)
+    return commands[args.command].run(args)
+
+
+def parser_of(wanted: Collection[str]) -> tuple[argparse.ArgumentParser, dict[str, Command]]:
+    """The parser of the whole command line, and the commands in ``wanted``: of these alone it knows the
+    arguments, since for that their modules are imported."""
     parser = argparse.ArgumentParser(
         prog="sockscope",
         description="Which thread listened, accepted, read and answered each TCP connection, how long each "
@@ -99,14 +109,18 @@ def _run(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version, its commit and exit")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    wanted = next((word for word in arguments if not word.startswith("-")), "")
     commands: dict[str, Command] = {}
     for name, module, attribute, summary in COMMANDS:
         subparser = subparsers.add_parser(name, help=summary)
-        if name == wanted:
+        if name in wanted:
             commands[name] = getattr(importlib.import_module(f"sockscope.commands.{module}"), attribute)()
-            subparser.description = commands[name].__doc__
+            subparser.description = _description(commands[name])
             subparser.formatter_class = argparse.RawDescriptionHelpFormatter
             commands[name].prepare(subparser)
-    args = parser.parse_args(arguments)
-    return commands[args.command].run(args)
+    return parser, commands
+
+
+def _description(command: Command) -> str:
+    """The docstring without its indentation."""
+    summary, _, further = (command.__doc__ or "").partition("\n")
+    return f"{summary}\n{textwrap.dedent(further)}".strip()

@@ -50,7 +50,8 @@ def test_the_wheel_holds_every_probe_and_every_module_and_nothing_else(wheel: Pa
         capture_output=True, text=True, check=True, timeout=30,
     ).stdout.split()  # fmt: skip
     wanted = {f"sockscope/{name}" if name.startswith("probes/") else name for name in tracked}
-    assert held == wanted | {"sockscope/_baked.py"}
+    page = f"sockscope-{__version__}.data/data/share/man/man1/sockscope.1"
+    assert held == wanted | {"sockscope/_baked.py", page}
 
 
 def test_an_installed_command_names_its_version_and_commit(command: Path) -> None:
