@@ -85,7 +85,7 @@ def _serve(args: argparse.Namespace, exposition: Exposition) -> int:
             frame = analyse(session.meta, state.snapshot())
 
         session.start()
-        with Endpoint(place, lambda: exposition.render(frame)) as endpoint:
+        with Endpoint(place, lambda classic: exposition.render(frame, classic)) as endpoint:
             host = f"[{place[0]}]" if ":" in place[0] else place[0]
             print(f"sockscope: serving http://{host}:{endpoint.port}/metrics until Ctrl-C", file=sys.stderr)
             ending = run(session, take, None)

@@ -1,4 +1,4 @@
-"""An HTTP endpoint that hands out the last exposition."""
+"""An HTTP endpoint that hands out the last exposition, in the format that the scraper asks for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET6
 
 from sockscope.errors import SockscopeError, UsageError
-from sockscope.report.openmetrics import CONTENT_TYPE
+from sockscope.report.openmetrics import CLASSIC_TYPE, CONTENT_TYPE
 
 _PATIENCE_S = 10
 
@@ -32,11 +32,12 @@ def place_of(text: str) -> tuple[str, int]:
 class Endpoint:
     """Serves ``/metrics`` until closed; use as a context manager.
 
-    :param made: gives the exposition; asked at each request, one at a time
+    :param made: gives the exposition, in the classic format when told so; asked at each request, one
+        at a time
     :raises SockscopeError: when nobody can listen there
     """
 
-    def __init__(self, place: tuple[str, int], made: Callable[[], str]) -> None:
+    def __init__(self, place: tuple[str, int], made: Callable[[bool], str]) -> None:
         lock = threading.Lock()
 
         class Handler(BaseHTTPRequestHandler):
@@ -48,10 +49,12 @@ class Endpoint:
                 if self.path.split("?", 1)[0] not in ("/metrics", "/"):
                     self.send_error(404, "try /metrics")
                     return
+                classic = "application/openmetrics-text" not in self.headers.get("Accept", "")
                 with lock:
-                    body = made().encode()
+                    body = made(classic).encode()
                 self.send_response(200)
-                self.send_header("Content-Type", CONTENT_TYPE)
+                self.send_header("Content-Type", CLASSIC_TYPE if classic else CONTENT_TYPE)
+                self.send_header("Vary", "Accept")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)

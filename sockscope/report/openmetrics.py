@@ -19,6 +19,7 @@ from sockscope.model.histogram import EDGES
 from sockscope.model.snapshot import Snapshot
 
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+CLASSIC_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 OTHER = "other"
 
 #: Every fourth edge of the kernel's buckets: powers of two from 1 µs to 69 s, the last one open.
@@ -55,10 +56,13 @@ class Exposition:
         self._servers: set[tuple[str, str]] = set()
         self._workers: dict[int, str] = {}
 
-    def render(self, frame: Frame) -> str:
-        """The whole exposition."""
+    def render(self, frame: Frame, classic: bool = False) -> str:
+        """The whole exposition.
+
+        :param classic: in the text format that was before OpenMetrics, which is all that some scrapers know
+        """
         self._remember(frame)
-        out = _Text()
+        out = _Text(classic)
         meta, snapshot = frame.meta, frame.snapshot
         out.family("sockscope", "info", "What is traced")
         out.sample(
@@ -202,12 +206,19 @@ def _sum(histograms: Iterable[Any]) -> Any:
 
 
 class _Text:
-    def __init__(self) -> None:
+    """Lines of an exposition; in the classic format a family is called as its samples are, and an info
+    is a gauge."""
+
+    def __init__(self, classic: bool) -> None:
         self._lines: list[str] = []
+        self._classic = classic
 
     def family(self, name: str, kind: str, words: str, unit: str = "") -> None:
+        if self._classic:
+            name += {"counter": "_total", "info": "_info"}.get(kind, "")
+            kind = "gauge" if kind == "info" else kind
         self._lines.append(f"# TYPE {name} {kind}")
-        if unit:
+        if unit and not self._classic:
             self._lines.append(f"# UNIT {name} {unit}")
         self._lines.append(f"# HELP {name} {words}")
 
@@ -227,7 +238,7 @@ class _Text:
         self.sample(f"{metric}_sum", float((counts * middles).sum() / 1e9), **labels)
 
     def text(self) -> str:
-        return "\n".join([*self._lines, "# EOF"]) + "\n"
+        return "\n".join(self._lines if self._classic else [*self._lines, "# EOF"]) + "\n"
 
 
 def _labels(labels: Mapping[str, str]) -> str:

@@ -19,11 +19,12 @@ from sockscope.commands.metrics import Metrics
 from sockscope.errors import SockscopeError, UsageError
 from sockscope.model.state import State
 from sockscope.report.endpoint import Endpoint, place_of
-from sockscope.report.openmetrics import CONTENT_TYPE, Exposition
+from sockscope.report.openmetrics import CLASSIC_TYPE, CONTENT_TYPE, Exposition
 from sockscope.sources.synthetic import SyntheticSource
 from tests.unit.report.conftest import SCENARIOS, shown
 
 parser = pytest.importorskip("prometheus_client.openmetrics.parser")
+classic_parser = pytest.importorskip("prometheus_client.parser")
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
@@ -43,6 +44,22 @@ def test_the_official_parser_reads_it(name: str) -> None:
     assert found["sockscope_queue_wait_seconds"].unit == "seconds"
     (model,) = found["sockscope_server"].samples
     assert model.labels["model"] == shown(name)[0].servers[0].model
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_the_classic_format_has_the_same_samples(name: str) -> None:
+    frame = shown(name)[0]
+    classic = Exposition().render(frame, classic=True)
+    told = {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in classic_parser.text_string_to_metric_families(classic)
+        for sample in family.samples
+    }
+    assert told == {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in families(Exposition().render(frame)).values()
+        for sample in family.samples
+    }
 
 
 def test_figures_are_those_of_the_frame() -> None:
@@ -133,12 +150,16 @@ def test_examples_ask_for_metrics_that_exist(file: str) -> None:
 
 def test_the_endpoint_answers_on_its_address_alone() -> None:
     exposition, frame = Exposition(), shown("even")[0]
-    with Endpoint(("127.0.0.1", 0), lambda: exposition.render(frame)) as endpoint:
+    with Endpoint(("127.0.0.1", 0), lambda classic: exposition.render(frame, classic)) as endpoint:
         client = http.client.HTTPConnection("127.0.0.1", endpoint.port, timeout=10)
-        client.request("GET", "/metrics")
+        client.request("GET", "/metrics", headers={"Accept": f"{CONTENT_TYPE};q=0.5,text/plain;q=0.1"})
         answer = client.getresponse()
         assert (answer.status, answer.getheader("Content-Type")) == (200, CONTENT_TYPE)
         assert "sockscope_queue_wait_seconds" in families(answer.read().decode())
+        client.request("GET", "/metrics")
+        answer = client.getresponse()
+        assert (answer.status, answer.getheader("Content-Type")) == (200, CLASSIC_TYPE)
+        assert "# EOF" not in answer.read().decode()
         client.request("GET", "/etc/passwd")
         assert client.getresponse().status == 404
         with pytest.raises(SockscopeError, match=r"cannot listen on 127\.0\.0\.1 port"):
