@@ -6,16 +6,21 @@ Modules are named, not imported: ``--help`` must not pay for what every command 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import io
 import os
+import resource
 import signal
 import sys
 import textwrap
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from sockscope.errors import SockscopeError
+from sockscope.errors import SockscopeError, told_by_the_system
+
+#: Recording worked from 370 MB on, which is not what is resident (110 MB).
+_LEAST_ROOM = 450_000_000
 
 
 class Command(Protocol):
@@ -63,7 +68,9 @@ def run(arguments: Sequence[str]) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without our signs is no reason to fail
     try:
-        return _run(arguments)
+        status = _run(arguments)
+        sys.stdout.flush()
+        return status
     except SockscopeError as error:
         print(f"sockscope: {error}", file=sys.stderr)
         return error.exit_status
@@ -73,6 +80,14 @@ def run(arguments: Sequence[str]) -> int:
         # the reader (head, less) has gone; do not fail again when Python flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
+    except (MemoryError, ImportError, OSError) as error:
+        told = told_by_the_system(error)
+        if told is None:
+            raise
+        print(f"sockscope: {told}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            sys.stdout.close()  # else Python tries at exit to write what could not be written
+        return told.exit_status
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -96,6 +111,7 @@ def _run(arguments: Sequence[str]) -> int:
     wanted = next((word for word in arguments if not word.startswith("-")), "")
     parser, commands = parser_of({wanted})
     args = parser.parse_args(arguments)
+    _need_room()
     return commands[args.command].run(args)
 
 
@@ -124,3 +140,16 @@ def _description(command: Command) -> str:
     """The docstring without its indentation."""
     summary, _, further = (command.__doc__ or "").partition("\n")
     return f"{summary}\n{textwrap.dedent(further)}".strip()
+
+
+def _need_room() -> None:
+    """Below this, libraries that numpy and DuckDB load abort with words of their own, or none.
+
+    :raises SockscopeError: when the address space is limited to less
+    """
+    room, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if room != resource.RLIM_INFINITY and room < _LEAST_ROOM:
+        raise SockscopeError(
+            f"the address space is limited to {room // 1_000_000} MB, and {_LEAST_ROOM // 1_000_000} are "
+            "needed; raise it (ulimit -v)"
+        )

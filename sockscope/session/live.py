@@ -13,6 +13,7 @@ from pathlib import Path
 from sockscope.errors import UsageError
 from sockscope.records.batch import Batch, Meta
 from sockscope.session.host import HostSampler
+from sockscope.sources.kernel import clock
 from sockscope.sources.kernel.program import Limits
 from sockscope.sources.kernel.source import KernelSource
 from sockscope.sources.target import Target
@@ -103,7 +104,7 @@ class LiveSession:
 
 
 def _meta(target: Target, source: KernelSource) -> Meta:
-    monotonic, wall = time.monotonic_ns(), time.time_ns()
+    monotonic, wall = clock.now_ns(), time.time_ns()
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from sockscope.errors import SockscopeError
 from sockscope.records import layout
 from sockscope.records.batch import HOLDER, MORE_IO, WAKE, Batch, Cost, Health
 from sockscope.records.batch import Signal as SignalInUse
-from sockscope.sources.kernel import seeding, syscall, unix_listeners
+from sockscope.sources.kernel import clock, seeding, syscall, unix_listeners
 from sockscope.sources.kernel.availability import Availability
 from sockscope.sources.kernel.program import Limits, Program
 from sockscope.sources.kernel.scope import resolve
@@ -82,7 +81,7 @@ class KernelSource:
         self._best_effort = any(way is not None and not way.exact for way in self._chosen.values())
         self._hooks = hooks_of(self._chosen, self._availability)
         self._program = Program(self._availability.btf, limits, self._hooks, detail=detail)
-        self._started_ns = time.monotonic_ns()
+        self._started_ns = clock.now_ns()
         self._last_ns = 0
         self._ticks = 0
         self._stats: int | None = None
@@ -133,7 +132,7 @@ class KernelSource:
         program = self._program
         if whole:
             self._last_ns = 0
-        now = time.monotonic_ns()
+        now = clock.now_ns()
         closed, ended, shut = self._ended_things()
         events = program.rings["events"].drain() if "events" in program.rings else np.empty(0, layout.EVENT)
         connections = self._changed(program.maps["connections"].read_all()[1])
