@@ -11,68 +11,34 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import servers
 from tests.conftest import wait_until
+from tests.kernel.command import begin, one_line, report, run, until_tracing
 from tests.kernel.tracing import load
 
 pytestmark = pytest.mark.kernel
-
-ROOT = Path(__file__).resolve().parents[2]
-SOCKSCOPE = [sys.executable, "-m", "sockscope"]
-
-
-def _run(*words: object, prefix: tuple[str, ...] = (), **more: Any) -> subprocess.CompletedProcess[str]:
-    command = [*prefix, *SOCKSCOPE, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=ROOT, check=False, **more)
-
-
-def _begin(*words: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*SOCKSCOPE, *map(str, words)], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    )
-
-
-def _until_tracing(recorder: subprocess.Popen[str]) -> str:
-    assert recorder.stderr is not None
-    line = recorder.stderr.readline()
-    assert "tracing" in line, line + recorder.stderr.read()
-    return line
-
-
-def _report(path: Path) -> dict[str, Any]:
-    done = _run("report", path, "--format", "json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)  # type: ignore[no-any-return]
-
-
-def _one_line(done: subprocess.CompletedProcess[str], status: int, says: str) -> None:
-    assert done.returncode == status, done.stderr
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_a_recording_holds_every_connection_and_the_report_tells_them(tmp_path: Path) -> None:
     out = tmp_path / "run.sockscope"
     with servers.start("reuseport", workers=3) as server:
-        recorder = _begin("record", "-o", out, "--port", server.port)
-        _until_tracing(recorder)
+        recorder = begin("record", "-o", out, "--port", server.port)
+        until_tracing(recorder)
         load(server.port, "--connections", 1000, "--concurrency", 16, "--requests", 2)
         recorder.send_signal(signal.SIGINT)
         assert recorder.wait(20) == 0
     assert out.stat().st_mode & 0o777 == 0o600
-    found = _report(out)
+    found = report(out)
     assert len(found["connections"]) == 1000
     assert found["health"]["lost"] == []
     assert found["health"]["own_cost"]["resident_bytes"] < 200_000_000
     assert found["servers"][0]["model"] == "reuseport"
     keys = {"meta", "health", "listeners", "groups", "workers", "connections", "servers", "findings"}
     assert found.keys() == keys
-    text = _run("report", out)
+    text = run("report", out)
     assert text.returncode == 0
     assert "model        reuseport" in text.stdout
     assert "lost: nothing" in text.stdout
@@ -86,9 +52,9 @@ def test_a_command_is_traced_from_its_first_listen_and_its_status_is_kept(tmp_pa
         "client.sendall(b'hello')\naccepted.recv(10)\naccepted.sendall(b'bye')\nclient.recv(10)\n"
         "client.close()\naccepted.close()\nsys.exit(7)\n"
     )
-    done = _run("record", "-o", out, "--", sys.executable, "-c", code)
+    done = run("record", "-o", out, "--", sys.executable, "-c", code)
     assert done.returncode == 7, done.stderr
-    found = _report(out)
+    found = report(out)
     (connection,) = found["connections"]
     assert connection["exact"]
     assert [reader["bytes"] for reader in connection["readers"]] == [5]
@@ -102,29 +68,29 @@ def test_nobody_listens_yet_is_said_and_waited_for(tmp_path: Path) -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     out = tmp_path / "run.sockscope"
-    recorder = _begin("record", "-o", out, "--port", port)
-    _until_tracing(recorder)
+    recorder = begin("record", "-o", out, "--port", port)
+    until_tracing(recorder)
     assert recorder.stderr is not None
     assert "nobody listens there yet; waiting" in recorder.stderr.readline()
     with servers.start("single", port=port):
         load(port, "--connections", 50)
     recorder.send_signal(signal.SIGINT)
     assert recorder.wait(20) == 0
-    assert len(_report(out)["connections"]) == 50
+    assert len(report(out)["connections"]) == 50
 
 
 def test_a_target_that_ends_ends_the_recording_with_a_word(tmp_path: Path) -> None:
     out = tmp_path / "run.sockscope"
     with servers.start("shared", workers=2) as server:
-        recorder = _begin("record", "-o", out, "--pid", server.pid)
-        _until_tracing(recorder)
+        recorder = begin("record", "-o", out, "--pid", server.pid)
+        until_tracing(recorder)
         load(server.port, "--connections", 100)
         server.stop()
         assert recorder.wait(20) == 0
     assert recorder.stderr is not None
     said = recorder.stderr.read()
     assert f"the target has ended: pid {server.pid}" in said
-    found = _report(out)
+    found = report(out)
     assert len(found["connections"]) == 100
     assert all(worker["ended_ns"] for worker in found["workers"])
 
@@ -135,55 +101,55 @@ def test_an_interrupt_at_any_moment_leaves_a_readable_file_or_none(
     after_s: float, number: signal.Signals, tmp_path: Path
 ) -> None:
     out = tmp_path / "run.sockscope"
-    recorder = _begin("record", "-o", out, "--port", 9)
+    recorder = begin("record", "-o", out, "--port", 9)
     time.sleep(after_s)  # the moment is what is varied, not a condition
     recorder.send_signal(number)
     _, said = recorder.communicate(timeout=20)
     assert recorder.returncode in (0, 130, -number), said
     assert "Traceback" not in said or after_s < 0.3, said  # Python itself was still starting
     if out.exists():
-        done = _run("report", out)
+        done = run("report", out)
         assert done.returncode in (0, 1)
         assert "Traceback" not in done.stderr
 
 
 def test_what_does_not_exist_is_said_in_one_line(tmp_path: Path) -> None:
     out = tmp_path / "run.sockscope"
-    _one_line(_run("record", "-o", out, "--pid", 999999), 1, "there is no process 999999")
-    _one_line(_run("record", "-o", out, "--cgroup", "no/such"), 1, "no cgroup at")
-    _one_line(
-        _run("record", "-o", out, "--container", "no-such"), 1, "no process runs in a container 'no-such'"
+    one_line(run("record", "-o", out, "--pid", 999999), 1, "there is no process 999999")
+    one_line(run("record", "-o", out, "--cgroup", "no/such"), 1, "no cgroup at")
+    one_line(
+        run("record", "-o", out, "--container", "no-such"), 1, "no process runs in a container 'no-such'"
     )
-    _one_line(_run("record", "-o", out, "--netns", "no-such"), 2, "no network namespace 'no-such'")
-    _one_line(_run("record", "-o", out, "--comm", "a-name-far-too-long"), 2, "the kernel keeps 15 bytes")
-    _one_line(_run("record", "-o", out, "--signals", "read=magic"), 2, "signal read has no way 'magic'")
-    _one_line(_run("record", "-o", tmp_path / "no" / "dir" / "x", "-d", "1"), 1, str(tmp_path / "no" / "dir"))
+    one_line(run("record", "-o", out, "--netns", "no-such"), 2, "no network namespace 'no-such'")
+    one_line(run("record", "-o", out, "--comm", "a-name-far-too-long"), 2, "the kernel keeps 15 bytes")
+    one_line(run("record", "-o", out, "--signals", "read=magic"), 2, "signal read has no way 'magic'")
+    one_line(run("record", "-o", tmp_path / "no" / "dir" / "x", "-d", "1"), 1, str(tmp_path / "no" / "dir"))
     assert not out.exists()
 
 
 def test_without_root_it_says_so(tmp_path: Path) -> None:
     # a user namespace without any mapping: the user is nobody there, and has no capability here
-    done = _run("record", "-o", tmp_path / "x", "-d", "1", prefix=("unshare", "-U"))
-    _one_line(done, 1, "tracing needs root; run it with sudo")
+    done = run("record", "-o", tmp_path / "x", "-d", "1", prefix=("unshare", "-U"))
+    one_line(done, 1, "tracing needs root; run it with sudo")
 
 
 def test_without_btf_it_says_what_the_kernel_lacks(tmp_path: Path) -> None:
     hidden = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "sh")
-    done = _run("record", "-o", tmp_path / "x", "-d", "1", prefix=hidden)
-    _one_line(done, 1, "no BTF of this kernel")
+    done = run("record", "-o", tmp_path / "x", "-d", "1", prefix=hidden)
+    one_line(done, 1, "no BTF of this kernel")
 
 
 def test_without_bcc_it_says_how_to_install_it_and_names_pypis(tmp_path: Path) -> None:
     place = Path("/usr/lib/python3/dist-packages/bcc")
     assert place.is_dir()
     hidden = ("unshare", "-m", "sh", "-c", f'mount -t tmpfs none {place} && exec "$@"', "sh")
-    done = _run("record", "-o", tmp_path / "x", "-d", "1", prefix=hidden)
-    _one_line(done, 1, "bcc, the BPF Compiler Collection, is not installed; apt install python3-bpfcc")
+    done = run("record", "-o", tmp_path / "x", "-d", "1", prefix=hidden)
+    one_line(done, 1, "bcc, the BPF Compiler Collection, is not installed; apt install python3-bpfcc")
     (tmp_path / "pypi" / "bcc").mkdir(parents=True)
     (tmp_path / "pypi" / "bcc" / "__init__.py").write_text("def lattice(): pass\n")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "pypi")}
-    done = _run("record", "-o", tmp_path / "x", "-d", "1", prefix=hidden, env=environment)
-    _one_line(done, 1, "is PyPI's bcc, which is not the BPF Compiler Collection; pip uninstall bcc")
+    done = run("record", "-o", tmp_path / "x", "-d", "1", prefix=hidden, env=environment)
+    one_line(done, 1, "is PyPI's bcc, which is not the BPF Compiler Collection; pip uninstall bcc")
 
 
 def _modified(directory: Path) -> int:
@@ -196,8 +162,8 @@ def test_a_full_disk_is_said_and_what_was_written_stays_readable(tmp_path: Path)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(small)], check=True)
     try:
         with servers.start("shared", workers=2) as server:
-            recorder = _begin("record", "-o", small / "run.sockscope", "--port", server.port)
-            _until_tracing(recorder)
+            recorder = begin("record", "-o", small / "run.sockscope", "--port", server.port)
+            until_tracing(recorder)
             made = _modified(small)
             load(server.port, "--connections", 500)
             wait_until(
@@ -215,7 +181,7 @@ def test_a_full_disk_is_said_and_what_was_written_stays_readable(tmp_path: Path)
         assert "Traceback" not in said
         assert "space" in said or "full" in said
         (small / "filler").unlink(missing_ok=True)
-        done = _run("report", small / "run.sockscope")
+        done = run("report", small / "run.sockscope")
         assert done.returncode == 0, done.stderr
     finally:
         recorder.kill()
@@ -225,7 +191,7 @@ def test_a_full_disk_is_said_and_what_was_written_stays_readable(tmp_path: Path)
 
 def test_a_port_in_use_is_said_by_serve() -> None:
     with servers.start("single") as server:
-        done = _run("serve", "single", "--port", server.port)
+        done = run("serve", "single", "--port", server.port)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert str(server.port) in done.stderr
@@ -239,8 +205,8 @@ def test_nothing_of_ours_is_left_in_the_kernel_when_it_is_killed(tmp_path: Path)
         return shown.count("name on_recv")
 
     before = ours()
-    recorder = _begin("record", "-o", tmp_path / "run.sockscope", "--port", 9)
-    _until_tracing(recorder)
+    recorder = begin("record", "-o", tmp_path / "run.sockscope", "--port", 9)
+    until_tracing(recorder)
     assert ours() == before + 1
     recorder.kill()
     recorder.communicate(timeout=20)
@@ -248,7 +214,7 @@ def test_nothing_of_ours_is_left_in_the_kernel_when_it_is_killed(tmp_path: Path)
 
 
 def test_the_doctor_says_that_all_is_well_and_names_each_signals_way() -> None:
-    done = _run("doctor", "--format", "json")
+    done = run("doctor", "--format", "json")
     assert done.returncode == 0, done.stdout + done.stderr
     checks = {check["what"]: check for check in json.loads(done.stdout)["checks"]}
     assert all(check["state"] == "ok" for check in checks.values()), checks
@@ -259,7 +225,7 @@ def test_the_doctor_says_that_all_is_well_and_names_each_signals_way() -> None:
 
 
 def test_the_demo_tells_all_five_models_apart() -> None:
-    done = _run("demo", "--connections", 300)
+    done = run("demo", "--connections", 300)
     assert done.returncode == 0, done.stdout + done.stderr
     for model in ("single", "handoff", "dispatch", "shared", "reuseport"):
         assert f"── {model} ─" in done.stdout
