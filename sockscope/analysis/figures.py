@@ -161,9 +161,17 @@ def _sharers(
     snapshot: Snapshot, server: Server, playing: Iterable[Worker], processes: set[int]
 ) -> tuple[Worker, ...]:
     role = list(playing)
+    # when all are gone (the server has ended) their time was over when the last of them went
+    gone = all(worker.ended_ns for worker in role)
+    end = max((worker.ended_ns for worker in role), default=0) if gone else snapshot.time_ns
+    late = _LATE * max(end - snapshot.started_ns, 0)
     # a role is shared by those that could have played it all the time
-    begun = snapshot.started_ns + _LATE * snapshot.elapsed_ns
-    lasting = [worker for worker in role if not worker.ended_ns and worker.first_seen_ns <= begun]
+    begun = snapshot.started_ns + late
+    lasting = [
+        worker
+        for worker in role
+        if worker.first_seen_ns <= begun and (not worker.ended_ns or (gone and worker.ended_ns >= end - late))
+    ]
     playing_ids = {worker.id for worker in role}
     patterns = {(kind_of(one), one.last_wait, one.pid, one.parent_pid) for one in lasting}
     idle = [

@@ -6,18 +6,20 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
+from textual.screen import Screen
 
 from sockscope.analysis.frame import Frame
 from sockscope.errors import SockscopeError
 from sockscope.tui.collector import Collector
+from sockscope.tui.commands import commands_of
 from sockscope.tui.feed import Feed, Moment
 from sockscope.tui.messages import Arrived, Ended, RowOpened
 from sockscope.tui.replaying import ReplayControls
@@ -27,7 +29,7 @@ from sockscope.tui.screens.finding import FindingScreen
 from sockscope.tui.screens.help import HelpScreen
 from sockscope.tui.screens.main import MainScreen
 from sockscope.tui.screens.worker import WorkerScreen
-from sockscope.tui.themes import PALETTES
+from sockscope.tui.themes import PALETTES, title_of
 from sockscope.tui.views import VIEWS
 from sockscope.tui.views.connections import ConnectionsView
 from sockscope.tui.views.findings import finding_of
@@ -45,15 +47,18 @@ class Dashboard(ReplayControls, App[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(key, f"view('{name}')", view.title, show=False) for key, name, view in VIEWS),
         Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("slash", "refuse('there is nothing to filter here; 2 to 5 have tables')", show=False),
         Binding("m", "switch", "Switch"),
+        Binding("m", "refuse('there is nothing to switch here; 1, 3 and 6 have more to show')", show=False),
         Binding("p", "pause", "Pause"),
         Binding("r", "record", "Record"),
+        Binding("r", "refuse('this is a recording already')", show=False),
+        *ReplayControls.KEYS,
         Binding("e", "save", "Save"),
         Binding("t", "theme", "Theme", show=False),
         Binding("escape", "back", "Back", key_display="Esc"),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "quit", "Quit"),
-        *ReplayControls.KEYS,
     ]
     paused: reactive[bool] = reactive(False, init=False)
 
@@ -71,7 +76,7 @@ class Dashboard(ReplayControls, App[int]):
         self.theme = theme
 
     def get_default_screen(self) -> MainScreen:
-        return MainScreen(self.feed.replay)
+        return MainScreen()
 
     def on_mount(self) -> None:
         loop = asyncio.get_running_loop()
@@ -142,18 +147,18 @@ class Dashboard(ReplayControls, App[int]):
             self.pop_screen()
         self.main.current = name
 
+    def action_refuse(self, why: str) -> None:
+        """A key that does something elsewhere says why it does nothing here."""
+        self.notify(why, timeout=3)
+
     def action_filter(self) -> None:
-        if not self.main.view.take_filter():
-            self.notify("there is nothing to filter on this screen; 2 to 5 have tables", timeout=3)
+        self.main.view.take_filter()
 
     def action_switch(self) -> None:
         self.main.view.next_choice()
 
     def action_pause(self) -> None:
-        if self.feed.replay is not None:
-            self.action_play()
-        else:
-            self.paused = not self.paused
+        self.paused = not self.paused
 
     def watch_paused(self, paused: bool) -> None:
         self._tell_headers()
@@ -161,9 +166,6 @@ class Dashboard(ReplayControls, App[int]):
             self._show()
 
     def action_record(self) -> None:
-        if self.feed.replay is not None:
-            self.notify("this is a recording already", timeout=3)
-            return
         try:
             if self.feed.recording:
                 name = self.feed.recording
@@ -193,11 +195,10 @@ class Dashboard(ReplayControls, App[int]):
     def action_theme(self) -> None:
         names = [palette.name for palette in PALETTES]
         self.theme = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0]
-        self.notify(
-            self.theme.removeprefix("sockscope-").replace("-safe", ", colour-blind safe"),
-            title="Theme",
-            timeout=2,
-        )
+        self.notify(title_of(self.theme), title="Theme", timeout=2)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        return commands_of(self)
 
     async def action_back(self) -> None:
         if len(self.screen_stack) > 1:
@@ -218,7 +219,12 @@ class Dashboard(ReplayControls, App[int]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in ("filter", "switch"):
-            return isinstance(self.screen, MainScreen)
+            top = self.screen
+            return isinstance(top, MainScreen) and (
+                top.view.filters if action == "filter" else top.view.switches
+            )
+        if action in ("pause", "record"):
+            return self.feed.replay is None
         if action == "back":
             return len(self.screen_stack) > 1 or self.main.view.filtered
         return super().check_action(action, parameters)

@@ -13,6 +13,7 @@ from sockscope import units
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _LEVELS = "▁▂▃▄▅▆▇█"
+_FEW_TICKS = 12
 
 
 def fit(text: str, width: int, *, right: bool = False) -> str:
@@ -23,6 +24,14 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
     if used > width:
         return set_cell_size(text, width - 1) + "…"
     return " " * (width - used) + text if right else text + " " * (width - used)
+
+
+def fit_name(text: str, width: int) -> str:
+    """As :func:`fit`, but what is cut is the middle: a thread's name ends with its number."""
+    head, _, number = text.rpartition(" ")
+    if cell_len(text) <= width or not head or len(number) + 3 > width:
+        return fit(text, width)
+    return fit(head + " ", width - len(number)).removesuffix(" ") + number
 
 
 def plain(text: str) -> str:
@@ -74,14 +83,30 @@ def bar(part: float, width: int) -> str:
 
 
 def sparkline(values: Sequence[float], width: int, top: float | None = None) -> str:
-    """The last ``width`` values as columns of eighths; nothing for nothing."""
-    shown = list(values)[-width:]
+    """Values as columns of eighths, the last at the right; nothing for nothing."""
+    shown = columns(list(values), width)
     highest = top or max(shown, default=0)
     if highest <= 0:
         return " " * (width - len(shown)) + "▁" * len(shown)
     return " " * (width - len(shown)) + "".join(
         _LEVELS[min(int(value / highest * 8), 7)] if value > 0 else " " for value in shown
     )
+
+
+def cells_each(ticks: int, cells: int) -> int:
+    """How many cells a tick is drawn in: more than one while there are few, so that no picture starts empty."""
+    return max(1, cells // max(ticks, _FEW_TICKS))
+
+
+def columns(values: Sequence[float], width: int) -> list[float]:
+    """As many values as there are columns: the highest of each stretch when there are more."""
+    if len(values) <= width:
+        each = cells_each(len(values), width)
+        return [value for value in values for _ in range(each)]
+    step = -(-len(values) // width)
+    first = len(values) % step or step
+    starts = [0, *range(first, len(values), step)]
+    return [max(values[low:high]) for low, high in zip(starts, [*starts[1:], len(values)], strict=True)]
 
 
 def wrap(text: str, width: int) -> list[str]:

@@ -8,7 +8,7 @@ from textual.app import App
 from textual.binding import Binding
 
 from sockscope.tui.feed import Feed, Replay
-from sockscope.tui.screens.main import MainScreen
+from sockscope.tui.screens.base import MomentScreen
 from sockscope.tui.widgets.scrub import ScrubBar
 
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0)
@@ -19,7 +19,8 @@ class ReplayControls(App[int]):
     """Actions that do nothing when the feed is live; the feed answers each with a new frame."""
 
     KEYS: ClassVar[list[Binding]] = [
-        Binding("space", "play", "Play", show=False),
+        Binding("space", "play", "Play"),
+        Binding("p", "play", "Play", show=False),
         Binding("comma", "step(-1)", "Tick back", show=False),
         Binding("full_stop", "step(1)", "Tick on", show=False),
         Binding("left_square_bracket", "jump(-1)", "Back", show=False),
@@ -93,5 +94,5 @@ class ReplayControls(App[int]):
 
     def _moved(self) -> None:
         for screen in self.screen_stack:
-            if isinstance(screen, MainScreen):
+            if isinstance(screen, MomentScreen):
                 screen.tick()

@@ -17,7 +17,7 @@ from textual.strip import Strip
 
 from sockscope.errors import UsageError
 from sockscope.tui import filters
-from sockscope.tui.lines import Line
+from sockscope.tui.lines import Line, fit, fit_name
 from sockscope.tui.messages import RowChosen, RowOpened
 from sockscope.tui.themes import Palette, palette_of
 
@@ -26,7 +26,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Column:
-    """One column.  ``least_first`` says which way the first sort by it goes."""
+    """One column.  ``least_first`` says which way the first sort by it goes; ``thread``: names of threads."""
 
     key: str
     title: str
@@ -34,6 +34,7 @@ class Column:
     right: bool = False
     least_first: bool = False
     grows: bool = False
+    thread: bool = False
 
 
 class Rows(filters.Filtered, Protocol):
@@ -95,6 +96,11 @@ class Table(ScrollView, can_focus=True):
         return self._based[1]
 
     @property
+    def _room(self) -> int:
+        """The cells of a line, without its margin and the scroll bar."""
+        return self.scrollable_content_region.width - 1
+
+    @property
     def shown(self) -> int:
         """How many rows pass the filter."""
         return len(self._order)
@@ -117,8 +123,9 @@ class Table(ScrollView, can_focus=True):
         order = np.argsort(values, kind="stable")
         self._order = index[order[::-1] if self.descending else order]
         self._follow(rows.identities()[self._order])
+        grown = self.virtual_size.height != len(self._order) + 1
         self.virtual_size = Size(self.size.width, len(self._order) + 1)
-        self.refresh()
+        self.refresh(layout=grown and self.styles.is_auto_height)
 
     def set_filter(self, text: str) -> None:
         self.filter_text = text
@@ -180,6 +187,10 @@ class Table(ScrollView, can_focus=True):
             if again:
                 self.action_open()
 
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """All rows, for ``height: auto``; at least the line that says that there are none."""
+        return max(len(self._order) + 1, 3)
+
     def on_resize(self) -> None:
         self.virtual_size = Size(self.size.width, len(self._order) + 1)
 
@@ -207,7 +218,8 @@ class Table(ScrollView, can_focus=True):
             style = palette.style(("bold " if here and not self.app.no_color else "") + words + back)
             if here and self.app.no_color:
                 style = palette.style(f"reverse {words}")
-            line.fit(text, size, style, right=column.right).add(" ", style)
+            shown = fit_name(text, size) if column.thread else fit(text, size, right=column.right)
+            line.add(shown, style).add(" ", style)
         if here:
             line.to(width, palette.style("reverse text" if self.app.no_color else "text on raised"))
         return line
@@ -220,15 +232,15 @@ class Table(ScrollView, can_focus=True):
             line.fit(
                 title, size, palette.style("bold accent" if sorted_by else "bold muted"), right=column.right
             ).add(" ")
-        hidden = len(self.columns) - len(columns)
-        if hidden:
-            sign = f"‹ {self.shift}" if self.shift and hidden == self.shift else f"+{hidden} ›"
-            line.end(self.size.width, (sign, palette.style("accent")))
-        return line
+        right = len(self.columns) - len(columns) - self.shift
+        sign = " ".join(
+            part for part in (f"←{self.shift}" * bool(self.shift), f"→{right}" * bool(right)) if part
+        )
+        return line.end(self._room, (sign, palette.style("accent"))) if sign else line
 
     def _visible(self) -> tuple[list[Column], list[int]]:
         """The first column always, then as many as fit from the one shifted to."""
-        room = self.size.width - 1
+        room = self._room
         chosen = [self.columns[0], *self.columns[1 + self.shift :]]
         marker = 6 if sum(column.width + 1 for column in self.columns) > room else 0
         fitting: list[Column] = []

@@ -121,3 +121,8 @@ BY_NAME = {palette.name: palette for palette in PALETTES}
 def palette_of(theme: str, dark: bool = True) -> Palette:
     """The palette of a theme; of one that is not ours, ours of the same lightness."""
     return BY_NAME.get(theme) or PALETTES[0 if dark else 1]
+
+
+def title_of(theme: str) -> str:
+    """Its name for people."""
+    return theme.removeprefix("sockscope-").replace("-safe", ", colour-blind safe")

@@ -48,8 +48,9 @@ def drive(
     directory: Path | None = None,
     save: Save | None = None,
     notifications: bool = False,
+    theme: str = "sockscope-dark",
 ) -> Dashboard:
-    app = make_app(feed, directory=directory, save=save)
+    app = make_app(feed, directory=directory, save=save, theme=theme)
 
     async def run() -> None:
         async with app.run_test(size=size, notifications=notifications) as pilot:

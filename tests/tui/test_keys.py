@@ -52,7 +52,7 @@ def test_screens_are_told_apart_by_what_they_show() -> None:
             (
                 "Workers over time",
                 "Accept queue over time",
-                "Longest stall",
+                "Max stall",
                 "In queue",
                 "What was found",
                 "half within",

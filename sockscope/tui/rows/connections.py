@@ -19,8 +19,8 @@ Array = np.ndarray[Any, np.dtype[Any]]
 COLUMNS: tuple[Column, ...] = (
     Column("peer", "From", 17, grows=True),
     Column("state", "State", 6),
-    Column("acceptor", "Accepted by", 12, grows=True),
-    Column("reader", "Read by", 12, grows=True),
+    Column("acceptor", "Accepted by", 12, grows=True, thread=True),
+    Column("reader", "Read by", 12, grows=True, thread=True),
     Column("wait", "In queue", 9, right=True),
     Column("data", "Data wait", 10, right=True),
     Column("answer", "Answered", 9, right=True),

@@ -9,6 +9,7 @@ import numpy as np
 from sockscope import units
 from sockscope.analysis.frame import Group
 from sockscope.model.snapshot import Listener
+from sockscope.sources.sockets.asked import asked
 from sockscope.tui.feed import Moment
 from sockscope.tui.filters import Key, Mask
 from sockscope.tui.lines import plain, sparkline
@@ -17,20 +18,22 @@ from sockscope.tui.table import Column
 Array = np.ndarray[Any, np.dtype[Any]]
 
 COLUMNS: tuple[Column, ...] = (
-    Column("name", "Listens on", 20, grows=True, least_first=True),
-    Column("socket", "Socket", 8, right=True, least_first=True),
+    Column("name", "Listens on", 18, grows=True, least_first=True),
     Column("queue", "Queue", 6, right=True),
     Column("limit", "Limit", 6, right=True),
-    Column("over", "Queue, last minute", 20),
-    Column("peak", "Peak", 6, right=True),
-    Column("drops", "Drops", 7, right=True),
-    Column("rate", "New/s", 7, right=True),
-    Column("established", "Arrived", 10, right=True),
+    Column("over", "Last minute", 12),
+    Column("peak", "Peak", 5, right=True),
+    Column("drops", "Drops", 6, right=True),
+    Column("state", "State", 11),
+    Column("asked", "Asked", 6, right=True),
+    Column("syn", "SYN", 4, right=True),
+    Column("rate", "New/s", 6, right=True),
     Column("held", "Held by", 18, grows=True),
-    Column("accepted", "Accepted", 10, right=True),
-    Column("syn", "SYN queue", 9, right=True),
-    Column("state", "State", 20),
+    Column("socket", "Socket", 8, right=True, least_first=True),
+    Column("established", "Arrived", 9, right=True),
+    Column("accepted", "Accepted", 9, right=True),
 )
+_MINUTE_S = 60.0
 KEYS: tuple[Key, ...] = (
     Key("port", "number", "port"),
     Key("address", "text", "address"),
@@ -49,8 +52,10 @@ class ListenerRows:
         self.listeners = [listener for _, listener in self._groups]
         ids = [listener.id for listener in self.listeners]
         self._rates = self._history.listener_rates("established", ids)
-        ticks = 120
+        ago = self._history.seconds[::-1].cumsum()
+        ticks = max(int((ago <= _MINUTE_S * 1.001).sum()), 1)
         self._queues = self._history.listener("queue", ids, ticks)
+        self._somaxconn = {host.netns: host.somaxconn for host in frame.snapshot.hosts}
         names = {pid: plain(process.comm) for pid, process in frame.snapshot.processes.items()}
         self._held = [_held(listener, names) for listener in self.listeners]
         self._traced = bool(self._history.ticks)
@@ -89,6 +94,7 @@ class ListenerRows:
         name = {
             "socket": "inode",
             "limit": "backlog",
+            "asked": "backlog",
             "over": "queue",
             "peak": "queue_max",
             "syn": "syn_queue",
@@ -110,12 +116,15 @@ class ListenerRows:
         if column == "over":
             top = max(float(self._queues[row].max(initial=0)), 1.0)
             return sparkline(
-                [float(value) for value in self._queues[row]], 20, top
+                [float(value) for value in self._queues[row]], 12, top
             ), "warning" if full else "accent"
         if column == "peak":
             return str(
                 listener.queue_max
             ), "warning" if listener.backlog and listener.queue_max > listener.backlog else "text"
+        if column == "asked":
+            most = self._somaxconn.get(listener.netns, 0)
+            return asked(listener.backlog, most).short if most and listener.backlog else "–", "muted"
         if column == "drops":
             return units.count(listener.drops), "critical" if listener.drops else "faint"
         if column == "rate":
@@ -136,7 +145,7 @@ def _held(listener: Listener, names: dict[int, str]) -> str:
     if not listener.holders:
         return "nobody" if listener.closed_ns else "not known"
     first = listener.holders[0]
-    more = f" and {len(listener.holders) - 1} more" if len(listener.holders) > 1 else ""
+    more = f" +{len(listener.holders) - 1}" if len(listener.holders) > 1 else ""
     return f"{names.get(first.pid, 'pid')} {first.pid}{more}"
 
 
@@ -144,7 +153,7 @@ def _state(group: Group, listener: Listener) -> tuple[str, str]:
     if listener.closed_ns:
         return "closed", "muted"
     if listener.established and not listener.accepted and listener.queue:
-        return "nobody accepts here", "critical"
+        return "no acceptor", "critical"
     if listener.backlog and listener.queue >= listener.backlog:
         return "queue full", "critical"
     return "listening", "good"

@@ -18,22 +18,22 @@ from sockscope.tui.table import Column
 Array = np.ndarray[Any, np.dtype[Any]]
 
 COLUMNS: tuple[Column, ...] = (
-    Column("name", "Thread", 14, grows=True, least_first=True),
-    Column("pid", "Process", 7, right=True, least_first=True),
+    Column("name", "Thread", 14, grows=True, least_first=True, thread=True),
     Column("roles", "Roles", 5),
     Column("accepts", "Accepts", 8, right=True),
-    Column("share", "Its share", 13),
-    Column("open", "Open", 6, right=True),
-    Column("reads", "Reads", 9, right=True),
-    Column("busy", "Busy", 6, right=True),
-    Column("stall", "Longest stall", 13, right=True),
+    Column("share", "Its share", 11),
+    Column("open", "Open", 5, right=True),
+    Column("reads", "Reads", 8, right=True),
+    Column("busy", "Busy", 5, right=True),
+    Column("stall", "Max stall", 9, right=True),
+    Column("pid", "Process", 7, right=True, least_first=True),
+    Column("cpu", "CPU", 5, right=True),
     Column("bytes", "Bytes", 8, right=True),
-    Column("answers", "Answers", 10, right=True),
-    Column("wakeups", "Wake-ups", 10, right=True),
-    Column("wasted", "Wasted", 8, right=True),
-    Column("cpu", "CPU", 6, right=True),
+    Column("answers", "Answers", 8, right=True),
+    Column("wasted", "Wasted", 7, right=True),
+    Column("wakeups", "Wake-ups", 9, right=True),
+    Column("state", "State", 8),
     Column("last_cpu", "On CPU", 6, right=True),
-    Column("state", "State", 9),
 )
 
 KEYS: tuple[Key, ...] = (
@@ -140,7 +140,7 @@ class WorkerRows:
         if column == "share":
             part = value / self._total if self._total else 0.0
             scale = value / self._most if self._most else 0.0
-            return f"{bar(scale, 5)} {100 * part:4.1f} %", "acceptor"
+            return f"{bar(scale, 3)} {100 * part:5.1f} %", "acceptor"
         if column in ("busy", "cpu"):
             return f"{value:.0f} %", "warning" if value >= 90 else "text"
         if column == "stall":

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual.app import ComposeResult
 from textual.screen import Screen
 
 from sockscope.tui.feed import Moment
 from sockscope.tui.widgets.header import Header
+from sockscope.tui.widgets.scrub import ScrubBar
 
 
 class MomentScreen(Screen[None]):
@@ -17,6 +19,18 @@ class MomentScreen(Screen[None]):
     help: ClassVar[tuple[tuple[str, str], ...]] = ()
     moment: Moment | None = None
     _ready = False
+
+    def top(self) -> ComposeResult:
+        """What every screen begins with."""
+        yield Header(id="header")
+        replay = self.app.feed.replay  # type: ignore[attr-defined]
+        if replay is not None:
+            yield ScrubBar(replay, id="scrub")
+
+    def tick(self) -> None:
+        """The position in a recording may have changed."""
+        for bar in self.query(ScrubBar):
+            bar.tick += 1
 
     def on_mount(self) -> None:
         """Moments may come before there is a widget to show them."""
@@ -30,6 +44,7 @@ class MomentScreen(Screen[None]):
             return
         for header in self.query(Header):
             header.moment = moment
+        self.tick()
         self.show(moment)
 
     def show(self, moment: Moment) -> None:

@@ -15,7 +15,6 @@ from sockscope.tui.names import name_of
 from sockscope.tui.screens.base import MomentScreen
 from sockscope.tui.steps import remarks_of
 from sockscope.tui.themes import Palette
-from sockscope.tui.widgets.header import Header
 from sockscope.tui.widgets.pipeline import Pipeline
 from sockscope.tui.widgets.sheet import Sheet
 
@@ -35,7 +34,7 @@ class ConnectionScreen(MomentScreen):
         self._record: Any = None
 
     def compose(self) -> ComposeResult:
-        yield Header(id="header")
+        yield from self.top()
         yield Sheet(self._title, id="facts")
         yield Pipeline(id="pipeline")
         yield Sheet(self._threads, id="threads")
@@ -74,13 +73,21 @@ class ConnectionScreen(MomentScreen):
             line.add("   closed a while ago, shown as last seen", style("warning"))
         else:
             line.add(
-                "   not exact" if inexact else "   exact: seen from beginning to end",
+                "   not exact, see below" if inexact else "   exact: all of it was seen",
                 style("warning" if inexact else "good"),
             )
-        cpus = f" CPUs: handshake on {record['established_cpu']}, accepted on {record['accepted_cpu']}, first read on {record['first_read_cpu']}"
+        places = [
+            f"{words} {record[name]}"
+            for words, name, when in (
+                ("handshake", "established_cpu", "established_ns"), ("accept", "accepted_cpu", "accepted_ns"),
+                ("first read", "first_read_cpu", "first_read_ns"),
+            )
+            if int(record[when])
+        ]  # fmt: skip
+        cpus = f" on CPU: {', '.join(places)}" if places else ""
         longest = int(record["data_wait_max_ns"])
         if longest:
-            cpus += f"; longest wait of data {units.duration(longest)}"
+            cpus += f"   longest that data waited {units.duration(longest)}"
         return [line, Line().add(cpus, style("muted"))]
 
     def _threads(self, moment: Moment, palette: Palette, width: int, height: int) -> list[Line]:

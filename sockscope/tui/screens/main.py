@@ -6,26 +6,18 @@ from textual.app import ComposeResult
 from textual.reactive import reactive
 from textual.widgets import ContentSwitcher, Footer
 
-from sockscope.tui.feed import Moment, Replay
+from sockscope.tui.feed import Moment
 from sockscope.tui.screens.base import MomentScreen
 from sockscope.tui.views import VIEWS
 from sockscope.tui.views.base import View
-from sockscope.tui.widgets.header import Header
-from sockscope.tui.widgets.scrub import ScrubBar
 from sockscope.tui.widgets.tabs import Tabs
 
 
 class MainScreen(MomentScreen):
     current: reactive[str] = reactive(VIEWS[0][1], init=False)
 
-    def __init__(self, replay: Replay | None) -> None:
-        super().__init__()
-        self._replay = replay
-
     def compose(self) -> ComposeResult:
-        yield Header(id="header")
-        if self._replay is not None:
-            yield ScrubBar(self._replay, id="scrub")
+        yield from self.top()
         yield Tabs(tuple((key, name, view.title) for key, name, view in VIEWS), id="tabs")
         with ContentSwitcher(initial=VIEWS[0][1], id="views"):
             for _, name, view in VIEWS:
@@ -44,12 +36,6 @@ class MainScreen(MomentScreen):
     def show(self, moment: Moment) -> None:
         self.query_one(Tabs).moment = moment
         self.view.moment = moment
-        self.tick()
-
-    def tick(self) -> None:
-        """The position in a recording may have changed."""
-        for bar in self.query(ScrubBar):
-            bar.tick += 1
 
     def watch_current(self, name: str) -> None:
         self.query_one(ContentSwitcher).current = name

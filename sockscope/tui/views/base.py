@@ -16,6 +16,9 @@ class View(Vertical):
     title: ClassVar[str]
     #: What ``?`` says: (heading, text) pairs.
     help: ClassVar[tuple[tuple[str, str], ...]]
+    #: Whether ``/`` and ``m`` do something here.
+    filters: ClassVar[bool] = False
+    switches: ClassVar[bool] = False
 
     moment: reactive[Moment | None] = reactive(None)
 
@@ -30,9 +33,8 @@ class View(Vertical):
     def start_focus(self) -> None:
         """Put the focus where the keys make sense."""
 
-    def take_filter(self) -> bool:
-        """Open the filter, when there is one."""
-        return False
+    def take_filter(self) -> None:
+        """Open the filter; called where :attr:`filters` is true."""
 
     def drop_filter(self) -> None:
         """Take a filter away."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+from textual.app import ComposeResult
+
 from sockscope.tui.feed import Moment
 from sockscope.tui.rows.connections import COLUMNS, KEYS, ConnectionRows
 from sockscope.tui.views.tabled import TabledView
+from sockscope.tui.widgets.pipeline import Pipeline
 
 
 class ConnectionsView(TabledView):
@@ -39,3 +43,14 @@ class ConnectionsView(TabledView):
 
     def rows(self, moment: Moment) -> ConnectionRows:
         return ConnectionRows(moment.frame)
+
+    def below(self) -> ComposeResult:
+        yield Pipeline(id="way")
+
+    def show_below(self, moment: Moment) -> None:
+        way, chosen = self.query_one(Pipeline), self.table.chosen
+        records = moment.frame.snapshot.connections
+        found = np.flatnonzero(records["id"] == chosen)  # none is chosen: no record has that id
+        way.full = False
+        way.moment = moment
+        way.record = records[found[-1]].copy() if len(found) else None

@@ -6,6 +6,7 @@ import zlib
 from typing import Any
 
 import numpy as np
+from textual.app import ComposeResult
 
 from sockscope.analysis.frame import Finding, Frame
 from sockscope.tui.feed import Moment
@@ -14,6 +15,7 @@ from sockscope.tui.lines import plain
 from sockscope.tui.names import SEVERITY_COLOURS, SEVERITY_SIGNS
 from sockscope.tui.table import Column
 from sockscope.tui.views.tabled import TabledView
+from sockscope.tui.widgets.finding_panel import FindingPanel
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -90,3 +92,12 @@ class FindingsView(TabledView):
 
     def rows(self, moment: Moment) -> FindingRows:
         return FindingRows(moment.frame)
+
+    def below(self) -> ComposeResult:
+        yield FindingPanel(id="more", can_focus=False)
+
+    def show_below(self, moment: Moment) -> None:
+        chosen = self.table.chosen
+        self.query_one(FindingPanel).show(
+            moment, finding_of(moment.frame, chosen) if chosen is not None else None
+        )

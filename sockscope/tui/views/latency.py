@@ -40,6 +40,7 @@ class Choice(Drawn):
 
 class LatencyView(View, can_focus=True):
     title = "Latency"
+    switches = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,l,down,j", "other(1)", "Next worker", show=False),
         Binding("left,h,up,k", "other(-1)", "Previous worker", show=False),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from textual.app import ComposeResult
 
 from sockscope.tui.feed import Moment
-from sockscope.tui.messages import RowChosen
 from sockscope.tui.rows.listeners import COLUMNS, KEYS, ListenerRows
 from sockscope.tui.views.tabled import TabledView
 from sockscope.tui.widgets.groups import Groups
@@ -19,30 +18,33 @@ class ListenersView(TabledView):
     empty = "no listener fits the target yet"
     example = "port:8080 queue:>10 drops:>0 nginx"
     help = (
+        ("State", "no acceptor: connections came, and nobody has accepted one. queue full: the next ones are dropped."),
+        ("Asked", "What listen() was given, as far as it can be known: 128+ is 128 or more, cut by net.core.somaxconn."),
         ("Queue, limit, peak", "Connections established that nobody has accepted yet, how many there may be "
          "(the least of listen()'s backlog and net.core.somaxconn), and the most seen."),
         ("Drops", "Handshakes refused because the queue was full: clients wait a second or more and try again."),
         ("SO_REUSEPORT group", "1/4 is the first of four members. The kernel hashes each connection to one of them; the bar is what "
          "came, ┊ the fair share, the lighter band what chance alone gives (three standard deviations)."),
         ("Nobody accepts", "Connections wait in that queue until the listener is closed: often a descriptor leaked at a reload."),
-        ("SYN queue", "Handshakes under way, of all sockets on the address and port."),
+        ("SYN", "The SYN queue: handshakes under way, of all sockets on the address and port."),
         ("Filter", "; ".join(f"{key.name}: {key.help}" for key in KEYS)),
     )  # fmt: skip
 
     def compose(self) -> ComposeResult:
         yield Groups(id="groups")
         yield from super().compose()
+
+    def below(self) -> ComposeResult:
         yield Timeline(id="timeline")
 
     def show(self, moment: Moment) -> None:
         self.query_one(Groups).moment = moment
         super().show(moment)
+
+    def show_below(self, moment: Moment) -> None:
         timeline = self.query_one(Timeline)
         timeline.ids = (self.table.chosen,) if self.table.chosen is not None else ()
         timeline.moment = moment
-
-    def on_row_chosen(self, message: RowChosen) -> None:
-        self.query_one(Timeline).ids = (message.key,)
 
     def rows(self, moment: Moment) -> ListenerRows:
         return ListenerRows(moment)

@@ -18,6 +18,7 @@ from sockscope.tui.widgets.verdicts import Verdicts
 
 class OverviewView(View):
     title = "Overview"
+    switches = True
     help = (
         ("First lines", "One a server: its address, its model, whether the work is shared fairly, its worst finding. "
          "With several servers, up and down choose the one that the rest is about."),

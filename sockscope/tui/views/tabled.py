@@ -7,15 +7,19 @@ from typing import ClassVar
 from textual.app import ComposeResult
 
 from sockscope.tui.feed import Moment
-from sockscope.tui.messages import FilterChanged
+from sockscope.tui.messages import FilterChanged, RowChosen
 from sockscope.tui.table import Column, Rows, Table
 from sockscope.tui.views.base import View
 from sockscope.tui.widgets.filter_bar import FilterBar
+
+#: Lines that a table and what stands under it take together.
+_ENOUGH = 30
 
 
 class TabledView(View):
     """Subclasses say which columns, and make rows of a moment."""
 
+    filters = True
     columns: ClassVar[tuple[Column, ...]]
     sort: ClassVar[str]
     empty: ClassVar[str]
@@ -24,6 +28,14 @@ class TabledView(View):
     def compose(self) -> ComposeResult:
         yield FilterBar()
         yield Table(self.columns, self.sort, empty=self.empty, id=self._table_id())
+        yield from self.below()
+
+    def below(self) -> ComposeResult:
+        """What stands under the table in a terminal that is high enough: more of the chosen row."""
+        return ()
+
+    def show_below(self, moment: Moment) -> None:
+        """Hand the moment to what :meth:`below` made."""
 
     def rows(self, moment: Moment) -> Rows:
         raise NotImplementedError
@@ -35,13 +47,20 @@ class TabledView(View):
     def show(self, moment: Moment) -> None:
         self.table.show(self.rows(moment))
         self._say()
+        self.show_below(moment)
+
+    def on_row_chosen(self, message: RowChosen) -> None:
+        if self.moment is not None:
+            self.show_below(self.moment)
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.height < _ENOUGH, "low")
 
     def start_focus(self) -> None:
         self.table.focus()
 
-    def take_filter(self) -> bool:
+    def take_filter(self) -> None:
         self.query_one(FilterBar).open(self.example)
-        return True
 
     def drop_filter(self) -> None:
         self.query_one(FilterBar).clear()
@@ -59,6 +78,8 @@ class TabledView(View):
         self.table.set_filter(message.text)
         self.app.refresh_bindings()
         self._say()
+        if self.moment is not None:
+            self.show_below(self.moment)
 
     def _say(self) -> None:
         table = self.table

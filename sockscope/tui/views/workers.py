@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from textual.app import ComposeResult
+
 from sockscope.tui.feed import Moment
+from sockscope.tui.lines import Line
 from sockscope.tui.rows.workers import COLUMNS, KEYS, WorkerRows
+from sockscope.tui.themes import Palette
 from sockscope.tui.views.tabled import TabledView
+from sockscope.tui.widgets.sheet import Sheet
+from sockscope.tui.worker_sheet import charts, facts
 
 
 class WorkersView(TabledView):
     title = "Workers"
+    switches = True
     columns = COLUMNS
     sort = "accepts"
     empty = "no thread has accepted or read a connection yet"
@@ -21,7 +28,7 @@ class WorkersView(TabledView):
         ("Roles", "L listened, A accepts, R reads, W writes answers, · is woken to work."),
         ("Busy", "Part of the last seconds spent away from epoll_wait, poll or select."),
         (
-            "Longest stall",
+            "Max stall",
             "The longest time between two waits: whatever else the thread serves waited as long.",
         ),
         (
@@ -34,6 +41,19 @@ class WorkersView(TabledView):
 
     def rows(self, moment: Moment) -> WorkerRows:
         return WorkerRows(moment, by_process=self.by_process)
+
+    def below(self) -> ComposeResult:
+        yield Sheet(self._more, id="more")
+
+    def show_below(self, moment: Moment) -> None:
+        self.query_one(Sheet).moment = moment
+
+    def _more(self, moment: Moment, palette: Palette, width: int, height: int) -> list[Line]:
+        chosen = self.table.chosen
+        if chosen is None:
+            return []
+        lines = facts(moment, chosen, palette, width)
+        return [*lines, Line(), *charts(moment, chosen, palette, width, height - len(lines) - 1)]
 
     def next_choice(self) -> None:
         self.by_process = not self.by_process

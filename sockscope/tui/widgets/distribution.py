@@ -20,19 +20,24 @@ def distribution(
     """Title, figures, and at most ``height`` − 2 bars; buckets are joined until they fit."""
     style = palette.style
     total = int(counts.sum())
-    lines = [Line().add(title, style(f"bold {colour}"))]
+    lines = [Line().add(title[:width], style(f"bold {colour}"))]
     if not total:
-        return [*lines, Line().add("  nothing measured", style("muted"))]
-    figures = f"p50 {units.duration(percentile(counts, 0.5))}  p99 {units.duration(percentile(counts, 0.99))}  n {units.count(total)}"
-    lines.append(Line().add(figures, style("muted")))
+        return [*lines, Line().add("nothing measured", style("muted"))]
+    half, nearly = (units.duration(percentile(counts, fraction)) for fraction in (0.5, 0.99))
+    figures = f"half within {half}, 99 % {nearly}"
+    if len(figures) > width:
+        figures = f"p50 {half} p99 {nearly}"
+    if width - len(figures) > 14:
+        figures += f", of {units.count(total)}"
+    lines.append(Line().add(figures[:width], style("muted")))
     used = np.flatnonzero(counts)
     low, high = int(used[0]), int(used[-1]) + 1
     group = max(1, -(-(high - low) // max(height - 2, 1)))
     joined = np.add.reduceat(counts[low:high].astype(float), np.arange(0, high - low, group))
-    most, room = float(joined.max()), max(width - 18, 4)
+    most, room = float(joined.max()), max(width - 20, 3)
     for index, number in enumerate(joined):
         edge = float(EDGES[min(low + (index + 1) * group, len(EDGES) - 2)])
         line = Line().fit(f"≤ {units.duration(edge)}", 10, style("muted"), right=True).add(" ")
         line.add(bar(number / most, room) if number else " " * room, style(colour))
-        lines.append(line.fit(units.count(number), 6, style("text" if number else "faint"), right=True))
+        lines.append(line.fit(units.count(number), 8, style("text" if number else "faint"), right=True))
     return lines

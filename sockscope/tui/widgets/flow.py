@@ -46,11 +46,13 @@ class FlowMap(Drawn):
         arrows = [max(8, len(words) + (4 if narrow else 5)) for words in said]
         room = canvas.width - margin - 1 - sum(arrows)
         stations = tuple(_without_rate(station) if narrow else station for station in flow.stations)
+        if narrow and sum(_least(station, narrow) for station in stations) > room:
+            stations = tuple(_bare(station) for station in stations)  # the heat map below has the rates
         widths = _widths([_least(station, narrow) for station in stations], room)
-        more = max(min((room - sum(widths)) // len(stations), 16), 0)
+        more = max(min((room - sum(widths)) // len(stations), 28), 0)
         rows = max(1, min(max(len(station.rows) for station in flow.stations), canvas.height - 2))
         middle = rows // 2 + 1 if rows > 1 else 1
-        canvas.put(1, middle, "" if narrow else "clients", style("bold text"))
+        canvas.put(1, middle - 1 if narrow else middle, "clients", style("bold text"))
         x, source = margin, [middle]
         for index, (station, words, wide) in enumerate(zip(stations, said, widths, strict=True)):
             arrow = arrows[index] + more
@@ -159,7 +161,10 @@ def _shortened(name: str, room: int) -> str:
 
 
 def _title(title: str, room: int) -> str:
-    return title if len(title) <= room else fit(title.replace(" + ", "+"), room).rstrip()
+    if len(title) <= room:
+        return title
+    short = title.rpartition(": ")[2].replace(" + ", "+")
+    return short if len(short) <= room else fit(short, room).rstrip()
 
 
 def _least(station: Station, narrow: bool) -> int:
@@ -170,6 +175,12 @@ def _least(station: Station, narrow: bool) -> int:
 def _without_rate(station: Station) -> Station:
     """A station of one thread says nothing that the arrow before it does not say."""
     if len(station.rows) > 1 or station.colour == "accent":
+        return station
+    return _bare(station)
+
+
+def _bare(station: Station) -> Station:
+    if station.colour == "accent":
         return station
     return replace(station, rows=tuple(replace(row, words="") for row in station.rows))
 

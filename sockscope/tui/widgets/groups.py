@@ -7,9 +7,10 @@ import math
 from sockscope import units
 from sockscope.analysis.frame import Group
 from sockscope.tui.drawn import Drawn
-from sockscope.tui.lines import Line, bar
+from sockscope.tui.lines import Line, bar, wrap
 
-_MOST = 8
+#: Members shown, in a terminal of the usual height and in a low one.
+_MOST, _FEW = 8, 4
 
 
 class Groups(Drawn):
@@ -32,22 +33,23 @@ class Groups(Drawn):
                 words = (
                     f"SO_REUSEPORT is set on {shared[0].name}, but with one socket the kernel spreads nothing"
                 )
-            lines.append(Line().add(f" {words}", style("muted")))
+            lines += [Line().add(f" {part}", style("muted")) for part in wrap(words, max(width - 2, 20))]
         return lines
 
     def _block(self, group: Group, width: int) -> list[Line]:
         style = self.palette.style
         live = [listener for listener in group.listeners if not listener.closed_ns]
+        # who is looked for comes first when not all fit
+        live.sort(key=lambda item: not (item.established and not item.accepted))
         spread = group.spread
         line = (
             Line()
             .add(f" {group.name} ", style("bold text"))
-            .add(f"SO_REUSEPORT, {len(live)} listeners", style("muted"))
+            .add(f"SO_REUSEPORT, {len(live)} listeners: ", style("muted"))
         )
-        bad = spread.judgement == "uneven"
-        line.add("   kernel's spread: ", style("muted")).add(
-            spread.words, style("bold critical" if bad else "good")
-        )
+        if width >= 100:
+            line.add("the kernel's spread is ", style("muted"))
+        line.add(spread.words, style("bold critical" if spread.judgement == "uneven" else "good"))
         if not math.isnan(spread.chi2) and width >= 100:
             p = "p < 0.001" if spread.p_value < 0.001 else f"p = {spread.p_value:.2g}"
             line.add(f"  (χ² {spread.chi2:.0f}, {p})", style("muted"))
@@ -57,9 +59,10 @@ class Groups(Drawn):
         expected = spread.total / max(len(spread.values), 1)
         noise = 3 * math.sqrt(expected)
         top = max(*(float(item.established) for item in live), expected * 1.5, 1.0)
-        room = max(min(width - 62, 60), 8)
-        for listener in live[:_MOST]:
-            line = Line().fit(f"   socket {listener.inode}", 17, style("muted"))
+        room = max(min(width - 64, 60), 8)
+        most = _MOST if self.app.size.height >= 32 else _FEW
+        for listener in live[:most]:
+            line = Line().fit(f"   socket {listener.inode}", 18, style("muted")).add(" ")
             off = abs(listener.established - expected) > max(noise, 0.25 * expected)
             self._bar(
                 line,
@@ -76,8 +79,8 @@ class Groups(Drawn):
             if listener.established and not listener.accepted:
                 line.add("  nobody accepts from it", style("bold critical"))
             lines.append(line)
-        if len(live) > _MOST:
-            lines.append(Line().add(f"   … and {len(live) - _MOST} more below", style("muted")))
+        if len(live) > most:
+            lines.append(Line().add(f"   … and {len(live) - most} more below", style("muted")))
         return lines
 
     def _bar(self, line: Line, part: float, fair: float, noise: float, room: int, colour: str) -> None:

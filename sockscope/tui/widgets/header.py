@@ -43,6 +43,8 @@ class Header(Drawn):
         elif self.replaying:
             state.append((" recording ", style("bold accent")))
         else:
+            if not self.recording and width >= 110:
+                state.append((" not recording ", style("muted")))
             state.append((" ● live ", style("good")))
         if self.moment:
             state.append((f" {_clock(self.moment.frame.snapshot.elapsed_ns)} ", style("text")))
@@ -75,9 +77,9 @@ class Header(Drawn):
         if health.cost.resident_bytes and width >= 110:
             parts.append(f"{units.size(health.cost.resident_bytes)} memory")
         for part in parts:
-            if part:
+            if part and line.width + 5 + len(part) <= width:
                 line.add("  │  ", style("faint")).add(part, style("muted"))
-        for note in health.notes[:1]:
+        for note in health.notes[:1] if line.width + 16 < width else ():
             line.add("  │  ", style("faint")).add(
                 plain(note)[: max(width - line.width - 5, 0)], style("warning")
             )
@@ -103,8 +105,11 @@ def _cost(health: Health, requests: int, *, short: bool) -> str:
         return ""
     in_kernel = _probe_ns(cost)
     percent = 100 * (cost.user_cpu_ns + in_kernel) / cost.elapsed_ns
-    each = f", {units.duration(in_kernel / requests)} a read" if requests and in_kernel else ""
-    return f"cost {percent:.1f} % of a CPU{each}" if not short else f"cost {percent:.1f} %{each}"
+    each = f", {units.duration(in_kernel / requests)} a request" if requests and in_kernel else ""
+    if short:
+        return f"cost {percent:.1f} %{each}"
+    event = f", {units.duration(cost.probe_ns / cost.probe_runs)} an event" if cost.probe_runs else ""
+    return f"cost {percent:.1f} % of a CPU{event}{each}"
 
 
 def _probe_ns(cost: Cost) -> float:

@@ -17,7 +17,7 @@ from sockscope.analysis.figures import Figure
 from sockscope.analysis.frame import Server
 from sockscope.model.snapshot import Worker
 from sockscope.tui.drawn import Drawn
-from sockscope.tui.lines import Line, bar
+from sockscope.tui.lines import Line, bar, cells_each
 from sockscope.tui.messages import RowOpened
 from sockscope.tui.names import server_named, worker_name
 
@@ -33,6 +33,12 @@ class Metric:
     series: str
     title: str
     unit: str
+    #: whose shares stand beside it, when not those of the series
+    figure: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.figure or self.series
 
     @property
     def shared(self) -> bool:
@@ -57,6 +63,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("queue_wait", "wait in the accept queue (p99)", "duration"),
     Metric("data_wait", "wait of data for its reader (p99)", "duration"),
 )
+#: What ``m`` does not come to, but findings are proved with.
+PROOFS: tuple[Metric, ...] = (
+    Metric("wasted", "wake-ups for nothing", "number"),
+    Metric("cpu", "CPU time", "busy"),
+    Metric("accepts", "connections accepted, and who has those open now", "number", figure="open"),
+)
 
 
 class HeatMap(Drawn, can_focus=True):
@@ -68,7 +80,9 @@ class HeatMap(Drawn, can_focus=True):
         Binding("enter", "open", "Open worker", show=False),
     ]
     server: reactive[str] = reactive("")
-    #: an index into METRICS, or None: what the server's model shares
+    #: whether ``m`` goes through what can be shown
+    switches: reactive[bool] = reactive(True)
+    #: an index into METRICS and PROOFS, or None: what the server's model shares
     metric: reactive[int | None] = reactive(None)
     cursor: reactive[int] = reactive(0)
 
@@ -87,7 +101,7 @@ class HeatMap(Drawn, can_focus=True):
         return 2 if "dispatch" in model else 1 if model == "handoff" else 0
 
     def draw(self, width: int, height: int) -> list[Line]:
-        style, metric = self.palette.style, METRICS[self.shown]
+        style, metric = self.palette.style, (*METRICS, *PROOFS)[self.shown]
         server, workers = self._workers()
         if not workers or self.moment is None:
             return [
@@ -170,19 +184,19 @@ class HeatMap(Drawn, can_focus=True):
 
     def _figure(self, metric: Metric, server: Server | None) -> Figure | None:
         """Who shares this kind of work, and how evenly; None for what is not shared."""
-        if server is None or self.moment is None or not metric.shared:
+        if server is None or self.moment is None or not metric.shared or metric.name == "wasted":
             return None
         figures = self.moment.figures(server)
-        return {"accepts": figures.accepts, "bytes": figures.bytes, "busy": figures.busy}.get(
-            metric.series, figures.reads
-        )
+        own = ("accepts", "open", "bytes", "busy", "cpu")
+        return getattr(figures, metric.name) if metric.name in own else figures.reads
 
     def _title(
         self, metric: Metric, server: Server | None, ids: list[int], width: int, shown: int, of: int
     ) -> Line:
         style = self.palette.style
         line = Line().add(" Workers over time: ", style("bold text")).add(metric.title, style("bold accent"))
-        line.add("  m", style("accent")).add(" switches", style("muted"))
+        if self.switches:
+            line.add("  m", style("accent")).add(" switches", style("muted"))
         if shown < of:
             line.add(f"  {shown} of {of}", style("muted"))
         if metric.shared and width >= 100:
@@ -196,6 +210,7 @@ class HeatMap(Drawn, can_focus=True):
 
     def _heat(self, line: Line, values: Array, top: float, cells: int, metric: Metric) -> None:
         ramp, style = self.palette.ramp, self.palette.style
+        values = np.repeat(values, cells_each(len(values), cells))
         line.add(" " * (cells - len(values)))
         if metric.unit == "duration":
             scaled = np.log1p(values / 1e3) / math.log1p(top / 1e3)
@@ -244,12 +259,10 @@ class HeatMap(Drawn, can_focus=True):
     ) -> Line:
         style, ramp = self.palette.style, self.palette.ramp
         span = f"{float(seconds.sum()):.0f} s ago"
-        line = (
-            Line()
-            .to(names + max(cells - len(seconds), 0))
-            .add(span if len(seconds) > len(span) + 4 else "", style("faint"))
-        )
-        line.to(names + cells - 3).add("now", style("faint"))
+        drawn = len(seconds) * cells_each(len(seconds), cells)
+        line = Line().to(names + max(cells - drawn, 0))
+        line.add(span if drawn > len(span) + 4 else "", style("muted"))
+        line.to(names + cells - 3).add("now", style("muted"))
         line.add("  0 ", style("muted"))
         if self.colourless:
             line.add(_SHADES[1:], style("text"))

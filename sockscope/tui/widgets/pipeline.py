@@ -1,8 +1,9 @@
-"""One connection as a pipeline: a box a step, the time between them on the arrows."""
+"""One connection as a pipeline: a box a step, the time between them on the arrows, and where it went."""
 
 from __future__ import annotations
 
 import itertools
+from dataclasses import dataclass
 from typing import Any
 
 from textual.reactive import reactive
@@ -12,120 +13,157 @@ from sockscope.tui.canvas import Canvas
 from sockscope.tui.drawn import Drawn
 from sockscope.tui.lines import Line, bar, fit
 from sockscope.tui.steps import Step, steps_of
+from sockscope.tui.themes import Palette
 
-_WIDE = 144
+_ALL_IN_A_ROW = 150
+_TWO_ROWS = 70
 _LATE_NS = 10_000_000
+_ARROW = 11
+_BOX = 4
+_WORDS = 34
+
+
+#: What it means that most of the time went there, by who ended the wait.
+_MEANS = {
+    "accent": "Most of it was the client's: nothing had been sent yet.",
+    "acceptor": "Most of it was in the accept queue: no thread came to accept.",
+    "reader": "Most of it was waiting for its reader: the thread was busy with something else.",
+    "writer": "Most of it was the work between reading and answering.",
+}
+
+
+@dataclass(frozen=True)
+class Between:
+    """What passed between two steps that both happened; ``ns`` is None when one did not."""
+
+    ns: int | None
+    words: str
+    colour: str
+    late: bool
 
 
 class Pipeline(Drawn):
-    """Side by side when there is room, else one below the other."""
+    """Boxes in one row or two, whichever has room for the names; a list in a very narrow terminal."""
 
     record: reactive[Any] = reactive(None, always_update=True)
+    #: whether to tell below where the time went
+    full: reactive[bool] = reactive(True)
 
     def watch_record(self) -> None:
         self.redraw()
-
-    def wanted_height(self, width: int) -> int:
-        return 6 if width >= _WIDE else 12
 
     def draw(self, width: int, height: int) -> list[Line]:
         if self.moment is None or self.record is None:
             return []
         steps = steps_of(self.moment.frame, self.record)
-        return self._across(steps, width) if width >= _WIDE else self._down(steps, width)
+        waits = [_between(before, after) for before, after in itertools.pairwise(steps)]
+        told = _told(waits, self.palette, width)
+        if width < _TWO_ROWS:
+            return _listed(steps, self.palette) + (told if self.full else [])
+        rows = 1 if width >= _ALL_IN_A_ROW else 2
+        canvas = Canvas(width, _BOX if rows == 1 else 2 * _BOX + 1)
+        _Drawing(canvas, self.palette, steps, waits, rows).draw()
+        return canvas.lines() + ([Line(), *told] if self.full else [])
 
-    def _across(self, steps: list[Step], width: int) -> list[Line]:
-        style = self.palette.style
-        arrow = 9
-        box = (width - 2 - arrow * (len(steps) - 1)) // len(steps)
-        canvas = Canvas(width, 6)
-        x = 1
-        for index, step in enumerate(steps):
-            happened = step.at_ns > 0
-            if index:
-                before = steps[index - 1]
-                waited = step.at_ns - before.at_ns if happened and before.at_ns else None
-                words = units.duration(waited) if waited is not None else ""
-                late = waited is not None and waited >= _LATE_NS and step.title != "closed"
-                canvas.put(
-                    x,
-                    2,
-                    "─" * (arrow - 1) + "▶" if happened else "╌" * (arrow - 1) + "▷",
-                    style("muted" if happened else "faint"),
-                )
-                canvas.put(
-                    x + (arrow - 1 - len(words)) // 2,
-                    1,
-                    words,
-                    style("bold warning" if late else "bold text"),
-                )
-                x += arrow
-            canvas.box(
-                x,
-                0,
-                box,
-                5,
-                style(step.colour if happened else "faint"),
-                step.title,
-                style(f"bold {step.colour}" if happened else "faint"),
-            )
-            since = step.at_ns - steps[0].at_ns if happened else None
-            canvas.put(
-                x + 2,
-                1,
-                fit(
-                    "start"
-                    if index == 0 and happened
-                    else f"+{units.duration(since)}"
-                    if happened
-                    else step.why,
-                    box - 4,
-                ),
-                style("text" if happened else "faint"),
-            )
-            canvas.put(
-                x + 2, 2, fit("by" if step.who not in ("–", "kernel") else "", box - 4), style("faint")
-            )
-            canvas.put(x + 2, 3, fit(step.who if happened else "", box - 4), style(step.colour))
-            x += box
-        canvas.put(
-            1,
-            5,
-            "time between two steps is written on the arrow, time since the first in the box",
-            style("faint"),
-        )
-        return canvas.lines()
 
-    def _down(self, steps: list[Step], width: int) -> list[Line]:
-        style, lines = self.palette.style, []
-        longest = max(
-            (b.at_ns - a.at_ns for a, b in itertools.pairwise(steps) if a.at_ns and b.at_ns),
-            default=0,
+class _Drawing:
+    """Puts the boxes of one connection on a canvas."""
+
+    def __init__(
+        self, canvas: Canvas, palette: Palette, steps: list[Step], waits: list[Between], rows: int
+    ) -> None:
+        self._canvas, self._palette, self._steps, self._waits = canvas, palette, steps, waits
+        self._each = -(-len(steps) // rows)
+        self._left, right = (1, 0) if rows == 1 else (5, 3)
+        room = canvas.width - self._left - right - _ARROW * (self._each - 1)
+        self._box = room // self._each
+
+    def draw(self) -> None:
+        for index, step in enumerate(self._steps):
+            row, place = divmod(index, self._each)
+            x, y = self._left + place * (self._box + _ARROW), row * (_BOX + 1)
+            if place:
+                self._arrow(x - _ARROW, y + 2, self._waits[index - 1])
+            elif row:
+                self._turn(y, self._waits[index - 1])
+            self._draw_box(x, y, step, first=index == 0)
+
+    def _draw_box(self, x: int, y: int, step: Step, *, first: bool) -> None:
+        style, happened = self._palette.style, step.at_ns > 0
+        colour, inner = step.colour if happened else "faint", self._box - 4
+        words = "start" if first else f"+{units.duration(step.at_ns - self._steps[0].at_ns)}"
+        self._canvas.box(x, y, self._box, _BOX, style(colour), step.title, style(f"bold {colour}"))
+        self._canvas.put(
+            x + 2, y + 1, fit(words if happened else step.why, inner), style("text" if happened else "muted")
         )
-        for index, step in enumerate(steps):
-            happened = step.at_ns > 0
-            if index:
-                before = steps[index - 1]
-                waited = step.at_ns - before.at_ns if happened and before.at_ns else None
-                line = Line().add("  │ ", style("faint"))
-                if waited is not None:
-                    late = waited >= _LATE_NS and step.title != "closed"
-                    line.fit(
-                        units.duration(waited), 9, style("bold warning" if late else "bold text"), right=True
-                    )
-                    line.add(f" {fit(step.waited, 32)} ", style("muted"))
-                    line.add(
-                        bar(waited / longest if longest else 0, max(width - line.width - 2, 4)),
-                        style(step.colour),
-                    )
-                lines.append(line)
-            line = Line().add("  ●" if happened else "  ○", style(step.colour if happened else "faint"))
-            line.fit(f" {step.title}", 15, style(f"bold {step.colour}" if happened else "faint"))
-            since = step.at_ns - steps[0].at_ns
-            line.fit(
-                f"+{units.duration(since)}" if happened else step.why,
-                12,
-                style("text" if happened else "faint"),
-            )
-            lines.append(line.add(step.who if happened else "", style(step.colour)))
-        return lines
+        self._canvas.put(x + 2, y + 2, fit(step.who if happened else "", inner), style(colour))
+
+    def _arrow(self, x: int, y: int, wait: Between) -> None:
+        canvas, (line, words, head) = self._canvas, self._parts(wait)
+        canvas.put(x, y, line * (_ARROW - 1) + head, self._line_style(wait))
+        canvas.put(x + (_ARROW - 1 - len(words)) // 2, y - 1, words, self._word_style(wait))
+
+    def _turn(self, y: int, wait: Between) -> None:
+        """From the end of the row above to the beginning of this one."""
+        canvas, style = self._canvas, self._line_style(wait)
+        line, words, head = self._parts(wait)
+        end = self._left + self._each * self._box + (self._each - 1) * _ARROW
+        canvas.put(end, y - 3, line + "╮", style)
+        canvas.put(end + 1, y - 2, "│", style)
+        canvas.put(2, y - 1, "╭" + line * (end - 2) + "╯", style)
+        canvas.column(2, y, y + 1, "│", style)
+        canvas.put(2, y + 2, "╰" + line + head, style)
+        said = f" {words} {wait.words} " if words else ""
+        canvas.put(max((end - len(said)) // 2, 4), y - 1, said, self._word_style(wait))
+
+    def _parts(self, wait: Between) -> tuple[str, str, str]:
+        return ("╌", "", "▷") if wait.ns is None else ("─", units.duration(wait.ns), "▶")
+
+    def _line_style(self, wait: Between) -> Any:
+        return self._palette.style("faint" if wait.ns is None else "muted")
+
+    def _word_style(self, wait: Between) -> Any:
+        return self._palette.style("bold warning" if wait.late else "bold text")
+
+
+def _between(before: Step, after: Step) -> Between:
+    known = bool(before.at_ns and after.at_ns)
+    ns = after.at_ns - before.at_ns if known else None
+    late = ns is not None and ns >= _LATE_NS and after.title != "closed"
+    return Between(ns, after.waited, after.colour, late)
+
+
+def _told(waits: list[Between], palette: Palette, width: int) -> list[Line]:
+    """The time between the steps, as bars on one scale."""
+    style = palette.style
+    known = [wait for wait in waits if wait.ns is not None]
+    if not known:
+        return []
+    whole, longest = sum(wait.ns or 0 for wait in known), max(wait.ns or 0 for wait in known)
+    lines = [Line().add(" Where the time went", style("bold text"))]
+    for wait in known:
+        line = Line().fit(
+            units.duration(wait.ns), 10, style("bold warning" if wait.late else "bold text"), right=True
+        )
+        line.fit(units.share(wait.ns or 0, whole), 8, style("muted"), right=True).add("  ")
+        line.fit(wait.words, _WORDS, style("muted"))
+        part = (wait.ns or 0) / longest if longest else 0.0
+        lines.append(line.add(bar(part, max(width - line.width - 2, 4)), style(wait.colour)))
+    worst = max(
+        (wait for wait in known if wait.colour in _MEANS), key=lambda wait: wait.ns or 0, default=None
+    )
+    if worst is not None:
+        lines.append(Line().add(f" {fit(_MEANS[worst.colour], width - 2).rstrip()}", style("text")))
+    return lines
+
+
+def _listed(steps: list[Step], palette: Palette) -> list[Line]:
+    style, lines = palette.style, []
+    for step in steps:
+        happened = step.at_ns > 0
+        line = Line().add(" ●" if happened else " ○", style(step.colour if happened else "faint"))
+        line.fit(f" {step.title}", 14, style(f"bold {step.colour}" if happened else "faint"))
+        since = f"+{units.duration(step.at_ns - steps[0].at_ns)}"
+        line.fit(since if happened else step.why, 11, style("text" if happened else "muted"))
+        lines.append(line.add(step.who if happened else "", style(step.colour)))
+    return lines

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import itertools
+from typing import Any
 
 import numpy as np
 from rich.style import Style
@@ -11,7 +12,7 @@ from textual.reactive import reactive
 from sockscope import units
 from sockscope.model.histogram import EDGES, percentile
 from sockscope.tui.drawn import Drawn
-from sockscope.tui.lines import Line
+from sockscope.tui.lines import Line, cells_each
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _SHADES = " ░▒▓█"
@@ -27,7 +28,6 @@ KINDS: tuple[tuple[str, str, str], ...] = (
 class Spectrogram(Drawn):
     """Two buckets share a cell as half blocks, so that the whole range fits 24 lines."""
 
-    DEFAULT_ROWS: ClassVar[int] = 12
     kind: reactive[int] = reactive(0)
     ids: reactive[tuple[int, ...] | None] = reactive(None)
     who: reactive[str] = reactive("all workers")
@@ -49,21 +49,22 @@ class Spectrogram(Drawn):
         counts = self.moment.history.spectrum(kind, self.ids, cells)
         if not counts.sum():
             return [head, Line().add("  nothing was measured in this time", style("muted"))]
-        body = height - 4
+        body = height - 3
         low, high, group = _range(counts, body * 2)
         grouped = np.add.reduceat(counts[:, low:high], np.arange(0, high - low, group), axis=1)
         levels = np.log1p(grouped) / np.log1p(grouped.max())
-        lines = [head]
-        rows = -(-grouped.shape[1] // 2)
-        for row in reversed(range(rows)):
-            lines.append(self._row(levels, row, cells, low, group))
-        lines.append(self._axis(cells, grouped.max(), len(counts)))
-        lines.append(self._percentiles(counts))
+        tall = max(body * 2 // grouped.shape[1], 1)  # half cells of one range
+        levels = np.repeat(levels, cells_each(len(levels), cells), axis=0).repeat(tall, axis=1)
+        rows = -(-levels.shape[1] // 2)
+        buckets = [low + 2 * row // tall * group for row in range(rows)]
+        lines = [head, *(self._row(levels, row, cells, buckets[row]) for row in reversed(range(rows)))]
+        lines.append(self._axis(cells, len(levels), len(counts)))
+        lines.append(self._figures(counts, float(grouped.max()), width))
         return lines
 
-    def _row(self, levels: Array, row: int, cells: int, low: int, group: int) -> Line:
+    def _row(self, levels: Array, row: int, cells: int, bucket: int) -> Line:
         style = self.palette.style
-        edge = float(EDGES[min(low + 2 * row * group, len(EDGES) - 2)])
+        edge = float(EDGES[min(bucket, len(EDGES) - 2)])
         line = Line().fit(units.duration(edge) if row % 2 == 0 else "", 9, style("muted"), right=True)
         line.add(" ┤" if row % 2 == 0 else " │", style("faint")).add(" " * (cells - len(levels)))
         lower = levels[:, 2 * row]
@@ -71,35 +72,41 @@ class Spectrogram(Drawn):
         if self.colourless:
             both = np.maximum(lower, upper)
             return line.add("".join(_SHADES[_step(value, 5)] for value in both), style("text"))
-        for up, down in zip(upper, lower, strict=True):
-            line.add("▀", _halves(self, up, down))
+        ramp = self.palette.ramp_colours
+        steps = [
+            (_step(up, len(ramp)), _step(down, len(ramp))) for up, down in zip(upper, lower, strict=True)
+        ]
+        for (up, down), run in itertools.groupby(steps):
+            line.add("▀" * sum(1 for _ in run), _half_style(ramp[up], ramp[down]))
         return line
 
-    def _axis(self, cells: int, most: float, ticks: int) -> Line:
-        style, ramp = self.palette.style, self.palette.ramp
+    def _axis(self, cells: int, drawn: int, ticks: int) -> Line:
+        style = self.palette.style
         assert self.moment is not None
         seconds = float(self.moment.history.seconds[-ticks:].sum())
-        line = Line().to(11 + max(cells - ticks, 0)).add(f"{seconds:.0f} s ago", style("muted"))
-        scale = len(ramp) // 3 + 16
-        if line.width < 11 + cells - scale - 6:
-            line.to(11 + cells - scale - 6).add("1 ", style("muted"))
+        line = Line().to(11 + cells - drawn).add(f"{seconds:.0f} s ago", style("muted"))
+        return line.to(11 + cells - 3).add("now", style("muted"))
+
+    def _figures(self, counts: Array, most: float, width: int) -> Line:
+        """Percentiles of all that is shown, and at the right what the colours mean."""
+        style, ramp = self.palette.style, self.palette.ramp
+        total = counts.sum(axis=0)
+        line = Line().add(" ")
+        for name, fraction in (("half within", 0.5), ("99 %", 0.99), ("all", 1.0)):
+            line.add(f"{name} ", style("muted")).add(
+                units.duration(percentile(total, fraction)), style("bold text")
+            ).add("  ")
+        line.add(f"of {units.count(float(total.sum()))}", style("muted"))
+        most_words = f" {units.count(most)} a tick"
+        if line.width + 14 + len(most_words) < width:
+            line.to(width - 11 - len(most_words)).add("1 ", style("muted"))
             if self.colourless:
-                line.add(_SHADES[1:], style("text"))
+                line.add(f" {_SHADES[1:]}   ", style("text"))
             else:
                 for step in range(2, len(ramp), 3):
                     line.add(" ", ramp[step])
-            line.add(f" {units.count(most)} a tick", style("muted"))
-        return line.to(11 + cells - 3).add("now", style("muted"))
-
-    def _percentiles(self, counts: Array) -> Line:
-        style = self.palette.style
-        total = counts.sum(axis=0)
-        line = Line().add("           ")
-        for name, fraction in (("half within", 0.5), ("99 % within", 0.99), ("all within", 1.0)):
-            line.add(f"{name} ", style("muted")).add(
-                units.duration(percentile(total, fraction)), style("bold text")
-            ).add("   ")
-        return line.add(f"{units.count(float(total.sum()))} measured", style("muted"))
+            line.add(most_words, style("muted"))
+        return line
 
 
 def _range(counts: Array, most: int) -> tuple[int, int, int]:
@@ -112,12 +119,6 @@ def _range(counts: Array, most: int) -> tuple[int, int, int]:
 
 def _step(value: float, steps: int) -> int:
     return 0 if value <= 0 else min(1 + int(value * (steps - 1)), steps - 1)
-
-
-def _halves(widget: Spectrogram, upper: float, lower: float) -> Style:
-    ramp = widget.palette.ramp_colours
-    first, second = _step(upper, len(ramp)), _step(lower, len(ramp))
-    return _half_style(ramp[first], ramp[second])
 
 
 def _half_style(front: str, back: str) -> Style:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sockscope.analysis.figures import figures_of
@@ -95,3 +96,33 @@ def test_few_connections_are_too_few_to_tell(world: World) -> None:
     figures = figures_of(frame.snapshot, frame.servers[0])
     assert figures.accepts.fairness.judgement == "too few"
     assert figures.reads.fairness.judgement == "too few"
+
+
+def test_a_server_that_has_ended_was_shared_by_those_that_were_there_to_its_end(world: World) -> None:
+    it = world()
+    listeners = [it.listener(holders=[200 + n], reuseport=True) for n in range(3)]
+    workers = [it.worker(pid=200 + n, parent=100) for n in range(3)]
+    for listener, worker in zip(listeners, workers, strict=True):
+        it.serve(50, listener, worker)
+    frame = it.frame()
+    half = frame.snapshot.started_ns + frame.snapshot.elapsed_ns // 2
+
+    def ended(*times_ns: int) -> Any:
+        gone = dict(zip(workers, times_ns, strict=True))
+        changed = {
+            number: replace(worker, ended_ns=gone[number])
+            for number, worker in frame.snapshot.workers.items()
+        }
+        server = frame.servers[0]
+        parts = {
+            name: tuple(changed[worker.id] for worker in getattr(server, name))
+            for name in ("acceptors", "readers", "writers", "workers")
+        }
+        return figures_of(replace(frame.snapshot, workers=changed), replace(server, **parts))
+
+    at_once = ended(half, half - 1000, half)
+    assert ids(at_once.accepts.workers) == workers
+    assert at_once.accepts.fairness.judgement == "even"
+    one_before = ended(half // 2 + frame.snapshot.started_ns // 2, half, half)
+    assert ids(one_before.accepts.workers) == workers[1:]
+    assert ids(ended(half, 0, 0).accepts.workers) == workers[1:]

@@ -1,0 +1,92 @@
+"""One finding: what it means, the numbers, the chart that proves it, and what to do."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+
+from sockscope.analysis.frame import Finding, Server
+from sockscope.tui.drawn import Drawn
+from sockscope.tui.feed import Moment
+from sockscope.tui.finding_sheet import chart_for, remedy, text
+from sockscope.tui.lines import Line
+from sockscope.tui.names import worker_name
+from sockscope.tui.themes import Palette
+from sockscope.tui.widgets.flow import FlowMap
+from sockscope.tui.widgets.heatmap import METRICS, PROOFS, HeatMap
+from sockscope.tui.widgets.sheet import Sheet
+from sockscope.tui.widgets.spectrogram import KINDS, Spectrogram
+from sockscope.tui.widgets.timeline import Timeline
+
+_CHARTS: dict[str, type[Drawn]] = {
+    "timeline": Timeline, "spectrogram": Spectrogram, "heat": HeatMap, "flow": FlowMap,
+}  # fmt: skip
+_TALLEST = 14
+
+
+class FindingPanel(VerticalScroll):
+    """All charts are there, and the one that proves the finding is seen."""
+
+    _finding: Finding | None = None
+    _passed = False
+
+    def compose(self) -> ComposeResult:
+        yield Sheet(self._text, id="facts")
+        for name, chart in _CHARTS.items():
+            made = chart(id=f"proof-{name}", classes="proof")
+            made.display = made.can_focus = False
+            yield made
+        yield Sheet(self._remedy, id="remedy")
+
+    def show(self, moment: Moment, finding: Finding | None, *, passed: bool = False) -> None:
+        """:param passed: whether the numbers no longer say so"""
+        self._finding, self._passed = finding, passed
+        for sheet in self.query(Sheet):
+            sheet.moment = moment
+        name, what = chart_for(finding) if finding else ("", "")
+        for chart in self.query(".proof").results(Drawn):
+            chart.display = chart.id == f"proof-{name}"
+            if chart.display and finding:
+                self._aim(chart, what, finding, moment)
+                chart.moment = moment
+                if isinstance(chart, HeatMap | FlowMap):  # the others fill what they are given
+                    chart.styles.height = min(chart.wanted_height(self.size.width), _TALLEST)
+
+    def _aim(self, chart: Drawn, what: str, finding: Finding, moment: Moment) -> None:
+        """Give the chart what it is about: the server of the finding, or the thread that it names."""
+        server = _server_of(finding, moment)
+        name = server.group.name if server else ""
+        if isinstance(chart, Timeline):
+            listeners = server.group.listeners if server else moment.frame.snapshot.listeners
+            chart.series, chart.ids = what, tuple(listener.id for listener in listeners)
+        elif isinstance(chart, HeatMap):
+            metrics = [*METRICS, *PROOFS]
+            chart.metric = next(index for index, metric in enumerate(metrics) if metric.name == what)
+            chart.server, chart.switches = name, False
+        elif isinstance(chart, Spectrogram):
+            chart.kind = next(index for index, kind in enumerate(KINDS) if kind[0] == what)
+            workers = moment.frame.snapshot.workers.values()
+            named = [item for item in workers if _is_about(finding, item.tid, item.comm)]
+            if len(named) == 1:
+                chart.ids, chart.who = (named[0].id,), worker_name(named[0])
+            else:
+                chart.ids = tuple(item.id for item in server.workers) if server else None
+                chart.who = name or "all workers"
+        elif isinstance(chart, FlowMap):
+            chart.server = name
+
+    def _text(self, moment: Moment, palette: Palette, width: int, height: int) -> list[Line]:
+        return text(self._finding, palette, width, passed=self._passed) if self._finding else []
+
+    def _remedy(self, moment: Moment, palette: Palette, width: int, height: int) -> list[Line]:
+        return [Line(), *remedy(self._finding, palette, width)] if self._finding else []
+
+
+def _is_about(finding: Finding, tid: int, comm: str) -> bool:
+    """Whether the finding's subject names this thread."""
+    words = finding.subject.replace(",", " ").replace("(", " ").replace(")", " ").split()
+    return str(tid) in words and comm in finding.subject
+
+
+def _server_of(finding: Finding, moment: Moment) -> Server | None:
+    return next((item for item in moment.frame.servers if item.group.name in finding.subject), None)

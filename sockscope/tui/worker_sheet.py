@@ -1,0 +1,150 @@
+"""What is said of one worker: its deeds in a few lines, its hand-offs, and its histograms."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from sockscope import units
+from sockscope.model.snapshot import Worker
+from sockscope.tui.feed import Moment
+from sockscope.tui.lines import Line, columns, sparkline
+from sockscope.tui.names import name_of, roles_of, worker_name
+from sockscope.tui.themes import Palette
+from sockscope.tui.widgets.distribution import distribution
+
+_ROLES = {"L": "listened", "A": "accepts", "R": "reads", "W": "answers", "·": "is woken to work"}
+#: histogram, title, what one measurement is, colour
+_CHARTS = (
+    ("queue_wait", "Wait in the accept queue", "acceptor"),
+    ("data_wait", "Data until it read them", "reader"),
+    ("answer", "Read until answer", "writer"),
+    ("stall", "Loop stalls", "worker"),
+)
+_CHART_WIDTH = 26
+
+
+def facts(moment: Moment, number: int, palette: Palette, width: int) -> list[Line]:
+    """Who it is, what it did, how its loop goes, and from and to whom it hands over."""
+    style = palette.style
+    worker = moment.frame.snapshot.workers.get(number)
+    if worker is None:
+        return [Line().add(" this thread is not known at this time of the recording", style("warning"))]
+    roles = ", ".join(_ROLES[letter] for letter in roles_of(moment.frame)[worker.id])
+    title = Line().add(f" {worker_name(worker)} ", style("bold text"))
+    title.add(f"of process {worker.pid}   {roles}", style("accent"))
+    if worker.ended_ns:
+        title.add("   ended", style("warning"))
+    return [title, _numbers(moment, worker, palette, width), _loop(moment, worker, palette, width),
+            *_over_time(moment, worker, palette, width), *_handoffs(moment, worker, palette, width)]  # fmt: skip
+
+
+def charts(moment: Moment, number: int, palette: Palette, width: int, height: int) -> list[Line]:
+    """Its histograms side by side, as many as there is room for; those with nothing give way first."""
+    worker = moment.frame.snapshot.workers.get(number)
+    if worker is None:
+        return []
+    most = max(min(width // _CHART_WIDTH, len(_CHARTS)), 1)
+    filled = [chart for chart in _CHARTS if getattr(worker, chart[0]).any()]
+    keep = sorted(_CHARTS, key=lambda chart: (chart not in filled, chart[0] == "answer"))[:most]
+    chosen = [chart for chart in _CHARTS if chart in keep]
+    wide = width // len(chosen)
+    blocks = [
+        distribution(title, getattr(worker, name), wide - 2, height, palette, colour)
+        for name, title, colour in chosen
+    ]
+    lines = []
+    for row in range(max(len(block) for block in blocks)):
+        line = Line()
+        for index, block in enumerate(blocks):
+            line.to(index * wide + 1)
+            for segment in block[row].segments if row < len(block) else ():
+                line.add(segment.text, segment.style)
+        lines.append(line)
+    return lines
+
+
+def _numbers(moment: Moment, worker: Worker, palette: Palette, width: int) -> Line:
+    pairs = [
+        (name, number, float(moment.history.rates(series, [worker.id])[0]))
+        for name, series, number in (
+            ("accepted", "accepts", worker.accepts), ("reads", "reads", worker.reads),
+            ("answers", "answers", worker.writes),
+        )
+    ]  # fmt: skip
+    line = Line().add(" ")
+    for name, number, rate in pairs:
+        _pair(line, palette, name, f"{units.count(number)} ({units.count(rate)}/s)")
+    if width - line.width > 32:
+        _pair(line, palette, "bytes in", units.size(worker.bytes_read))
+        _pair(line, palette, "out", units.size(worker.bytes_written))
+    return line
+
+
+def _loop(moment: Moment, worker: Worker, palette: Palette, width: int) -> Line:
+    busy, cpu = (float(moment.history.rates(name, [worker.id])[0]) / 1e7 for name in ("busy", "cpu"))
+    line = _pair(Line().add(" "), palette, "busy", f"{busy:.0f} %")
+    _pair(line, palette, "CPU", f"{cpu:.0f} %")
+    wasted = units.share(worker.wakeups_wasted, worker.wakeups)
+    _pair(line, palette, "wake-ups", f"{units.count(worker.wakeups)}, {wasted} for nothing")
+    if worker.stall_max_ns:
+        ago = units.duration(moment.frame.snapshot.time_ns - worker.stall_max_at_ns)
+        _pair(line, palette, "longest stall", units.duration(worker.stall_max_ns))
+        if width - line.width > len(ago) + 5:
+            line.add(f"{ago} ago", palette.style("muted"))
+    return line
+
+
+def _over_time(moment: Moment, worker: Worker, palette: Palette, width: int) -> list[Line]:
+    """Its last minutes: how busy it was, and its longest stall in each tick."""
+    room = (width - 50) // 2
+    if room < 12 or not moment.history.ticks:
+        return []
+    style, history = palette.style, moment.history
+    busy = list(history.worker("busy", [worker.id])[0] / (history.seconds * 1e9))
+    stalls = list(history.worker("stall", [worker.id])[0])
+    # what is not known yet takes no room
+    busy, stalls = (columns(values, min(room, 60)) for values in (busy, stalls))
+    line = Line().add(" busy over time ", style("muted")).add(sparkline(busy, len(busy), 1.0), style("good"))
+    line.add("   longest stall of each tick ", style("muted"))
+    return [line.add(sparkline(stalls, len(stalls)), style("worker"))]
+
+
+def _handoffs(moment: Moment, worker: Worker, palette: Palette, width: int) -> list[Line]:
+    frame, given, taken, woken, called = moment.frame, *(Counter[int]() for _ in range(4))
+    for flow, count in zip(frame.snapshot.flows, frame.snapshot.flow_counts, strict=True):
+        acceptor, reader = int(flow["acceptor"]), int(flow["reader"])
+        if acceptor and reader and acceptor != reader:
+            if acceptor == worker.id:
+                given[reader] += int(count)
+            if reader == worker.id:
+                taken[acceptor] += int(count)
+    by_tid = {(item.pid, item.tid): item.id for item in frame.snapshot.workers.values()}
+    for wake in frame.snapshot.wakes:
+        if wake.waker == worker.id:
+            woken[by_tid.get((worker.pid, wake.wakee), 0)] += wake.after_read
+        waker = frame.snapshot.workers.get(wake.waker)
+        if waker is not None and (waker.pid, wake.wakee) == (worker.pid, worker.tid):
+            called[waker.id] += wake.after_read
+    lines = []
+    for words, counted in (
+        ("gives connections to", given),
+        ("gets connections from", taken),
+        ("wakes with requests", woken),
+        ("is woken with requests by", called),
+    ):
+        named = [(number, times) for number, times in counted.most_common() if number and times]
+        if named:
+            line = Line().add(f" {words} ", palette.style("muted"))
+            for number, times in named:
+                text = f"{name_of(frame, number)} ×{units.count(times)}  "
+                if line.width + len(text) + 8 > width:
+                    line.add("…", palette.style("muted"))
+                    break
+                line.add(text, palette.style("reader"))
+            lines.append(line)
+    none = "no hand-off: it reads what it accepts" if worker.accepts else "no hand-off seen"
+    return lines or [Line().add(f" {none}", palette.style("muted"))]
+
+
+def _pair(line: Line, palette: Palette, name: str, value: str) -> Line:
+    return line.add(f"{name} ", palette.style("muted")).add(value, palette.style("text")).add("   ")
