@@ -9,6 +9,7 @@ from typing import Any
 
 from feeding import LiveFeed, ReplayFeed, with_findings
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 from sockscope.sources.synthetic import Scenario
 from sockscope.tui.app import Dashboard, Save, make_app
@@ -37,6 +38,14 @@ async def until(pilot: Pilot[int], true: Callable[[], bool]) -> None:
             break
         await pilot.pause(0.01)
     assert true()
+    await pilot.pause()
+
+
+async def typed(app: Dashboard, pilot: Pilot[int], text: str) -> None:
+    """Text into the line that has the focus, as one who pastes does: a key each takes its time in a test."""
+    box = app.focused
+    assert isinstance(box, Input)
+    box.insert_text_at_cursor(text)
     await pilot.pause()
 
 

@@ -16,7 +16,7 @@ from sockscope.errors import SockscopeError, UsageError
 from sockscope.sources.synthetic import Scenario
 from sockscope.tui import screens, views, widgets
 from sockscope.tui.app import Dashboard
-from sockscope.tui.lines import fit, sparkline, wrap
+from sockscope.tui.lines import cells_each, columns, fit, fit_name, sparkline, wrap
 from sockscope.tui.views import VIEWS
 
 HOSTILE = ("[red]x[/red]", "\x1b[31mred", "[bold", "a]b[/", "日本語の名前", "\x07\n\t")
@@ -135,4 +135,18 @@ def test_cells_are_counted_not_letters() -> None:
     assert fit("abc", 5, right=True) == "  abc"
     assert fit("abcdef", 4) == "abc…"
     assert wrap("aa bb cccccc", 5) == ["aa bb", "ccccc", "c"]
-    assert sparkline([0, 1, 8], 4) == "  ▁█" or len(sparkline([0, 1, 8], 4)) == 4
+    assert sparkline([0, 1, 8], 4) == "  ▂█"
+
+
+def test_what_is_cut_from_a_threads_name_is_not_its_number() -> None:
+    assert fit_name("ss-worker-3 31894", 14) == "ss-worke…31894"
+    assert fit_name("nginx 4001", 14) == "nginx 4001    "
+    assert fit_name("日本語の名前 4001", 12) == "日本語 …4001"
+    assert fit_name("name", 3) == "na…"
+
+
+def test_few_ticks_are_drawn_wide_and_many_by_their_highest() -> None:
+    assert [cells_each(ticks, 60) for ticks in (1, 12, 13, 30, 31, 500)] == [5, 5, 4, 2, 1, 1]
+    assert columns([1, 2, 3], 40) == [1, 1, 1, 2, 2, 2, 3, 3, 3]
+    assert columns(list(range(10)), 4) == [0, 3, 6, 9]
+    assert columns([9, *[0] * 99], 10)[0] == 9

@@ -6,13 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from driving import busy, drive, settled, text_of, until
+from driving import busy, drive, settled, text_of, typed, until
 from feeding import FINDINGS, LiveFeed
 from textual.pilot import Pilot
 
 from sockscope.analysis.frame import Frame
 from sockscope.sources.synthetic import Scenario
 from sockscope.tui.app import Dashboard
+from sockscope.tui.feed import Moment
+from sockscope.tui.rows.listeners import ListenerRows
 from sockscope.tui.screens.connection import ConnectionScreen
 from sockscope.tui.screens.finding import FindingScreen
 from sockscope.tui.screens.help import HelpScreen
@@ -23,6 +25,7 @@ from sockscope.tui.themes import PALETTES
 from sockscope.tui.views import VIEWS
 from sockscope.tui.widgets.header import Header
 from sockscope.tui.widgets.heatmap import METRICS, HeatMap
+from sockscope.tui.widgets.sheet import Sheet
 from sockscope.tui.widgets.spectrogram import KINDS, Spectrogram
 
 
@@ -31,37 +34,27 @@ def table(app: Dashboard, view: str) -> Table:
 
 
 def test_numbers_turn_to_screens_and_each_says_in_its_help_how_to_read_it() -> None:
+    words = (
+        "Workers over time",
+        "Accept queue over time",
+        "Max stall",
+        "In queue",
+        "What was found",
+        "half within",
+    )
+
     async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
-        for key, name, view in VIEWS:
+        for (key, name, view), word in zip(VIEWS, words, strict=True):
             await pilot.press(key)
+            await pilot.pause()
             assert app.main.current == name
             assert app.main.view.moment is app.shown
+            assert word in text_of(app)
             await pilot.press("question_mark")
             assert isinstance(app.screen, HelpScreen)
             assert f"{view.title}: how to read it" in text_of(app)
             await pilot.press("escape")
             assert isinstance(app.screen, MainScreen)
-
-    drive(busy(), steps)
-
-
-def test_screens_are_told_apart_by_what_they_show() -> None:
-    async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
-        for key, word in zip(
-            "123456",
-            (
-                "Workers over time",
-                "Accept queue over time",
-                "Max stall",
-                "In queue",
-                "What was found",
-                "half within",
-            ),
-            strict=True,
-        ):
-            await pilot.press(key)
-            await pilot.pause()
-            assert word in text_of(app)
 
     drive(busy(), steps)
 
@@ -88,11 +81,11 @@ def test_columns_that_do_not_fit_are_reached_sideways() -> None:
     async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
         await pilot.press("3")
         assert "On CPU" not in text_of(app)
-        await pilot.press(*["right"] * 20)
+        await pilot.press(*["right"] * 8)
         await pilot.pause()
         assert "On CPU" in text_of(app)
         assert "Thread" in text_of(app)
-        await pilot.press(*["h"] * 20)
+        await pilot.press(*["h"] * 9)
         assert table(app, "workers").shift == 0
 
     drive(busy(), steps, size=(80, 24))
@@ -135,7 +128,8 @@ def test_sort_cursor_and_filter_stay_when_new_moments_come() -> None:
     async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
         await pilot.press("4", "s", "s", "S", "j", "j", "j")
         rows = table(app, "connections")
-        await pilot.press("slash", *"state:open")
+        await pilot.press("slash")
+        await typed(app, pilot, "state:open")
         await pilot.press("enter", "j")
         before = (rows.sort_column, rows.descending, rows.filter_text, rows.chosen)
         first = app.shown
@@ -153,18 +147,22 @@ def test_the_filter_works_while_it_is_typed_says_what_is_wrong_and_goes_with_esc
         await pilot.press("4")
         rows = table(app, "connections")
         everything = rows.shown
-        await pilot.press("slash", *"wait:>2ms")
+        await pilot.press("slash", *"wait:>2")
+        await pilot.pause()
+        assert "is not a duration" not in text_of(app)
+        await pilot.press("m", "s")
         await pilot.pause()
         some = rows.shown
         assert 0 < some < everything
         assert f"{some:,} of {everything:,}" in text_of(app)
-        await pilot.press("space", *"nonsense:1")
-        await pilot.pause()
+        await typed(app, pilot, " nonsense:1")
         assert "no key 'nonsense'" in text_of(app)
         await pilot.press("escape")
         await pilot.pause()
         assert rows.shown == everything
-        await pilot.press("slash", *"state:open", "enter")
+        await pilot.press("slash")
+        await typed(app, pilot, "state:open")
+        await pilot.press("enter")
         assert app.focused is rows
         await pilot.press("escape")
         await pilot.pause()
@@ -175,33 +173,26 @@ def test_the_filter_works_while_it_is_typed_says_what_is_wrong_and_goes_with_esc
 
 def test_a_filter_that_nothing_fits_says_so() -> None:
     async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
-        await pilot.press("4", "slash", *"port:9")
-        await pilot.pause()
+        await pilot.press("4", "slash")
+        await typed(app, pilot, "port:9")
         assert "fits the filter" in text_of(app)
 
     drive(busy(), steps)
 
 
-@pytest.mark.parametrize(
-    ("view", "screen", "words"),
-    [
-        ("3", WorkerScreen, "Loop stalls"),
-        ("4", ConnectionScreen, "established"),
-        ("5", FindingScreen, "Evidence"),
-    ],
-)
 @pytest.mark.parametrize("size", [(80, 24), (120, 40)])
-def test_enter_opens_and_escape_goes_back_to_the_same_row(
-    view: str, screen: type, words: str, size: tuple[int, int]
-) -> None:
+def test_enter_opens_and_escape_goes_back_to_the_same_row(size: tuple[int, int]) -> None:
     async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
-        await pilot.press(view, "j")
-        chosen = table(app, app.main.current).chosen
-        await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, screen) and words in text_of(app))
-        await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, MainScreen))
-        assert table(app, app.main.current).chosen == chosen
+        for view, screen, words in (
+            ("3", WorkerScreen, "Loop stalls"), ("4", ConnectionScreen, "established"), ("5", FindingScreen, "Evidence"),
+        ):  # fmt: skip
+            await pilot.press(view, "j")
+            chosen = table(app, app.main.current).chosen
+            await pilot.press("enter")
+            await until(pilot, lambda: isinstance(app.screen, screen) and words in text_of(app))  # noqa: B023
+            await pilot.press("escape")
+            await until(pilot, lambda: isinstance(app.screen, MainScreen))
+            assert table(app, app.main.current).chosen == chosen
 
     drive(busy(), steps, size=size)
 
@@ -461,3 +452,86 @@ def test_only_the_screen_that_is_seen_gets_moments() -> None:
         assert app.main.query_one(Header).moment is app.shown
 
     drive(feed, steps)
+
+
+def test_the_row_under_the_cursor_is_told_below_the_table() -> None:
+    feed = busy()
+
+    async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
+        await pilot.press("3")
+        names = []
+        for _ in range(2):
+            more = app.main.query_one("#workers #more", Sheet)
+            await until(pilot, lambda: "half within" in text_of(app) or "p50" in text_of(app))
+            names.append("".join(segment.text for segment in more.render_line(0)).split(" of process")[0])
+            await pilot.press("j")
+        assert names == [" nginx 4001", " nginx 4004"]
+        await pilot.press("4")
+        assert "first answer" in text_of(app)
+        await pilot.press("2")
+        assert "of socket 70000" in text_of(app)
+
+    drive(feed, steps)
+
+
+def test_a_key_that_does_nothing_here_says_where_it_does() -> None:
+    async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
+        await pilot.press("slash")
+        await until(pilot, lambda: "nothing to filter here" in text_of(app))
+        await pilot.press("2", "m")
+        await until(pilot, lambda: "nothing to switch here" in text_of(app))
+
+    drive(busy(), steps, notifications=True)
+
+
+def test_the_footer_names_only_keys_that_do_something() -> None:
+    async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
+        for key, there, absent in (
+            ("1", "Switch", "Filter"),
+            ("4", "Filter", "Switch"),
+            ("6", "Switch", "Sort"),
+        ):
+            await pilot.press(key)
+            await pilot.pause()
+            footer = text_of(app).splitlines()[-1]
+            assert there in footer, key
+            assert absent not in footer, key
+            assert "Play" not in footer
+
+    drive(busy(), steps)
+
+
+def test_the_command_palette_knows_what_every_key_does() -> None:
+    async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
+        titles = [command.title for command in app.get_system_commands(app.screen)]
+        for words in (
+            "Workers (3)",
+            "Pause",
+            "Record",
+            "Save",
+            "Theme: light, colour-blind safe",
+            "Help",
+            "Quit",
+        ):
+            assert any(title.startswith(words) for title in titles), words
+        assert not any("tick" in title for title in titles)
+        await pilot.press("ctrl+p", *"latency")
+        await until(pilot, lambda: "Latency (6)" in text_of(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: app.main.current == "latency")
+
+    drive(busy(), steps)
+
+
+def test_what_was_asked_for_a_backlog_stands_beside_the_limit_in_force() -> None:
+    feed = busy()
+    feed.start()
+    found = feed.next(1)
+    assert found
+    moment = Moment(*found)
+    rows = ListenerRows(moment)
+    assert rows.cell(0, "limit")[0] == "128"
+    assert rows.cell(0, "asked")[0] == "128"
+    hosts = tuple(replace(host, somaxconn=128) for host in moment.frame.snapshot.hosts)
+    clamped = replace(moment.frame, snapshot=replace(moment.frame.snapshot, hosts=hosts))
+    assert ListenerRows(Moment(clamped, moment.history)).cell(0, "asked")[0] == "128+"

@@ -12,6 +12,7 @@ from sockscope.sources.synthetic import Scenario
 from sockscope.tui.app import Dashboard
 from sockscope.tui.screens.connection import ConnectionScreen
 from sockscope.tui.screens.help import HelpScreen
+from sockscope.tui.screens.worker import WorkerScreen
 from sockscope.tui.widgets.scrub import ScrubBar
 
 
@@ -114,3 +115,22 @@ def test_the_keys_of_a_recording_do_nothing_in_a_live_session() -> None:
         assert not app.main.query(ScrubBar)
 
     drive(busy(), steps)
+
+
+def test_a_recording_is_moved_through_on_a_screen_that_was_opened_too() -> None:
+    replayed = feed()
+    replayed.replay.at = 40
+
+    async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
+        await pilot.press("3", "enter")
+        await until(pilot, lambda: isinstance(app.screen, WorkerScreen))
+        bar = app.screen.query_one(ScrubBar)
+        assert "0:20.0" in text_of(app)
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: "0:19.0" in text_of(app))
+        await pilot.click(bar, offset=(bar._left, 0))
+        await until(pilot, lambda: replayed.replay.at == 0)
+        assert "Play" in text_of(app).splitlines()[-1]
+        assert "Record" not in text_of(app).splitlines()[-1]
+
+    drive(replayed, steps)

@@ -46,7 +46,7 @@ class WorkersView(TabledView):
         yield Sheet(self._more, id="more")
 
     def show_below(self, moment: Moment) -> None:
-        self.query_one(Sheet).moment = moment
+        self.query_one(Sheet).give(moment)
 
     def _more(self, moment: Moment, palette: Palette, width: int, height: int) -> list[Line]:
         chosen = self.table.chosen

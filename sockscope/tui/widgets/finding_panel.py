@@ -42,7 +42,7 @@ class FindingPanel(VerticalScroll):
         """:param passed: whether the numbers no longer say so"""
         self._finding, self._passed = finding, passed
         for sheet in self.query(Sheet):
-            sheet.moment = moment
+            sheet.give(moment)
         name, what = chart_for(finding) if finding else ("", "")
         for chart in self.query(".proof").results(Drawn):
             chart.display = chart.id == f"proof-{name}"

@@ -19,5 +19,10 @@ class Sheet(Drawn):
         super().__init__(id=id)
         self._maker = maker
 
+    def give(self, moment: Moment) -> None:
+        """The moment, which may be the same as before when what it is asked about is another."""
+        self.moment = moment
+        self.redraw()
+
     def draw(self, width: int, height: int) -> list[Line]:
         return self._maker(self.moment, self.palette, width, height) if self.moment else []
