@@ -22,11 +22,18 @@ from sockscope.model.snapshot import Snapshot, Worker
 _HANDED_A_TURN = 0.3
 #: A thread that was woken in a smaller part of the cases has another office (a runtime's collector).
 _BY_CHANCE = 0.02
-#: What a woken thread does each time, as a part of what the reader does for each read.  Measured,
-#: each with 4 to 32 clients: a pool that reads files for an event loop 0.018 to 0.037 (9 to 28 µs
-#: against 417 to 750 µs); workers that do nothing at all but take a request and give it back 0.074
-#: to 0.3, and any work of their own adds to that.  The middle of the gap, as ratios go.
-_WORK_A_WAKE = 0.05
+#: A request is handed over whole, or helped along in pieces?  Told by two signs, multiplied: the
+#: wake-ups for each read, and the wake-ups for each that comes straight after a read.  Dispatchers
+#: are at 1.3 to 5.2 (a lock's wake-ups among them); an event loop whose pool opens, sizes, reads and
+#: closes a file for each request at 7.6 to 60, fewest when the machine is full of other work.
+_PIECES = 6.2
+#: CPU time of the woken threads over the readers' from which on they are workers, when a request is
+#: handed over whole.  Measured with 1 to 100 clients: workers that do nothing at all but give the
+#: request back 0.17 to 0.5 in C and 0.14 to 0.4 in Python, and any work of their own adds to that
+#: (20 µs: 1.5); a pool that does one small job a request for an event loop 0.07 to 0.16.
+_WORK = 0.165
+#: The same, when they do it in pieces: 0.08 to 0.43 was measured of pools that read files.
+_WORK_IN_PIECES = 0.6
 #: Part of the answers that come in a later turn than the read, from which on somebody else is at
 #: work on them in between: dispatchers were measured at 0.97 to 1, servers that answer themselves
 #: at 0 (Nginx, lighttpd) to 0.4 (Redis, which reads for several clients, then answers them).
@@ -67,10 +74,10 @@ def _by_waking(snapshot: Snapshot, readers: dict[int, Worker]) -> Handed:
     reads = sum(worker.reads for worker in readers.values())
     # a thread that never waits for events has no turns: each read counts
     turns = sum(worker.bursts if worker.waits else worker.reads for worker in readers.values())
-    if not turns or after_read / turns < _HANDED_A_TURN or len(wakees) < 2:
+    if not turns or after_read / turns < _HANDED_A_TURN or not wakees:
         return Handed(False, "")
     says = (
-        f"having read, the readers woke {len(wakees)} other threads of their process {after_read} times, "
+        f"having read, the readers woke {_threads(len(wakees))} of their process {after_read} times, "
         f"in {turns} turns of {reads} reads"
     )
     answers, later = _answers(readers.values())
@@ -80,11 +87,13 @@ def _by_waking(snapshot: Snapshot, readers: dict[int, Worker]) -> Handed:
     times = sum(wake.wakes for wake in wakes if (readers[wake.waker].pid, wake.wakee) in wakees)
     helped = sum(worker.cpu_ns for worker in snapshot.workers.values() if (worker.pid, worker.tid) in wakees)
     own = sum(worker.cpu_ns for worker in readers.values())
-    if helped and own and helped / times < _WORK_A_WAKE * own / reads:
+    in_pieces = times * times > _PIECES * reads * after_read
+    enough = _WORK_IN_PIECES if in_pieces else _WORK
+    if helped and own and helped < enough * own:
         return Handed(
             False,
-            f"{says}; but those are helpers: {helped / times / 1e3:.0f} µs of CPU time for each wake-up, "
-            f"the readers {own / reads / 1e3:.0f} µs for each read",
+            f"{says}; but those are helpers: woken {times / reads:.1f} times for each read, they used "
+            f"{helped / own:.0%} of the CPU time that the readers used themselves",
         )
     return Handed(True, says)
 
@@ -117,6 +126,10 @@ def _answers(readers: Iterable[Worker]) -> tuple[int, int]:
     turning = [worker for worker in readers if worker.waits or _found_nothing(worker)]
     answers = sum(int(worker.answer.sum()) for worker in turning)
     return answers, sum(worker.answers_later for worker in turning)
+
+
+def _threads(count: int) -> str:
+    return "another thread" if count == 1 else f"{count} other threads"
 
 
 def _polls(worker: Worker) -> bool:

@@ -162,16 +162,18 @@ def test_who_comes_for_nothing_is_told() -> None:
     assert herd.startswith("120 accepts found nothing (EAGAIN), 1.20 for each connection, and 110 wake-ups")
 
 
-def _reader_that_wakes(cpu_of_each_wake: int, later: int = 900) -> Server:
-    """One thread reads and answers 900 times and each time wakes one of two others."""
+def _reader_that_wakes(
+    cpu_of_each: int, later: int = 900, wakes_a_read: float = 1, others: tuple[int, ...] = (11, 12)
+) -> Server:
+    """One thread reads and answers 900 times, waking others, who spend so much for each wake-up."""
     world = Small()
     reader = world.worker(
-        10, cpu_ns=375 * MS, reads=900, bursts=410, waits=588, wakeups=558, answers_later=later
+        10, cpu_ns=180 * MS, reads=900, bursts=410, waits=588, wakeups=558, answers_later=later
     )
     world.workers[0]["answer"][20] = 900
-    for tid in (11, 12):
-        world.worker(10, tid, cpu_ns=450 * cpu_of_each_wake)
-        world.wakes.append((reader, tid, 450, 300))
+    for tid in others:
+        world.worker(10, tid, cpu_ns=450 * cpu_of_each)
+        world.wakes.append((reader, tid, round(450 * wakes_a_read), 300))
     world.connect(300, world.listener(), reader)
     return world.verdict()
 
@@ -181,10 +183,27 @@ def test_threads_that_are_woken_for_requests_and_work_are_dispatched_to() -> Non
     assert (found.model, found.handoff) == ("dispatch", "request")
 
 
-def test_a_helper_pool_is_not_dispatched_to() -> None:
-    found = _reader_that_wakes(9 * US)
+def test_one_worker_that_is_handed_all_requests_is_dispatched_to() -> None:
+    found = _reader_that_wakes(100 * US, others=(11,))
+    assert found.model == "dispatch"
+    assert "woke another thread of their process" in found.evidence[-1]
+
+
+def test_a_helper_with_one_small_job_a_request_is_not_dispatched_to() -> None:
+    found = _reader_that_wakes(20 * US)
     assert found.model == "single"
-    assert "those are helpers: 9 µs of CPU time for each wake-up, the readers 417 µs" in found.evidence[-1]
+    assert found.evidence[-1].endswith(
+        "but those are helpers: woken 1.0 times for each read, they used 10% of the CPU time that the readers "
+        "used themselves"
+    )
+
+
+def test_a_helper_pool_with_several_jobs_a_request_is_not_dispatched_to() -> None:
+    assert _reader_that_wakes(70 * US, wakes_a_read=4.1).model == "single"
+
+
+def test_threads_that_do_most_of_the_work_are_workers_in_however_many_pieces() -> None:
+    assert _reader_that_wakes(300 * US, wakes_a_read=4.1).model == "dispatch"
 
 
 def test_threads_that_are_woken_while_the_answer_is_given_at_once_do_something_else() -> None:
