@@ -52,6 +52,11 @@ static __always_inline struct listener *accepted_from(struct sock *socket, int *
 	return listener_learnt(socket, 0, 0);
 }
 
+static __always_inline struct sock *listening_here(void)
+{
+	return socket_of(first_argument());
+}
+
 static __always_inline void came_empty(s64 result)
 {
 	struct worker *worker = current_worker();
@@ -71,13 +76,17 @@ static __always_inline void came_empty(s64 result)
 /* Accepted, but not in the map: its listener was not traced until now, or the map was full. */
 static __always_inline void accepted_unseen(u64 key, struct sock *listening, u64 now)
 {
-	struct connection fresh = {};
+	struct connection *fresh;
 	struct listener *listener;
+	HEAD_OF_SOCKET head;
 	struct worker *worker;
+	u32 place = NOWHERE;
 	int was_known;
+	u16 flags = CONNECTION_LATE;
 	u8 state = 0;
+	u64 id = 0;
 
-	listener = accepted_from(listening, &was_known);
+	listener = accepted_from(listening ? listening : listening_here(), &was_known);
 	if (!listener)
 		return;
 	__sync_fetch_and_add(&listener->accepted, 1);
@@ -88,26 +97,29 @@ static __always_inline void accepted_unseen(u64 key, struct sock *listening, u64
 		worker->flags |= WORKER_GOT_WORK;
 	}
 	PEEK(state, ((struct sock_common *)key)->skc_state);
-	fresh.flags = CONNECTION_LATE;
 	if (state == SYN_RECV_STATE) { /* Fast Open: queued before state changes tell of it */
-		fresh.flags |= CONNECTION_FAST_OPEN;
+		flags |= CONNECTION_FAST_OPEN;
 	} else if (was_known) {
 		if (worker)
 			HAPPENED(EVENT_ACCEPT, worker, 0, 0, listener->id, now);
 		lose(LOSS_ACCEPTS_UNKNOWN);
 		return;
 	}
-	read_ends(&fresh, (struct sock_common *)key);
-	fresh.accepted_ns = now;
-	fresh.touched_ns = now;
-	fresh.listener = listener->id;
-	fresh.acceptor = worker ? worker->id : 0;
-	fresh.accepted_cpu = bpf_get_smp_processor_id();
-	fresh.id = next_serial(SERIAL_CONNECTION);
+	bpf_probe_read_kernel(&head, sizeof(head), (void *)key);
+	fresh = connection_begun(&head, &place);
+	if (fresh) {
+		fresh->flags = flags;
+		fresh->accepted_ns = now;
+		fresh->touched_ns = now;
+		fresh->listener = listener->id;
+		fresh->acceptor = worker ? worker->id : 0;
+		fresh->accepted_cpu = bpf_get_smp_processor_id();
+		id = connection_known_first(key, fresh, place);
+		if (!id) /* somebody else's record stands there, without this accept */
+			lose(LOSS_ACCEPTS_UNKNOWN);
+	}
 	if (worker)
-		HAPPENED(EVENT_ACCEPT, worker, fresh.id, 0, listener->id, now);
-	if (connections.insert(&key, &fresh))
-		lose(LOSS_CONNECTIONS_FULL);
+		HAPPENED(EVENT_ACCEPT, worker, id, 0, listener->id, now);
 }
 
 int on_ring_complete(struct ring_complete *ctx)
@@ -121,14 +133,15 @@ int on_ring_complete(struct ring_complete *ctx)
 	key = (u64)socket_of(ctx->result);
 	if (!key)
 		return 0;
-	connection = connections.lookup(&key);
+	connection = connection_of(key);
 	if (!connection || !is_unaccepted(connection))
 		return 0;
 	accepted_silently(connection, current_worker_made(), bpf_ktime_get_ns());
 	return 0;
 }
 
-/* The current thread took the connection of socket ``key`` off the queue of ``listening``. */
+/* The current thread took the connection of socket ``key`` off the queue of ``listening``; 0: of
+ * the socket that it called accept with. */
 static __always_inline void accepted(u64 key, struct sock *listening)
 {
 	u64 now = bpf_ktime_get_ns();
@@ -136,12 +149,15 @@ static __always_inline void accepted(u64 key, struct sock *listening)
 	struct listener *listener;
 	int was_known;
 
-	connection = connections.lookup(&key);
+	connection = connection_of(key);
 	if (!connection || connection->accepted_ns) {
 		accepted_unseen(key, listening, now);
 		return;
 	}
-	listener = accepted_from(listening, &was_known);
+	/* a listener that was closed may have left its queue to another one (tcp_migrate_req) */
+	listener = queued_on(connection);
+	if (!listener)
+		listener = accepted_from(listening ? listening : listening_here(), &was_known);
 	if (listener) {
 		__sync_fetch_and_add(&listener->accepted, 1);
 		if (!connection->listener)
@@ -158,8 +174,8 @@ int on_accept(struct syscall_exit *ctx)
 		came_empty(ctx->result);
 		return 0;
 	}
-	key = (u64)socket_of(ctx->result);
+	key = (u64)socket_in(file_of(ctx->result));
 	if (key)
-		accepted(key, socket_of(first_argument()));
+		accepted(key, 0);
 	return 0;
 }

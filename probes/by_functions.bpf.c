@@ -27,7 +27,7 @@ static __always_inline u64 sock_behind(u64 socket)
  * 40e0b0908142 "net/sock: Introduce trace_sk_data_ready()"). */
 int on_readable(struct traced *ctx)
 {
-	data_ready(ctx->values[0]);
+	data_ready(PLAIN(ctx->values[0]));
 	return 0;
 }
 
@@ -41,7 +41,7 @@ int on_readable_probed(struct registers *ctx)
 int on_recv_return(struct traced *ctx)
 {
 	u64 key = sock_behind(ctx->values[0]);
-	struct connection *connection = connections.lookup(&key);
+	struct connection *connection = connection_of(key);
 
 	if (connection)
 		bytes_read(connection, (int)ctx->values[4], ctx->values[3] & PEEK_FLAG);
@@ -52,7 +52,7 @@ int on_recv_return(struct traced *ctx)
 int on_send_return(struct traced *ctx)
 {
 	u64 key = sock_behind(ctx->values[0]);
-	struct connection *connection = connections.lookup(&key);
+	struct connection *connection = connection_of(key);
 	int result = ctx->values[3];
 
 	if (connection && result > 0)
@@ -65,7 +65,7 @@ int on_send_return(struct traced *ctx)
 int on_sendpage_return(struct traced *ctx)
 {
 	u64 key = sock_behind(ctx->values[0]);
-	struct connection *connection = connections.lookup(&key);
+	struct connection *connection = connection_of(key);
 	s64 result = ctx->values[5];
 
 	if (connection && result > 0)
@@ -81,7 +81,7 @@ static __always_inline void call_begins(u64 socket, u64 flags, u64 writes)
 	u64 key = (u64)(u32)bpf_get_current_pid_tgid() << 1 | writes;
 	struct call fresh = {.socket = sock_behind(socket), .flags = flags};
 
-	if (!connections.lookup(&fresh.socket))
+	if (!connection_of(fresh.socket))
 		return;
 	if (calls.lookup(&key))
 		lose(LOSS_RETURNS_MISSED);
@@ -99,7 +99,7 @@ static __always_inline void call_ends(int result, u64 writes)
 		return;
 	done = *call;
 	calls.delete(&key);
-	connection = connections.lookup(&done.socket);
+	connection = connection_of(done.socket);
 	if (!connection)
 		return;
 	if (!writes)
@@ -137,11 +137,11 @@ int on_send_return_probed(struct registers *ctx)
  * arguments this kernel's has. */
 int on_accept_return(struct traced *ctx)
 {
-	u64 child = ctx->values[ACCEPT_RESULT];
+	u64 child = PLAIN(ctx->values[ACCEPT_RESULT]);
 	s32 error = 0;
 
 	if (child) {
-		accepted(child, (struct sock *)ctx->values[0]);
+		accepted(child, (struct sock *)PLAIN(ctx->values[0]));
 		return 0;
 	}
 	bpf_probe_read_kernel(&error, sizeof(error),
@@ -155,7 +155,7 @@ int on_accept_return(struct traced *ctx)
  * it.  It is entered after the wait, so a thread that was blocked before tracing is seen too. */
 static __always_inline void grafted(u64 key)
 {
-	struct connection *connection = connections.lookup(&key);
+	struct connection *connection = connection_of(key);
 
 	if (connection && is_unaccepted(connection))
 		accepted_silently(connection, current_worker_made(), bpf_ktime_get_ns());
@@ -163,7 +163,7 @@ static __always_inline void grafted(u64 key)
 
 int on_graft(struct traced *ctx)
 {
-	grafted(ctx->values[0]);
+	grafted(PLAIN(ctx->values[0]));
 	return 0;
 }
 
@@ -221,7 +221,7 @@ int on_state_cloned(struct bpf_raw_tracepoint_args *ctx)
 int on_segment(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 key = ctx->args[0];
-	struct connection *connection = connections.lookup(&key);
+	struct connection *connection = connection_of(key);
 	u32 begins = 0, ends = 0, expected = 0;
 	void *control;
 

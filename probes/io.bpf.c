@@ -8,10 +8,10 @@
  * on_write_exit): the descriptor leads to the socket.
  */
 
-/* The place where this thread's deeds on this connection are counted: in the record itself, or
+/* Where this thread's deeds on this connection are counted: in the record itself, or
  * in more_io.  A slot is claimed with compare-and-swap, since two threads may come at once; once
  * claimed only its thread writes to it. */
-static __always_inline struct connection_io *place_of(struct connection *connection, u64 worker)
+static __always_inline struct connection_io *io_of(struct connection *connection, u64 worker)
 {
 	struct io_key key = {.connection = connection->id, .worker = worker};
 	struct connection_io *place, none = {.worker = worker};
@@ -104,7 +104,7 @@ static __always_inline void bytes_read(struct connection *connection, s64 result
 		if (now - since > connection->data_wait_max_ns)
 			connection->data_wait_max_ns = now - since;
 	}
-	place = place_of(connection, worker->id);
+	place = io_of(connection, worker->id);
 	if (!place) {
 		connection->flags |= CONNECTION_IO_LOST;
 		lose(LOSS_MORE_IO_FULL);
@@ -140,7 +140,7 @@ static __always_inline void bytes_written(struct connection *connection, s64 res
 		if (connection->unanswered_by == worker->id && connection->unanswered_turn != turn_of(worker))
 			worker->answers_later++;
 	}
-	place = place_of(connection, worker->id);
+	place = io_of(connection, worker->id);
 	if (!place) {
 		connection->flags |= CONNECTION_IO_LOST;
 		lose(LOSS_MORE_IO_FULL);
@@ -153,7 +153,7 @@ static __always_inline void bytes_written(struct connection *connection, s64 res
 int on_recv(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 key = ctx->args[0];
-	struct connection *connection = connections.lookup(&key);
+	struct connection *connection = connection_of(key);
 
 	if (connection)
 		bytes_read(connection, (int)ctx->args[1], ctx->args[2] & PEEK_FLAG);
@@ -163,7 +163,7 @@ int on_recv(struct bpf_raw_tracepoint_args *ctx)
 int on_send(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 key = ctx->args[0];
-	struct connection *connection = connections.lookup(&key);
+	struct connection *connection = connection_of(key);
 	int result = ctx->args[1];
 
 	if (connection && result > 0)
@@ -184,7 +184,7 @@ int on_send(struct bpf_raw_tracepoint_args *ctx)
 int on_splice_exit(struct syscall_exit *ctx)
 {
 	u64 key = (u64)socket_of(first_argument());
-	struct connection *connection = key ? connections.lookup(&key) : 0;
+	struct connection *connection = key ? connection_of(key) : 0;
 
 	if (connection)
 		bytes_read(connection, ctx->result, 0);
@@ -198,7 +198,7 @@ static __always_inline struct connection *connection_of_call(void)
 {
 	u64 key = (u64)socket_of(first_argument());
 
-	return key ? connections.lookup(&key) : 0;
+	return key ? connection_of(key) : 0;
 }
 
 int on_read_exit(struct syscall_exit *ctx)

@@ -23,36 +23,42 @@ BPF_PERCPU_ARRAY(births, struct birth, 1);
 static __always_inline void connection_born(struct sock *listening, struct listener *listener,
 					    struct birth *birth)
 {
-	struct sock_common *child = (struct sock_common *)birth->child;
-	struct connection fresh = {};
-	u64 key = birth->child;
-	u32 length = 0;
+	u64 key = birth->child, now = bpf_ktime_get_ns();
+	u32 length = 0, place = place_of(key);
+	struct connection *fresh;
+	HEAD_OF_SOCKET head;
 
-	read_ends(&fresh, child);
-	if (fresh.local_port != listener->port)
+	bpf_probe_read_kernel(&head, sizeof(head), (void *)key);
+	if (LOAD(&head, skc_num) != listener->port)
 		return;
-	fresh.touched_ns = bpf_ktime_get_ns();
-	fresh.established_ns = birth->established_ns;
-	if (!fresh.established_ns) {
-		fresh.established_ns = fresh.touched_ns;
-		fresh.flags |= CONNECTION_FAST_OPEN;
-	}
-	if (birth->first_data_ns) {
-		fresh.first_data_ns = birth->first_data_ns;
-		fresh.readable_ns = birth->first_data_ns;
-		fresh.flags |= CONNECTION_DATA_WITH_HANDSHAKE;
-	}
-	fresh.listener = listener->id;
-	fresh.established_cpu = bpf_get_smp_processor_id();
-	fresh.id = next_serial(SERIAL_CONNECTION);
 	__sync_fetch_and_add(&listener->established, 1);
 	PEEK(length, listening->sk_ack_backlog);
 	listener->queue = length;
 	if (length > listener->queue_max)
 		listener->queue_max = length;
 	/* a record left behind by a socket whose end was not seen must not live on in this one */
-	if (connections.update(&key, &fresh))
-		lose(LOSS_CONNECTIONS_FULL);
+	fresh = place == NOWHERE ? 0 : connections.lookup(&place);
+	if (fresh) {
+		unsettle(key);
+		connection_given_back(fresh, place);
+	}
+	fresh = connection_begun(&head, &place);
+	if (!fresh)
+		return;
+	fresh->touched_ns = now;
+	fresh->established_ns = birth->established_ns;
+	if (!fresh->established_ns) {
+		fresh->established_ns = now;
+		fresh->flags |= CONNECTION_FAST_OPEN;
+	}
+	if (birth->first_data_ns) {
+		fresh->first_data_ns = birth->first_data_ns;
+		fresh->readable_ns = birth->first_data_ns;
+		fresh->flags |= CONNECTION_DATA_WITH_HANDSHAKE;
+	}
+	fresh->listener = listener->id;
+	fresh->established_cpu = bpf_get_smp_processor_id();
+	connection_known(key, fresh, place);
 }
 
 static __always_inline void listener_shut(u64 key)
@@ -118,7 +124,7 @@ int on_state(struct bpf_raw_tracepoint_args *ctx)
 		listener_shut(key);
 		return 0;
 	}
-	connection = connections.lookup(&key);
+	connection = connection_of(key);
 	if (!connection)
 		return 0;
 	connection->touched_ns = bpf_ktime_get_ns();
@@ -139,12 +145,14 @@ int on_state(struct bpf_raw_tracepoint_args *ctx)
 /* Bytes can be read from this connection now. */
 static __always_inline void bytes_ready(struct connection *connection)
 {
-	u64 now = bpf_ktime_get_ns();
+	u64 now;
 
+	if (connection->readable_ns) /* more of what nobody has read yet */
+		return;
+	now = bpf_ktime_get_ns();
 	if (!connection->first_data_ns && !(connection->flags & CONNECTION_OPEN_BEFORE))
 		connection->first_data_ns = now;
-	if (!connection->readable_ns)
-		connection->readable_ns = now;
+	connection->readable_ns = now;
 }
 
 /* A socket's data_ready callback runs: of a listener, a child was queued; of a child, bytes came. */
@@ -169,7 +177,7 @@ static __always_inline void data_ready(u64 key)
 		if (listener)
 			return;
 	}
-	connection = connections.lookup(&key);
+	connection = connection_of(key);
 	if (connection)
 		bytes_ready(connection);
 }
@@ -184,8 +192,12 @@ int on_data_ready(struct bpf_raw_tracepoint_args *ctx)
 int on_destroy(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 key = ctx->args[0];
-	struct connection *connection = connections.lookup(&key);
+	u32 place = place_of(key);
+	struct connection *connection;
 
+	if (place == NOWHERE)
+		return 0;
+	connection = connections.lookup(&place);
 	if (!connection)
 		return 0;
 	connection->touched_ns = bpf_ktime_get_ns();
@@ -194,6 +206,7 @@ int on_destroy(struct bpf_raw_tracepoint_args *ctx)
 	connection->flags |= CONNECTION_CLOSED;
 	if (closed.ringbuf_output(connection, sizeof(*connection), BPF_RB_NO_WAKEUP))
 		lose(LOSS_CLOSED_RING_FULL);
-	connections.delete(&key);
+	unsettle(key);
+	connection_given_back(connection, place);
 	return 0;
 }

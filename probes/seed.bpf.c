@@ -36,18 +36,21 @@ static long (*write_out)(void *seq, const void *data, u32 size) = (void *)127; /
 
 static __always_inline void seed_connection(struct sock_common *socket, u32 netns, u16 port, u16 flags)
 {
-	struct connection fresh = {};
-	u64 place = (u64)netns << 32 | port;
+	u64 port_there = (u64)netns << 32 | port;
 	u64 key = (u64)socket;
+	struct connection *fresh;
+	HEAD_OF_SOCKET head;
+	u32 place = NOWHERE;
 
-	if (!seed_ports.lookup(&place) || connections.lookup(&key))
+	if (!seed_ports.lookup(&port_there) || place_of(key) != NOWHERE)
 		return;
-	read_ends(&fresh, socket);
-	fresh.flags = flags;
-	fresh.touched_ns = bpf_ktime_get_ns();
-	fresh.id = next_serial(SERIAL_CONNECTION);
-	if (connections.insert(&key, &fresh) && !connections.lookup(&key))
-		lose(LOSS_CONNECTIONS_FULL);
+	bpf_probe_read_kernel(&head, sizeof(head), socket);
+	fresh = connection_begun(&head, &place);
+	if (!fresh)
+		return;
+	fresh->flags = flags;
+	fresh->touched_ns = bpf_ktime_get_ns();
+	connection_known_first(key, fresh, place);
 }
 
 int bpf_iter__task_file(struct bpf_iter__task_file *ctx)
@@ -148,11 +151,13 @@ int bpf_iter__task(struct bpf_iter__task *ctx)
 /* Connections that wait in an accept queue have no file yet. */
 int bpf_iter__tcp(struct bpf_iter__tcp *ctx)
 {
-	struct sock_common *socket = ctx->sk_common;
+	struct sock_common *socket = 0;
 	struct socket *holder = 0;
 	u16 port = 0;
 	u8 state = 0;
 
+	/* as a number: the verifier allows no arithmetic on a pointer whose type it knows */
+	PEEK(socket, ctx->sk_common);
 	if (!socket)
 		return 0;
 	PEEK(state, socket->skc_state);

@@ -4,11 +4,7 @@
  *
  * This is BPF C for bcc, which rewrites map calls only in the main text: user space concatenates
  * records.h, a header of kernel struct offsets made from BTF (kernel_structs.h) and these files.
- * The sizes given here are placeholders: the maps are created with room as the user's limits say.
  */
-
-#define SIZED_LATER 64
-#define PAGES_LATER 1
 
 /* A read or write under way, from its entry to its return (by_functions.bpf.c). */
 struct call {
@@ -16,10 +12,8 @@ struct call {
 	u64 flags;
 };
 
-BPF_TABLE("hash", u64, struct connection, connections, SIZED_LATER); /* key: struct sock * */
-BPF_TABLE("hash", u64, struct listener, listeners, SIZED_LATER);     /* key: struct sock * */
-BPF_TABLE("hash", u32, u64, listener_keys, SIZED_LATER);	     /* listener.id to struct sock * */
-BPF_TABLE("hash", u32, struct worker, workers, SIZED_LATER);	     /* key: tid */
+BPF_TABLE("hash", u64, struct listener, listeners, SIZED_LATER); /* key: struct sock * */
+BPF_TABLE("hash", u32, u64, listener_keys, SIZED_LATER);	 /* listener.id to struct sock * */
 BPF_TABLE("hash", struct io_key, struct connection_io, more_io, SIZED_LATER);
 BPF_TABLE("hash", struct wake_key, struct wake_count, wakes, SIZED_LATER);
 BPF_TABLE("hash", u64, struct call, calls, SIZED_LATER); /* key: tid << 1 | whether it writes */
@@ -50,6 +44,19 @@ static void *(*registers_of)(struct task_struct *task) = (void *)175;
 		_Static_assert(sizeof(into) == sizeof(from), "a field is read whole, no more"); \
 		bpf_probe_read_kernel(&(into), sizeof(into), &(from));                          \
 	})
+/* A load of base->field without a helper: from the stack, or through a pointer whose type the
+ * verifier knows.  The structs are declared packed, so clang would load byte by byte. */
+#define LOAD(base, field) \
+	(*(typeof((base)->field) *)((void *)(base) + __builtin_offsetof(typeof(*(base)), field)))
+/* A pointer as a plain number: the verifier allows no arithmetic on one whose type it knows, and
+ * the directory needs it. */
+#define PLAIN(pointer)                                                      \
+	({                                                                  \
+		u64 number = 0;                                             \
+		bpf_probe_read_kernel(&number, sizeof(number), &(pointer)); \
+		number;                                                     \
+	})
+#define HEAD_OF_SOCKET struct sock_common __attribute__((aligned(8)))
 #define LISTEN_STATE 10
 #define SYN_RECV_STATE 3
 #define ESTABLISHED_STATE 1
@@ -151,22 +158,18 @@ static __always_inline u32 bucket_of(u64 ns)
  * record, on the CPU where it runs, so no counter in it needs an atomic. */
 static __always_inline struct worker *worker_made(u32 tid, u32 pid, struct task_struct *task)
 {
+	u32 zero = 0, place = NOWHERE, kept;
 	struct task_struct *parent = 0;
 	struct worker *worker, *blank;
-	u32 zero = 0;
 	u8 yes = 1;
 
 	blank = blank_worker.lookup(&zero);
-	if (!blank)
-		return 0;
-	workers.insert(&tid, blank);
-	worker = workers.lookup(&tid);
+	worker = blank ? worker_taken(&place) : 0;
 	if (!worker) {
 		lose(LOSS_WORKERS_FULL);
 		return 0;
 	}
-	if (worker->id)
-		return worker;
+	bpf_probe_read_kernel(worker, sizeof(*worker), blank);
 	worker->tid = tid;
 	worker->pid = pid;
 	worker->first_seen_ns = bpf_ktime_get_ns();
@@ -179,27 +182,31 @@ static __always_inline struct worker *worker_made(u32 tid, u32 pid, struct task_
 	PEEK(parent, task->real_parent);
 	PEEK(worker->parent_pid, parent->tgid);
 	bpf_probe_read_kernel(&worker->comm, sizeof(worker->comm), &task->comm);
-	worker->id = next_serial(SERIAL_WORKER);
 	servers.insert(&pid, &yes);
-	return worker;
+	worker->id = next_serial(SERIAL_WORKER);
+	/* the iterator over all tasks may have met it at the same moment */
+	kept = settle_first(THREAD_KEYS + tid, place);
+	if (kept == place)
+		return worker;
+	worker_given_back(worker, place);
+	if (kept == NOWHERE)
+		lose(LOSS_WORKERS_FULL);
+	return kept == NOWHERE ? 0 : workers.lookup(&kept);
 }
 
 static __always_inline struct worker *current_worker(void)
 {
-	u32 tid = bpf_get_current_pid_tgid();
-
-	return workers.lookup(&tid);
+	return worker_of(bpf_get_current_pid_tgid());
 }
 
 static __always_inline struct worker *current_worker_made(void)
 {
 	u64 both = bpf_get_current_pid_tgid();
-	u32 tid = both;
-	struct worker *worker = workers.lookup(&tid);
+	struct worker *worker = worker_of(both);
 
 	if (worker)
 		return worker;
-	worker = worker_made(tid, both >> 32, (struct task_struct *)bpf_get_current_task());
+	worker = worker_made(both, both >> 32, (struct task_struct *)bpf_get_current_task());
 	if (worker && !worker->cgroup)
 		worker->cgroup = bpf_get_current_cgroup_id();
 	return worker;
@@ -335,29 +342,63 @@ static __always_inline struct listener *listener_learnt(struct sock *socket, u64
 	return kept;
 }
 
-/* The addresses and ports of a connected socket. */
-static __always_inline void read_ends(struct connection *record, struct sock_common *socket)
+/* The addresses and ports of a connected socket, from the head of its struct: that is read at once,
+ * since each call of bpf_probe_read_kernel costs some 20 ns. */
+static __always_inline void put_ends(struct connection *record, struct sock_common *head)
 {
-	u16 raw = 0;
-	u32 ipv4 = 0;
+	u32 *words = (u32 *)record->remote;
 
-	PEEK(record->local_port, socket->skc_num);
-	PEEK(raw, socket->skc_dport);
-	record->remote_port = bpf_ntohs(raw);
-	PEEK(raw, socket->skc_family);
-	if (raw == FAMILY_INET6) {
-		u32 *words = (u32 *)record->remote;
-
-		bpf_probe_read_kernel(record->local, 16, &socket->skc_v6_rcv_saddr);
-		bpf_probe_read_kernel(record->remote, 16, &socket->skc_v6_daddr);
+	record->local_port = LOAD(head, skc_num);
+	record->remote_port = bpf_ntohs(LOAD(head, skc_dport));
+	if (LOAD(head, skc_family) == FAMILY_INET6) {
+		__builtin_memcpy(record->local, &LOAD(head, skc_v6_rcv_saddr), 16);
+		__builtin_memcpy(record->remote, &LOAD(head, skc_v6_daddr), 16);
 		record->family = !words[0] && !words[1] && words[2] == bpf_htonl(0xffff) ? 4 : 6;
 	} else {
 		record->family = 4;
-		PEEK(ipv4, socket->skc_rcv_saddr);
-		write_mapped(record->local, ipv4);
-		PEEK(ipv4, socket->skc_daddr);
-		write_mapped(record->remote, ipv4);
+		write_mapped(record->local, LOAD(head, skc_rcv_saddr));
+		write_mapped(record->remote, LOAD(head, skc_daddr));
 	}
+}
+
+/* A blank record for the connection whose head that is; 0 when there is no room. */
+static __always_inline struct connection *connection_begun(struct sock_common *head, u32 *place)
+{
+	struct connection *fresh = connection_taken(place);
+
+	if (!fresh) {
+		lose(LOSS_CONNECTIONS_FULL);
+		return 0;
+	}
+	__builtin_memset(fresh, 0, sizeof(*fresh));
+	put_ends(fresh, head);
+	return fresh;
+}
+
+/* A new connection's record is filled, and can be found from now on. */
+static __always_inline void connection_known(u64 key, struct connection *connection, u32 place)
+{
+	__sync_lock_test_and_set(&connection->id, next_serial(SERIAL_CONNECTION));
+	if (settle(key, place))
+		return;
+	connection_given_back(connection, place);
+	lose(LOSS_CONNECTIONS_FULL);
+}
+
+/* The same where somebody else may find the same socket at the same moment. */
+static __always_inline u64 connection_known_first(u64 key, struct connection *connection, u32 place)
+{
+	u64 id = next_serial(SERIAL_CONNECTION);
+	u32 kept;
+
+	__sync_lock_test_and_set(&connection->id, id);
+	kept = settle_first(key, place);
+	if (kept == place)
+		return id;
+	connection_given_back(connection, place);
+	if (kept == NOWHERE)
+		lose(LOSS_CONNECTIONS_FULL);
+	return 0;
 }
 
 /* The connection is the worker's from now on; ``worker`` may be 0. */
@@ -384,55 +425,68 @@ static __always_inline int is_unaccepted(struct connection *connection)
 	return !connection->accepted_ns && when != CONNECTION_OPEN_BEFORE;
 }
 
+/* The listener in whose queue the connection stood; 0 when it is unknown or closed. */
+static __always_inline struct listener *queued_on(struct connection *connection)
+{
+	u32 number = connection->listener;
+	u64 *key = number ? listener_keys.lookup(&number) : 0, listening;
+
+	if (!key)
+		return 0;
+	listening = *key;
+	return listeners.lookup(&listening);
+}
+
 /* Accepted without the system call: its listener is the one that it was queued on. */
 static __always_inline void accepted_silently(struct connection *connection, struct worker *worker, u64 now)
 {
-	u32 number = connection->listener;
-	u64 *key = listener_keys.lookup(&number), listening;
-	struct listener *listener;
+	struct listener *listener = queued_on(connection);
 
-	if (key) {
-		listening = *key;
-		listener = listeners.lookup(&listening);
-		if (listener)
-			__sync_fetch_and_add(&listener->accepted, 1);
-	}
+	if (listener)
+		__sync_fetch_and_add(&listener->accepted, 1);
 	accepted_by(connection, worker, now);
 }
 
-/* The socket behind a descriptor of the current task; 0 when it is none.  Best effort: another
- * thread may have closed and reopened the number since the system call began. */
-static __always_inline struct sock *socket_of(u32 number)
+/* The file behind a descriptor of the current task.  Best effort: another thread may have closed
+ * and reopened the number since the system call began. */
+static __always_inline struct file *file_of(u32 number)
 {
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct files_struct *files = 0;
-	struct fdtable *table = 0;
-	struct file **array = 0;
-	struct file *file = 0;
-	struct inode *inode = 0;
+	/* a pointer that the verifier knows the type of: read without a helper */
+	struct task_struct *task = current_task();
+	struct files_struct *files = LOAD(task, files);
+	struct fdtable *table = LOAD(files, fdt);
+	struct file **array = LOAD(table, fd), *file = 0;
+
+	if (number < LOAD(table, max_fds))
+		PEEK(file, array[number]);
+	return file;
+}
+
+/* The socket of a file that is known to be one, or is compared with those that are known. */
+static __always_inline struct sock *socket_in(struct file *file)
+{
 	struct socket *holder = 0;
 	struct sock *socket = 0;
-	u32 room = 0;
+
+	if (file)
+		PEEK(holder, file->private_data);
+	if (holder)
+		PEEK(socket, holder->sk);
+	return socket;
+}
+
+/* The socket behind a descriptor of the current task; 0 when it is none. */
+static __always_inline struct sock *socket_of(u32 number)
+{
+	struct file *file = file_of(number);
+	struct inode *inode = 0;
 	u16 mode = 0;
 
-	PEEK(files, task->files);
-	PEEK(table, files->fdt);
-	PEEK(room, table->max_fds);
-	if (number >= room)
-		return 0;
-	PEEK(array, table->fd);
-	PEEK(file, array[number]);
 	if (!file)
 		return 0;
 	PEEK(inode, file->f_inode);
 	PEEK(mode, inode->i_mode);
-	if ((mode & MODE_TYPE) != MODE_SOCKET)
-		return 0;
-	PEEK(holder, file->private_data);
-	if (!holder)
-		return 0;
-	PEEK(socket, holder->sk);
-	return socket;
+	return (mode & MODE_TYPE) == MODE_SOCKET ? socket_in(file) : 0;
 }
 
 /* The first argument of the system call that the current task is in.  It outlives the call:

@@ -31,9 +31,13 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 
 int on_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct worker *worker = current_worker();
-	u32 tid = bpf_get_current_pid_tgid();
+	u64 key = THREAD_KEYS + (u32)bpf_get_current_pid_tgid();
+	u32 place = place_of(key);
+	struct worker *worker;
 
+	if (place == NOWHERE)
+		return 0;
+	worker = workers.lookup(&place);
 	if (!worker)
 		return 0;
 	worker->ended_ns = bpf_ktime_get_ns();
@@ -42,7 +46,8 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 	bpf_get_current_comm(&worker->comm, sizeof(worker->comm));
 	if (ended.ringbuf_output(worker, sizeof(*worker), BPF_RB_NO_WAKEUP))
 		lose(LOSS_ENDED_RING_FULL);
-	workers.delete(&tid);
+	unsettle(key);
+	worker_given_back(worker, place);
 	return 0;
 }
 
@@ -54,7 +59,7 @@ int on_rename(struct bpf_raw_tracepoint_args *ctx)
 	u32 tid = 0;
 
 	PEEK(tid, task->pid);
-	worker = workers.lookup(&tid);
+	worker = worker_of(tid);
 	if (!worker)
 		return 0;
 	bpf_probe_read_kernel_str(&worker->comm, sizeof(worker->comm), (void *)ctx->args[1]);

@@ -8,15 +8,14 @@ int on_waking(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *wakee = (struct task_struct *)ctx->args[0];
 	struct wake_count *count, none = {};
-	struct worker *worker;
 	struct wake_key key = {};
-	u64 both;
+	struct worker *worker;
+	u64 both = bpf_get_current_pid_tgid();
 	u32 pid = 0;
 
-	worker = current_worker();
+	worker = worker_of(both);
 	if (!worker)
 		return 0;
-	both = bpf_get_current_pid_tgid();
 	PEEK(pid, wakee->tgid);
 	if (pid != both >> 32)
 		return 0;

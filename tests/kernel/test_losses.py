@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from sockscope.sources.kernel import program
 from sockscope.sources.kernel.program import Limits
-from tests.kernel.tracing import run_traced
+from tests.kernel.tracing import essence_of_ledger, essence_of_seen, run_traced
 
 pytestmark = pytest.mark.kernel
 
@@ -28,6 +29,19 @@ def test_with_room_for_a_few_open_connections_lost_and_recorded_add_up(tmp_path:
     # who accepted is still counted, connection by connection, though some have no record
     assert sum(worker["accepts"] for worker in run.seen["workers"]) == 3000
     assert _lost(run.seen, "of connections that have no record") == lost
+
+
+def test_with_a_directory_of_two_buckets_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nearly every socket and thread is found through the map for those whose buckets are full."""
+    monkeypatch.setattr(program, "bucket_count", lambda places: 2)
+    monkeypatch.setattr(program, "crowd_room", lambda places: places)
+    run = run_traced(tmp_path, "handoff", {"workers": 12}, LOAD)
+    assert run.seen["health"]["lost"] == []
+    assert len(run.seen["connections"]) == 3000
+    assert sum(worker["accepts"] for worker in run.seen["workers"]) == 3000
+    assert sorted(map(essence_of_seen, run.seen["connections"])) == sorted(map(essence_of_ledger, run.ledger))
 
 
 def test_with_a_ring_of_one_page_lost_and_recorded_add_up(tmp_path: Path) -> None:

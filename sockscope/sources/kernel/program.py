@@ -25,19 +25,18 @@ from sockscope.sources.kernel.headers import kernel_structs
 from sockscope.sources.kernel.image import Image, ImageCache
 from sockscope.sources.kernel.loader import LoadError, Wanted, load
 from sockscope.sources.kernel.maps import Map
+from sockscope.sources.kernel.places import Places, bucket_count, crowd_room
 from sockscope.sources.kernel.ring import Ring
 from sockscope.sources.kernel.tracefs import event_number
 from sockscope.sources.kernel.way import BY_BTF, BY_KPROBE, Hook
 
-PROBES = ("state", "lifecycle", "accept", "io", "by_functions", "wait", "wake", "tasks", "seed")
+PROBES = ("places", "state", "lifecycle", "accept", "io", "by_functions", "wait", "wake", "tasks", "seed")
 _ITERATORS = {"task_file": "bpf_iter__task_file", "task": "bpf_iter__task", "tcp": "bpf_iter__tcp"}
 _U8, _U16, _U32, _U64 = (np.dtype(f"<u{size}") for size in (1, 2, 4, 8))
 
 #: Map → (key, value) for :class:`Map`.
 _MAPS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
-    "connections": (_U64, layout.CONNECTION),
     "listeners": (_U64, layout.LISTENER),
-    "workers": (_U32, layout.WORKER),
     "more_io": (layout.IO_KEY, layout.IO),
     "wakes": (layout.WAKE_KEY, layout.WAKE_COUNT),
     "servers": (_U32, _U8),
@@ -48,9 +47,26 @@ _MAPS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "target": (_U32, layout.TARGET),
     "serials": (_U32, _U64),
     "losses": (_U32, _U64),
+    "fresh_places": (_U32, _U64),
+    "directory_shift": (_U32, _U32),
+}
+#: Array of records → its index in ``fresh_places`` (``enum kept``), and the record.
+_PLACES: dict[str, tuple[int, np.dtype[Any]]] = {
+    "connections": (0, layout.CONNECTION),
+    "workers": (1, layout.WORKER),
 }
 #: Maps that only the probes themselves use.
-_PRIVATE = ("births", "blank_worker", "calls", "clones", "listener_keys")
+_PRIVATE = (
+    "births",
+    "blank_worker",
+    "buckets",
+    "calls",
+    "clones",
+    "crowded",
+    "free_connections",
+    "free_workers",
+    "listener_keys",
+)
 _RINGS = {"closed": layout.CONNECTION, "ended": layout.WORKER, "shut": layout.LISTENER}
 #: The ring that is there only with ``detail``.
 _EVENTS = "events"
@@ -76,8 +92,13 @@ class Limits:
 
     def room(self) -> dict[str, int]:
         """Map → elements, or bytes of a ring."""
+        places = self.connections + self.workers
         return {
             "connections": self.connections,
+            "free_connections": self.connections,
+            "free_workers": self.workers,
+            "buckets": bucket_count(places),
+            "crowded": crowd_room(places),
             "listeners": self.listeners,
             "listener_keys": self.listeners,
             "seeds": self.listeners,
@@ -124,7 +145,9 @@ def _compiled(btf: Btf, cache: ImageCache, detail: bool) -> Image:
 
         functions = re.findall(r"^int (on_\w+|bpf_iter__\w+)\(", text, re.MULTILINE)
         rings = [*_RINGS, *([_EVENTS] if detail else [])]
-        image = compile_probes(text, ["-Wno-everything", *defines], functions, [*_MAPS, *rings, *_PRIVATE])
+        image = compile_probes(
+            text, ["-Wno-everything", *defines], functions, [*_MAPS, *_PLACES, *rings, *_PRIVATE]
+        )
         cache.put(key, image)
     return image
 
@@ -177,6 +200,11 @@ class Program:
         self.maps = {name: Map(loaded.maps[name], key, value) for name, (key, value) in _MAPS.items()}
         rings = {**_RINGS, **({_EVENTS: layout.EVENT} if detail else {})}
         room = limits.room()
+        self.maps["directory_shift"].put(0, 64 - (room["buckets"].bit_length() - 1))
+        self.places = {
+            name: Places(loaded.maps[name], record, room[name], (self.maps["fresh_places"], index))
+            for name, (index, record) in _PLACES.items()
+        }
         self.rings = {
             name: Ring(loaded.maps[name], room[name] // mmap.PAGESIZE, record)
             for name, record in rings.items()
@@ -230,8 +258,8 @@ class Program:
     def close(self) -> None:
         """Detach, and give programs and maps back to the kernel."""
         self.detach()
-        for ring in self.rings.values():
-            ring.close()
+        for opened in (*self.rings.values(), *self.places.values()):
+            opened.close()
         self._loaded.close()
 
     def __enter__(self) -> Program:

@@ -25,6 +25,7 @@ from sockscope.sources.target import Target
 _SAMPLED_TICKS = 8
 _HOLDERS_TICKS = 5
 _NOTES_TICKS = 50
+_OVERLAP_NS = 50_000_000
 
 _LOSS_NAMES = {
     layout.Loss.CONNECTIONS_FULL: "connections: no room for another open one",
@@ -135,12 +136,13 @@ class KernelSource:
         now = clock.now_ns()
         closed, ended, shut = self._ended_things()
         events = program.rings["events"].drain() if "events" in program.rings else np.empty(0, layout.EVENT)
-        connections = self._changed(program.maps["connections"].read_all()[1])
+        # a little overlap: a record may have been stamped just before and changed just after
+        since = self._last_ns - _OVERLAP_NS
+        connections = program.places["connections"].changed(since)
         if self._best_effort:
             for records in (closed, connections):
                 records["flags"] |= int(layout.ConnectionFlag.BEST_EFFORT)
-        workers = self._changed(program.maps["workers"].read_all()[1])
-        workers = workers[workers["id"] > 0]
+        workers = program.places["workers"].changed(since)
         listeners = program.maps["listeners"].read_all()[1]
         if final:
             late = self._ended_things()
@@ -189,10 +191,6 @@ class KernelSource:
             os.close(self._stats)
             self._stats = None
         self._program.close()
-
-    def _changed(self, records: Any) -> Any:
-        # a little overlap: a record may have been stamped just before and changed just after
-        return records[records["touched_ns"] + 50_000_000 >= self._last_ns] if self._last_ns else records
 
     def _more_io(self, closed: Any) -> Any:
         keys, values = self._program.maps["more_io"].read_all()

@@ -1,0 +1,87 @@
+"""Arrays of records that the probes write and we map: a tick copies what has changed, no more.
+
+A record's index is its place.  A place is used again, so a record counts only while it has an id;
+the probes write the id last and take it away first.  How many places were ever used is in the map
+``fresh_places``: nothing beyond them is looked at, nor mapped.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any
+
+import numpy as np
+
+from sockscope.sources.kernel.maps import Map, Records
+
+#: Bits of a bucket number: half of a bucket's four keys are in use when all places are.
+_KEYS_A_BUCKET = 4
+_CROWD = 1024
+
+
+def bucket_count(places: int) -> int:
+    """Buckets of the directory for so many places: a power of two."""
+    return 1 << max(1, (-(-2 * places // _KEYS_A_BUCKET) - 1).bit_length())
+
+
+def crowd_room(places: int) -> int:
+    """Room for keys whose two buckets are full: with half of all keys in use, under one in a hundred."""
+    return places // 16 + _CROWD
+
+
+class Places:
+    """The records of one array map with BPF_F_MMAPABLE (5.5, commit fc9702273e2e).
+
+    :param fd: its descriptor
+    :param record: dtype of a record, with ``id`` and ``touched_ns``; a multiple of 8 bytes
+    :param room: how many it holds
+    :param used: the map that says how many were ever used, and the index there
+    """
+
+    def __init__(self, fd: int, record: np.dtype[Any], room: int, used: tuple[Map, int]) -> None:
+        if record.itemsize % 8:
+            raise ValueError(f"records of {record.itemsize} bytes do not fill whole words")
+        self._fd, self._record, self._room = fd, record, room
+        self._used = used
+        self._map: mmap.mmap | None = None
+        self._view: Records = np.empty(0, record)
+
+    def used(self) -> int:
+        """How many places were ever used."""
+        counts, index = self._used
+        held = counts.get(index)
+        return min(int(held), self._room) if held is not None else 0
+
+    def changed(self, since_ns: int) -> Records:
+        """Copies of the records that were touched since then (0: of all), in order of place.
+
+        One that is being made or removed at this moment may be missing; the next call has it, or
+        its ring does.
+        """
+        view = self._seen(self.used())
+        ids = view["id"].copy()
+        wanted = ids > 0
+        if since_ns > 0:
+            wanted &= view["touched_ns"] >= since_ns
+        where = np.flatnonzero(wanted)
+        rows = view[where]
+        # a place that changed hands while it was read
+        steady = (rows["id"] == ids[where]) & (view["id"][where] == ids[where])
+        return rows if steady.all() else rows[steady]
+
+    def close(self) -> None:
+        """Unmap; the map's owner closes the descriptor."""
+        self._view = np.empty(0, self._record)
+        if self._map is not None:
+            self._map.close()
+            self._map = None
+
+    def _seen(self, count: int) -> Records:
+        if count > len(self._view):
+            # in steps of doubled size, so that it is mapped anew only now and then
+            count = min(self._room, max(64, 1 << (count - 1).bit_length()))
+            self.close()
+            size = -(-count * self._record.itemsize // mmap.PAGESIZE) * mmap.PAGESIZE
+            self._map = mmap.mmap(self._fd, size, mmap.MAP_SHARED, mmap.PROT_READ)
+            self._view = np.frombuffer(self._map, self._record, count)
+        return self._view

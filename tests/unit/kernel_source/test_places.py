@@ -1,0 +1,91 @@
+"""Records in memory that somebody else writes: what has changed, and only what is whole."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sockscope.sources.kernel.places import Places, bucket_count
+
+RECORD = np.dtype([("id", "<u8"), ("touched_ns", "<u8"), ("value", "<u8")])
+ROOM = 1000
+
+
+class Used:
+    """Stands for the map that says how many places were ever used."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def get(self, index: int) -> Any:
+        return self.count
+
+
+class Kernel:
+    """The writing side: a file in memory in place of the map."""
+
+    def __init__(self) -> None:
+        size = -(-ROOM * RECORD.itemsize // mmap.PAGESIZE) * mmap.PAGESIZE
+        self.fd = os.memfd_create("records")
+        os.ftruncate(self.fd, size)
+        self.memory = mmap.mmap(self.fd, size)
+        self.records = np.frombuffer(self.memory, RECORD, ROOM)
+        self.used = Used()
+        self.places = Places(self.fd, RECORD, ROOM, (self.used, 0))  # type: ignore[arg-type]
+
+    def write(self, place: int, number: int, touched_ns: int) -> None:
+        self.records[place] = (number, touched_ns, number * 10)
+        self.used.count = max(self.used.count, place + 1)
+
+
+@pytest.fixture
+def kernel() -> Iterator[Kernel]:
+    held = Kernel()
+    yield held
+    held.places.close()
+    del held.records
+    held.memory.close()
+    os.close(held.fd)
+
+
+def test_only_records_touched_since_then_are_copied(kernel: Kernel) -> None:
+    for place in range(10):
+        kernel.write(place, place + 1, touched_ns=100 * place)
+    assert kernel.places.changed(0)["id"].tolist() == list(range(1, 11))
+    assert kernel.places.changed(700)["id"].tolist() == [8, 9, 10]
+    assert kernel.places.changed(2000)["id"].tolist() == []
+
+
+def test_a_place_without_an_id_holds_no_record(kernel: Kernel) -> None:
+    for place in range(3):
+        kernel.write(place, place + 1, touched_ns=5)
+    kernel.records["id"][1] = 0
+    assert kernel.places.changed(0)["value"].tolist() == [10, 30]
+
+
+def test_what_was_read_stays_as_it_was(kernel: Kernel) -> None:
+    kernel.write(0, 1, touched_ns=5)
+    rows = kernel.places.changed(0)
+    kernel.write(0, 2, touched_ns=6)
+    assert rows["id"].tolist() == [1]
+
+
+def test_the_view_grows_with_the_places_used_up_to_the_room(kernel: Kernel) -> None:
+    for count in (1, 64, 65, 500, ROOM):
+        for place in range(count):
+            kernel.write(place, place + 1, touched_ns=1)
+        assert len(kernel.places.changed(0)) == count
+    kernel.used.count = ROOM + 3  # several CPUs found the last place taken at once
+    assert len(kernel.places.changed(0)) == ROOM
+
+
+@pytest.mark.parametrize("places", [1, 8, 9, 1000, 73728, 1_008_192])
+def test_half_of_the_directory_stays_free(places: int) -> None:
+    count = bucket_count(places)
+    assert count & (count - 1) == 0
+    assert count * 4 >= 2 * places
