@@ -258,8 +258,10 @@ class Program:
     def close(self) -> None:
         """Detach, and give programs and maps back to the kernel."""
         self.detach()
-        for opened in (*self.rings.values(), *self.places.values()):
-            opened.close()
+        for ring in self.rings.values():
+            ring.close()
+        for records in self.places.values():
+            records.close()
         self._loaded.close()
 
     def __enter__(self) -> Program:
