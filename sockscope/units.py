@@ -17,6 +17,10 @@ _TIME_UNITS = {
     "m": 60 * 10**9,
     "h": 3600 * 10**9,
 }
+_SIZE_UNITS = {
+    "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
+    "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40,
+}  # fmt: skip
 _MAPPED = b"\0" * 10 + b"\xff\xff"
 
 
@@ -62,6 +66,17 @@ def parse_duration(text: str) -> int:
     if not found:
         raise UsageError(f"{text!r} is not a duration; write 10s, 200ms or 3m")
     return round(float(found[1]) * _TIME_UNITS[found[2] or "s"])
+
+
+def parse_size(text: str) -> int:
+    """Octets of ``500M``, ``1.5GB``, ``2GiB``: powers of 1000, or with an ``i`` of 1024.
+
+    :raises UsageError: for anything else
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?|[KMGT]i)B?\s*", text)
+    if not found:
+        raise UsageError(f"{text!r} is not a size; write 500M, 2G or 1.5GiB")
+    return round(float(found[1]) * _SIZE_UNITS[found[2]])
 
 
 def address(octets: bytes) -> str:

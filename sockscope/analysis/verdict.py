@@ -136,7 +136,8 @@ def _serve_axis(snapshot: Snapshot, seen: _Seen) -> tuple[str, Handoff, tuple[st
     others = seen.answered_by_others
     if seen.answered and others / seen.answered >= 0.5:
         says = f"{others} of {seen.answered} connections were answered by another thread than their reader"
-        return "dispatch", "request", (says,), others
+        # connections that were open before tracing were answered, and not seen to be accepted
+        return "dispatch", "request", (says,), others * seen.read // seen.answered
     kept = seen.served["none"]
     if (known - kept) / known >= _PART:
         kind = max(_READERS, key=lambda word: seen.served[word])

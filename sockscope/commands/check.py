@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from sockscope.commands.target_options import add_target_options, target_of
 from sockscope.errors import SockscopeError, UsageError
 
 if TYPE_CHECKING:
+    from sockscope.analysis.bar import Bar
     from sockscope.analysis.frame import Finding, Frame
     from sockscope.analysis.thresholds import Thresholds
 
@@ -62,24 +63,14 @@ class Check:
         add_target_options(parser)
 
     def run(self, args: argparse.Namespace) -> int:
+        from sockscope.analysis.bar import bar_of
         from sockscope.analysis.findings import findings_of
 
-        bar, thresholds = bar_of(args.fail_on), _thresholds(args)
+        bar, thresholds = bar_of(args.fail_on, "--fail-on"), _thresholds(args)
         frame = _frame(args)
         result = judge(frame, findings_of(frame, thresholds), bar, thresholds.fewest)
         sys.stdout.write({"text": as_text, "json": as_json, "junit": as_junit}[args.format](result))
         return result.status
-
-
-@dataclass(frozen=True)
-class Bar:
-    """What makes the check fail: a severity or more (empty: none does), and findings by id."""
-
-    severity: str
-    ids: frozenset[str]
-
-    def __str__(self) -> str:
-        return " or ".join([*([self.severity] if self.severity else []), *sorted(self.ids - _LIMITS)])
 
 
 @dataclass(frozen=True)
@@ -94,35 +85,12 @@ class Result:
     servers: tuple[tuple[str, str, int], ...]
 
 
-#: Limits that the user set fail whatever else the bar is.
-_LIMITS = frozenset({"share-above-limit", "queue-wait-above-limit"})
-
-
-def bar_of(given: Sequence[str]) -> Bar:
-    """The bar that ``--fail-on`` words make.
-
-    :raises UsageError: for a word that is neither a severity nor the id of a finding
-    """
-    from sockscope.analysis.findings import FINDINGS, SEVERITIES
-
-    words = [word.strip() for text in given for word in text.split(",") if word.strip()] or ["warning"]
-    known = {detector.id for detector in FINDINGS}
-    severities: list[str] = [word for word in SEVERITIES if word in words]
-    for word in words:
-        if word not in known and word not in severities:
-            raise UsageError(
-                f"--fail-on {word}: neither a severity ({', '.join(SEVERITIES)}) nor a finding; there are "
-                f"{', '.join(sorted(known))}"
-            )
-    return Bar(severities[0] if severities else "", frozenset(words) & known | _LIMITS)
-
-
 def judge(frame: Frame, findings: Iterable[Finding], bar: Bar, fewest: int) -> Result:
     """What the findings of a frame mean against a bar."""
     failing: list[Finding] = []
     others: list[Finding] = []
     for finding in findings:
-        (failing if _fails(finding, bar) else others).append(finding)
+        (failing if bar.counts(finding) else others).append(finding)
     servers = tuple((server.group.name, server.model, server.connections) for server in frame.servers)
     unclear = [
         f"{name}: {units.count(number)} connections, {fewest} are needed to tell"
@@ -202,15 +170,6 @@ def as_junit(result: Result) -> str:
     suite.set("skipped", str(skipped))
     ElementTree.indent(suite)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suite, "unicode") + "\n"
-
-
-def _fails(finding: Finding, bar: Bar) -> bool:
-    from sockscope.analysis.findings import SEVERITIES, explained
-
-    if bar.ids & {finding.id, *explained(finding)}:
-        return True
-    order: Sequence[str] = SEVERITIES
-    return bool(bar.severity) and order.index(finding.severity) >= order.index(bar.severity)
 
 
 def _thresholds(args: argparse.Namespace) -> Thresholds:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sockscope import units
+from sockscope.commands.record_plan import Plan, add_place_options, plan_of
 from sockscope.commands.target_options import add_target_options, add_tracing_options, pairs_of, target_of
 from sockscope.errors import SockscopeError, UsageError
 from sockscope.sources.target import Target
 
 if TYPE_CHECKING:
     from sockscope.session.child import Child
+    from sockscope.session.recording import Tally
     from sockscope.sources.kernel.program import Limits
 
 
@@ -24,6 +26,9 @@ class Record:
 
     Ends after --duration, when COMMAND ends, or at Ctrl-C; whatever ends it, the file holds what
     was seen until then.  With COMMAND, that process (with its threads and children) is the target.
+
+    With --rotate or --ring there are several files: FILE's name gets the time at which each begins,
+    as in web-20260131T235959Z.sockscope, and --keep says how many of them stay.
     """
 
     name = "record"
@@ -41,6 +46,7 @@ class Record:
             "--detail", action="store_true",
             help="every accept, read, write, wait and wake-up as an event too, for timelines",
         )  # fmt: skip
+        add_place_options(parser)
         add_target_options(parser)
         add_tracing_options(parser)
         parser.add_argument("words", nargs="*", metavar="COMMAND", help="start this and trace it")
@@ -49,10 +55,11 @@ class Record:
         from sockscope.session.child import Child
         from sockscope.session.live import limits_of
 
+        plan = plan_of(args)
         duration = units.parse_duration(args.duration) if args.duration else None
         target = target_of(args)
         limits, signals = limits_of(pairs_of(args.limits, "--limits")), pairs_of(args.signals, "--signals")
-        if args.output.exists() and not args.force:
+        if not plan.several and args.output.exists() and not args.force:
             raise SockscopeError(f"{args.output} exists; choose another name, or --force to overwrite it")
         if args.words and target.pids:
             raise UsageError("--pid and COMMAND exclude each other: the command is the target")
@@ -60,7 +67,7 @@ class Record:
         try:
             if child:
                 target = replace(target, pids=(child.pid,))
-            return _record(args, target, limits, signals, duration, child)
+            return _record(args, plan, target, limits, signals, duration, child)
         finally:
             if child:
                 child.end()
@@ -68,6 +75,7 @@ class Record:
 
 def _record(
     args: argparse.Namespace,
+    plan: Plan,
     target: Target,
     limits: Limits,
     signals: Mapping[str, str],
@@ -76,11 +84,13 @@ def _record(
 ) -> int:
     from sockscope.session.frames import run
     from sockscope.session.live import LiveSession
-    from sockscope.session.recording import Recording
+    from sockscope.session.veil import Veil
 
     with LiveSession(target, limits, signals, detail=args.detail) as session:
         listeners = session.start()  # the kernel keeps what happens while the file is made
-        with Recording(args.output, session.meta, args.force) as recording:
+        veil = Veil() if args.anonymize else None
+        meta = veil.meta(session.meta) if veil else session.meta
+        with plan.sink(args.output, meta, args.force, _say) as sink:
             until = "until it ends or Ctrl-C" if duration is None else f"for {units.duration(duration)}"
             _say(f"tracing {target}; {until}")
             if child:
@@ -88,18 +98,37 @@ def _record(
             elif not listeners:
                 _say("nobody listens there yet; waiting for one who does")
             ended = child.has_ended if child else lambda: False
-            ending = run(session, recording.take, duration, ended=ended)
+            ending = run(
+                session,
+                (lambda batch: sink.take(veil.batch(batch))) if veil else sink.take,
+                duration,
+                ended=ended,
+                wants_whole=sink.wants_whole,
+            )
     if ending == "target ended" and not child:
         _say(f"the target has ended: {target}")
-    if not recording.listeners_seen:
+    if not sink.tally.listeners_seen:
         _say(f"nobody listened: {target}")
-    _say(
-        f"{units.count(recording.connections_closed)} closed connections, {recording.workers_seen} threads "
-        f"-> {args.output} ({units.size(args.output.stat().st_size)}); sockscope report {args.output}"
-    )
-    for what, number in recording.lost:
+    _say(f"{_seen(sink.tally)} -> {_files(sink.written())}")
+    if sink.tally.clock:
+        _say(sink.tally.clock)
+    for what, number in sink.tally.lost:
         _say(f"lost: {units.count(number)} {what}")
     return child.status() if child else 0
+
+
+def _seen(tally: Tally) -> str:
+    return f"{units.count(tally.connections_closed)} closed connections, {tally.workers_seen} threads"
+
+
+def _files(written: Sequence[Path]) -> str:
+    """Where to look."""
+    if not written:
+        return "no file"
+    size = units.size(sum(path.stat().st_size for path in written))
+    if len(written) == 1:
+        return f"{written[0]} ({size}); sockscope report {written[0]}"
+    return f"{len(written)} files ({size}); the last: sockscope report {written[-1]}"
 
 
 def _say(line: str) -> None:

@@ -74,9 +74,11 @@ def run(
     duration_ns: int | None,
     *,
     ended: Callable[[], bool] = lambda: False,
+    wants_whole: Callable[[], bool] = lambda: False,
 ) -> Ending:
     """Go on with a session that was started, and hand each batch to ``take``, the last one too.
 
+    :param wants_whole: whether the next batch is due at once, and shall tell all that is open
     :returns: what ended it
 
     Ctrl-C is a way to end it, not a failure.
@@ -94,8 +96,9 @@ def run(
                 ending = "target ended"
                 break
             session.wait_for_tick(min(due, end or due, time.monotonic_ns() + TICK_NS // 4))
-            if time.monotonic_ns() >= due or session.under_pressure():
-                take(session.batch())
+            whole = wants_whole()
+            if whole or time.monotonic_ns() >= due or session.under_pressure():
+                take(session.batch(whole=whole))
                 due = max(due + TICK_NS, time.monotonic_ns() + TICK_NS // 2)
     except KeyboardInterrupt:
         ending = "interrupted"

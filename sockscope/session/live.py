@@ -13,6 +13,7 @@ from pathlib import Path
 from sockscope.errors import UsageError
 from sockscope.records.batch import Batch, Meta
 from sockscope.session.host import HostSampler
+from sockscope.session.wall_clock import offset_ns
 from sockscope.sources.kernel import clock
 from sockscope.sources.kernel.program import Limits
 from sockscope.sources.kernel.source import KernelSource
@@ -104,7 +105,7 @@ class LiveSession:
 
 
 def _meta(target: Target, source: KernelSource) -> Meta:
-    monotonic, wall = clock.now_ns(), time.time_ns()
+    monotonic = clock.now_ns()
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -117,7 +118,7 @@ def _meta(target: Target, source: KernelSource) -> Meta:
         command=" ".join(sys.argv),
         cpus=os.cpu_count() or 1,
         started_ns=monotonic,
-        monotonic_offset_ns=wall - monotonic,
+        monotonic_offset_ns=offset_ns(),
         signals=source.signals(),
         boot_id=boot,
     )

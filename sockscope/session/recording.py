@@ -1,12 +1,60 @@
-"""Batches into a file, with a count of what went in."""
+"""Recording: batches into a file, a second's worth at a time."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from sockscope.records.batch import Batch, Meta
 from sockscope.records.layout import ConnectionFlag
+from sockscope.session.wall_clock import what_was_set
 from sockscope.sources.trace import Writer
+
+
+class Sink(Protocol):
+    """Where the batches of a session go: a file, several, or the last minutes of them."""
+
+    tally: Tally
+
+    def take(self, batch: Batch) -> None:
+        """Write one batch, for good."""
+
+    def wants_whole(self) -> bool:
+        """Whether the next batch shall tell everything that is open, changed or not."""
+
+    def written(self) -> tuple[Path, ...]:
+        """The files that are there now."""
+
+    def __enter__(self) -> Sink: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class Tally:
+    """What a session has seen so far."""
+
+    def __init__(self) -> None:
+        self._workers: set[int] = set()
+        self.connections_closed = 0
+        self.listeners_seen = False
+        self.lost: tuple[tuple[str, int], ...] = ()
+        self.clock = ""  # what was done to the machine's clock
+
+    @property
+    def workers_seen(self) -> int:
+        """Threads that did something."""
+        return len(self._workers)
+
+    def count(self, batch: Batch) -> None:
+        """Take note of a batch."""
+        self.connections_closed += int(((batch.connections["flags"] & int(ConnectionFlag.CLOSED)) != 0).sum())
+        workers = batch.workers
+        self._workers.update(
+            workers["id"][(workers["accepts"] + workers["reads"] + workers["writes"]) > 0].tolist()
+        )
+        self.listeners_seen = self.listeners_seen or len(batch.listeners) > 0
+        self.lost = batch.health.lost
 
 
 class Recording:
@@ -17,27 +65,26 @@ class Recording:
 
     def __init__(self, path: Path, meta: Meta, overwrite: bool = False) -> None:
         self._writer = Writer(path, meta, overwrite=overwrite)
-        self._workers: set[int] = set()
-        self.connections_closed = 0
-        self.listeners_seen = False
-        self.lost: tuple[tuple[str, int], ...] = ()
-
-    @property
-    def workers_seen(self) -> int:
-        """Threads that did something."""
-        return len(self._workers)
+        self.path = path
+        self._offset_ns = meta.monotonic_offset_ns
+        self.tally = Tally()
 
     def take(self, batch: Batch) -> None:
-        """Write one batch, for good."""
+        """Write one batch, for good; if the machine's clock was set since the beginning, it says so."""
+        said = what_was_set(self._offset_ns)
+        if said:
+            self.tally.clock = said
+            health = replace(batch.health, notes=(*batch.health.notes, said))
+            batch = replace(batch, health=health)
         self._writer.write(batch)
         self._writer.commit()
-        self.connections_closed += int(((batch.connections["flags"] & int(ConnectionFlag.CLOSED)) != 0).sum())
-        workers = batch.workers
-        self._workers.update(
-            workers["id"][(workers["accepts"] + workers["reads"] + workers["writes"]) > 0].tolist()
-        )
-        self.listeners_seen = self.listeners_seen or len(batch.listeners) > 0
-        self.lost = batch.health.lost
+        self.tally.count(batch)
+
+    def wants_whole(self) -> bool:
+        return False
+
+    def written(self) -> tuple[Path, ...]:
+        return (self.path,)
 
     def __enter__(self) -> Recording:
         return self

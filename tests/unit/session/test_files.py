@@ -1,0 +1,309 @@
+"""One session in several files: together they tell what one file would have told."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sockscope.analysis.bar import bar_of
+from sockscope.errors import SockscopeError, UsageError
+from sockscope.records.batch import Batch, Meta
+from sockscope.records.layout import ConnectionFlag
+from sockscope.session import recording as recording_module
+from sockscope.session import rotation as rotation_module
+from sockscope.session.flight import FlightRecorder
+from sockscope.session.frames import frame_of_batches, frame_of_recording
+from sockscope.session.joining import join
+from sockscope.session.recording import Recording, Sink
+from sockscope.session.rotation import Every, Rotation, files_of
+from sockscope.session.watch import Watch
+from sockscope.sources.synthetic import Scenario, SyntheticSource
+from sockscope.sources.trace import Reader
+from tests.unit.trace.recordings import META, assert_all_equal
+
+SECOND = 1_000_000_000
+TICKS = 14
+COUNTERS = ("accepts", "reads", "bytes_read", "writes", "bytes_written", "waits", "wakeups", "wakeups_wasted")
+SCENARIOS = {
+    "reuseport": Scenario("reuseport", lost=2),
+    "handoff": Scenario("handoff", workers=4),
+    "dispatch": Scenario("dispatch", workers=4),
+}
+
+
+def session(name: str, ticks: int = TICKS) -> tuple[Meta, list[Batch]]:
+    """A session whose batches all tell everything that is open."""
+    source = SyntheticSource(SCENARIOS[name])
+    return source.meta, list(source.batches(ticks))
+
+
+def feed(sink: Sink, batches: Iterable[Batch], clock: list[int] | None = None) -> list[int]:
+    """As a live session feeds a sink; the numbers of the batches that were to be whole ones."""
+    whole = []
+    with sink:
+        for number, batch in enumerate(batches):
+            if clock:
+                clock[0] = batch.time_ns
+            if sink.wants_whole():
+                whole.append(number)
+            sink.take(batch)
+    return whole
+
+
+def last(paths: Iterable[Path]) -> list[Batch]:
+    """The final state of each file."""
+    found = []
+    for path in paths:
+        with Reader(path) as reader:
+            found.append(reader.final_batch())
+    return found
+
+
+def totals(batches: Iterable[Batch]) -> dict[str, Any]:
+    """What threads did, in all."""
+    found: Counter[Any] = Counter()
+    for batch in batches:
+        for row in batch.workers:
+            for name in COUNTERS:
+                found[name, int(row["id"])] += int(row[name])
+            for name in ("queue_wait", "data_wait", "answer", "stall"):
+                found[name, int(row["id"])] += int(row[name].sum())
+        for row in batch.listeners:
+            for name in ("established", "accepted"):
+                found[name, int(row["id"])] += int(row[name])
+        for row in batch.wakes:
+            found["wakes", int(row["waker"]), int(row["wakee"])] += int(row["wakes"])
+        for what, count in batch.health.lost:
+            found[what] += count
+        found["bytes by connection"] += int(batch.connections["io"]["bytes_read"].sum())
+        found["bytes by connection"] += int(batch.more_io["bytes_read"].sum())
+    return {key: number for key, number in found.items() if number}
+
+
+@pytest.fixture(autouse=True)
+def nobody_sets_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These sessions are of long ago: their time of day is not this machine's."""
+    monkeypatch.setattr(recording_module, "what_was_set", lambda began_ns: "")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A monotonic clock that stands where it is set."""
+    now = [0]
+    monkeypatch.setattr(rotation_module.time, "monotonic_ns", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize("name", ["reuseport", "dispatch"])
+def test_the_counts_of_all_files_together_are_those_of_the_session(name: str, tmp_path: Path) -> None:
+    meta, batches = session(name, 5)
+    sink = Rotation(tmp_path / "web.sockscope", meta, Every(octets=1), None)
+    assert len(feed(sink, batches)) == 5  # a file each: as small as can be
+    paths = sink.written()
+    assert len(paths) == 6
+    (whole,) = last([_single(tmp_path / "one", meta, batches)])
+    assert totals(last(paths)) == totals([whole])
+    closed = [
+        int(number)
+        for batch in last(paths)
+        for number in batch.connections["id"][batch.connections["flags"] & int(ConnectionFlag.CLOSED) != 0]
+    ]
+    assert sorted(closed) == sorted(set(closed))
+    assert set(closed) == {
+        int(number)
+        for number in whole.connections["id"][whole.connections["flags"] & int(ConnectionFlag.CLOSED) != 0]
+    }
+
+
+def _single(path: Path, meta: Meta, batches: Iterable[Batch]) -> Path:
+    feed(Recording(path, meta), batches)
+    return path
+
+
+@pytest.mark.parametrize("name", ["handoff", "dispatch"])
+def test_each_file_stands_for_itself(name: str, tmp_path: Path) -> None:
+    meta, batches = session(name)
+    sink = Rotation(tmp_path / "web.sockscope", meta, Every(octets=600_000), None)
+    whole = feed(sink, batches)
+    assert 1 <= len(whole) < TICKS
+    assert len(sink.written()) == len(whole) + 1
+    verdict = frame_of_batches(meta, list(batches)).servers[0].model
+    for path, began in zip(sink.written(), [None, *whole], strict=True):
+        frame = frame_of_recording(path)
+        if began != TICKS - 1:  # that one has nothing but its beginning
+            assert [server.model for server in frame.servers] == [verdict], path
+        assert frame.snapshot.processes.keys() == {process.pid for process in batches[0].processes}
+        if began is not None:
+            assert frame.snapshot.started_ns == batches[began].time_ns
+            early = frame.snapshot.connections
+            known = early[early["accepted_ns"] > 0]
+            assert np.all(known["accepted_ns"] >= frame.snapshot.started_ns)
+        for worker in frame.snapshot.workers.values():
+            assert worker.busy_ns <= frame.snapshot.elapsed_ns + 1000
+            assert worker.wait_ns <= frame.snapshot.elapsed_ns + 1000
+
+
+def test_files_are_named_by_their_time_and_the_oldest_go(tmp_path: Path, clock: list[int]) -> None:
+    meta, batches = session("reuseport")
+    stray = tmp_path / "web-of-lies.sockscope"
+    stray.write_text("not ours")
+    for year in (2001, 2099):  # the clock may have been wrong, or is
+        _single(tmp_path / f"web-{year}0101T000000Z.sockscope", META, session("reuseport", 1)[1])
+    length = (batches[3].time_ns - batches[0].time_ns) // 1
+    sink = Rotation(tmp_path / "web.sockscope", meta, Every(ns=length), 2)
+    feed(sink, batches, clock)
+    assert len(sink.written()) == 2
+    assert sorted(tmp_path.iterdir()) == sorted([stray, *sink.written()])
+    started = [Reader(path).meta.started_ns for path in sink.written()]
+    assert started == [batches[9].time_ns, batches[12].time_ns]
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in sink.written())
+
+
+def test_files_of_one_second_have_numbers(tmp_path: Path) -> None:
+    meta, batches = session("reuseport", 4)
+    frozen = [Batch(batches[0].time_ns, workers=batches[0].workers) for _ in range(10)]
+    sink = Rotation(tmp_path / "x", meta, Every(octets=1), None)
+    feed(sink, frozen)
+    assert len(sink.written()) == 11
+    assert sink.written()[-1].name.rpartition("-")[2] in (
+        "10",
+        "11",
+    )  # the first bears the session's own time
+    assert files_of(tmp_path / "x") == list(sink.written())
+
+
+def recorder(path: Path, meta: Meta, length: Every, said: list[str]) -> FlightRecorder:
+    return FlightRecorder(path, meta, length, None, None, said.append)
+
+
+def test_the_flight_recorder_writes_what_it_still_has_and_no_more(tmp_path: Path, clock: list[int]) -> None:
+    meta, batches = session("handoff", 30)
+    tick = batches[2].time_ns - batches[1].time_ns
+    said: list[str] = []
+    sink = recorder(tmp_path / "web.sockscope", meta, Every(ns=12 * tick), said)
+    part = max(2 * tick, SECOND) // tick
+    for number, batch in enumerate(batches):
+        clock[0] = batch.time_ns
+        if number == 25:
+            sink.ask("SIGUSR1")
+        sink.wants_whole()
+        sink.take(batch)
+        (folder,) = tmp_path.glob(".web.ring.*")
+        if number < 25:
+            assert len(list(folder.glob("*.sockscope"))) <= 12 / part + 2
+    sink.__exit__()
+    assert [line.split(":")[0] for line in said] == ["SIGUSR1", "the end"]
+    first, final = sink.written()
+    with Reader(first) as reader:
+        kept = list(reader.batches())
+        assert kept[-1].time_ns == batches[25].time_ns
+        assert 12 <= len(kept) - 1 <= 12 + part
+        assert reader.meta.started_ns == kept[0].time_ns
+    begun = 25 - (len(kept) - 1)
+    closed = {
+        int(number)
+        for batch in batches[begun + 1 : 26]
+        for number in batch.connections["id"][batch.connections["flags"] & int(ConnectionFlag.CLOSED) != 0]
+    }
+    shown = frame_of_recording(first).snapshot
+    flags = shown.connections["flags"]
+    assert {int(n) for n in shown.connections["id"][flags & int(ConnectionFlag.CLOSED) != 0]} == closed
+    before = {int(row["id"]): int(row["reads"]) for row in batches[begun].workers}
+    after = {int(row["id"]): int(row["reads"]) for row in batches[25].workers}
+    assert {n: worker.reads for n, worker in shown.workers.items()} == {
+        n: after[n] - before[n] for n in after
+    }
+    assert frame_of_recording(final).snapshot.time_ns == batches[-1].time_ns
+    assert not list(tmp_path.glob(".web.ring.*"))
+
+
+def test_a_finding_that_comes_up_is_written_once_and_told(tmp_path: Path, clock: list[int]) -> None:
+    source = SyntheticSource(Scenario("single", workers=1, overflow=True, rate=1500.0, backlog=64))
+    meta, said = source.meta, list[str]()
+    batches = list(source.batches(24))
+    watch = Watch(meta, bar_of(["queue-overflow"], "--on-finding"), 100 * SECOND)
+    sink = FlightRecorder(tmp_path / "web", meta, Every(ns=60 * SECOND), 1, watch, said.append)
+    feed(sink, batches, clock)
+    assert len(said) == 2
+    assert said[0].startswith("queue-overflow on ")
+    assert said[1].startswith("the end: ")
+    (newest,) = sink.written()  # --keep 1
+    assert str(newest) in said[1]
+    found = frame_of_recording(newest).findings
+    assert "queue-overflow" in {finding.id for finding in found}
+
+
+def test_findings_that_do_not_reach_the_bar_are_not_written(tmp_path: Path, clock: list[int]) -> None:
+    source = SyntheticSource(Scenario("single", workers=1, overflow=True, rate=1500.0, backlog=64))
+    said: list[str] = []
+    watch = Watch(source.meta, bar_of(["thundering-herd"], "--on-finding"), SECOND)
+    sink = FlightRecorder(tmp_path / "web", source.meta, Every(ns=60 * SECOND), None, watch, said.append)
+    feed(sink, source.batches(12), clock)
+    assert [line.split(":")[0] for line in said] == ["the end"]
+
+
+def test_a_session_shorter_than_the_ring_is_written_whole(tmp_path: Path) -> None:
+    meta, batches = session("dispatch")
+    said: list[str] = []
+    sink = recorder(tmp_path / "web", meta, Every(octets=10**9), said)
+    feed(sink, batches)
+    (path,) = sink.written()
+    with Reader(path) as reader:
+        assert reader.meta == meta
+        assert_all_equal(reader.batches(), batches)
+
+
+def test_parts_joined_are_what_one_file_would_have_been(tmp_path: Path) -> None:
+    meta, batches = session("reuseport")
+    cuts = (0, 5, 9, TICKS)
+    parts = []
+    for number, (begin, end) in enumerate(itertools.pairwise(cuts)):
+        # each begins with the batch that the one before ended with
+        parts.append(_single(tmp_path / f"{number}", meta, batches[max(begin - 1, 0) : end]))
+    join(parts, tmp_path / "joined", from_start=True)
+    with Reader(tmp_path / "joined") as reader:
+        assert_all_equal(reader.batches(), batches)
+    with pytest.raises(SockscopeError, match="does not exist"):
+        join([tmp_path / "nothing"], tmp_path / "other", from_start=False)
+
+
+def test_what_cannot_be_kept_is_said_with_where_it_lies(tmp_path: Path) -> None:
+    meta, batches = session("reuseport", 3)
+    said: list[str] = []
+    sink = recorder(tmp_path / "web", meta, Every(octets=10**9), said)
+    for batch in batches:
+        sink.take(batch)
+    folder = next(tmp_path.glob(".web.ring.*"))
+    (folder / "joined").mkdir()  # what is to be written cannot be
+    with pytest.raises(SockscopeError, match="is a directory"):
+        sink.__exit__()
+    assert str(folder) in said[-1]
+    assert frame_of_recording(next(folder.glob("*.sockscope"))).snapshot.time_ns == batches[-1].time_ns
+
+
+@pytest.mark.parametrize(
+    ("text", "every"),
+    [
+        ("1h", Every(ns=3600 * SECOND)),
+        ("90s", Every(ns=90 * SECOND)),
+        ("5m", Every(ns=300 * SECOND)),
+        ("60", Every(ns=60 * SECOND)),
+        ("500M", Every(octets=500_000_000)),
+        ("1.5GB", Every(octets=1_500_000_000)),
+        ("2GiB", Every(octets=2**31)),
+    ],
+)
+def test_a_length_is_a_time_or_a_size(text: str, every: Every) -> None:
+    assert Every.parse(text, "--rotate") == every
+
+
+@pytest.mark.parametrize("text", ["", "x", "10 apples", "0", "0.5s", "1k", "-5m", "1.M", "5 MB B"])
+def test_what_is_neither_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--ring"):
+        Every.parse(text, "--ring")
