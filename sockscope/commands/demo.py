@@ -7,9 +7,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sockscope import units
+from sockscope.commands.output import put_out
 from sockscope.errors import SockscopeError, UsageError
+
+if TYPE_CHECKING:
+    from sockscope.analysis.frame import Frame, Server
+    from sockscope.model.history import HistoryView
+    from sockscope.records.batch import Batch
+    from sockscope.report.comparison import Recorded
 
 _MODELS = ("single", "handoff", "dispatch", "shared", "reuseport")
 _LONGEST_LOAD_S = 60
@@ -20,7 +30,7 @@ class Demo:
 
     Starts a reference server of each model on loopback, traces all of them, and gives them one
     after another the same load; prints who accepted and read what share, how long connections
-    waited, and the verdict.
+    waited, and the verdict. With --html they also stand side by side in a page.
     """
 
     name = "demo"
@@ -38,6 +48,10 @@ class Demo:
             "--concurrency", type=int, default=20, metavar="N", help="connections at a time (default 20)"
         )
 
+        parser.add_argument(
+            "--html", type=Path, metavar="FILE", help="also write the models side by side into this page"
+        )
+
     def run(self, args: argparse.Namespace) -> int:
         for model in args.models:
             if model not in _MODELS:
@@ -45,18 +59,24 @@ class Demo:
         for option in ("workers", "connections", "requests", "concurrency"):
             if getattr(args, option) < 1:
                 raise UsageError(f"--{option} must be at least 1")
+        if args.html is not None:
+            from sockscope.report.charts.svg import need_matplotlib
+
+            need_matplotlib()  # before the work, not after it
         return _demonstrate(args.models or list(_MODELS), args)
 
 
 def _demonstrate(models: list[str], args: argparse.Namespace) -> int:
     import servers
     from sockscope.analysis.analyse import analyse
+    from sockscope.model.history import History
     from sockscope.model.state import State
+    from sockscope.report.comparison import compare
     from sockscope.report.text import server_lines
     from sockscope.session.live import LiveSession
     from sockscope.sources.target import Target
 
-    right = True
+    right, sides = True, []
     with ExitStack() as stack:
         running = {}
         for model in models:
@@ -69,35 +89,65 @@ def _demonstrate(models: list[str], args: argparse.Namespace) -> int:
             LiveSession(Target(ports=tuple(server.port for server in running.values())))
         )
         session.start()
-        state = State()
+        state, history = State(), History()
         state.started_at(session.meta.started_ns)
 
+        def take(batch: Batch) -> None:
+            state.apply(batch)
+            history.apply(batch)
+
         def tick() -> None:
-            state.apply(session.batch())
+            take(session.batch())
 
         for model, server in running.items():
             print(f"── {model} {'─' * (76 - len(model))}", flush=True)
+            tick()
+            begun = state.snapshot().time_ns
             load = _load(server.address, args, tick)
             print(
                 f"load: {units.count(args.connections)} connections, {args.requests} requests each: {load}\n"
             )
-            state.apply(session.batch())
+            tick()
             frame = analyse(session.meta, state.snapshot())
             verdicts = [item for item in frame.servers if item.group.port == server.port]
             for verdict in verdicts:
                 print("\n".join(server_lines(frame, verdict)), end="\n\n", flush=True)
+            sides.append(_alone(model, frame, verdicts, begun, history.view()))
             right = right and any(verdict.model == model for verdict in verdicts)
-        state.apply(session.stop())
+        take(session.stop())
         lost = state.snapshot().health.lost
     print(
         "lost: "
         + ("; ".join(f"{units.count(number)} {what}" for what, number in lost) if lost else "nothing")
     )
+    if args.html is not None:
+        from sockscope.report.compared import FORMATS
+
+        put_out(FORMATS["html"](compare(sides, "The server models under one load")), args.html)
+        print(f"the models side by side: {args.html}")
     if not right:
         raise SockscopeError(
             "a verdict differs from the model that was started; please report it with this output"
         )
     return 0
+
+
+def _alone(model: str, frame: Frame, verdicts: list[Server], begun_ns: int, history: HistoryView) -> Recorded:
+    """One model's part of the session: its server, and the time in which that had its load."""
+    from sockscope.report.comparison import Recorded
+
+    names = {verdict.group.name for verdict in verdicts}
+    return Recorded(
+        model,
+        replace(
+            frame,
+            meta=replace(frame.meta, target=", ".join(sorted(names))),
+            snapshot=replace(frame.snapshot, started_ns=begun_ns),
+            servers=tuple(verdicts),
+            findings=tuple(one for one in frame.findings if any(name in one.subject for name in names)),
+        ),
+        history,
+    )
 
 
 def _load(address: str, args: argparse.Namespace, tick: Callable[[], None]) -> str:

@@ -2,10 +2,10 @@
 
 _LIGHT = """--page:#fff;--card:#f6f7f9;--ink:#1a1d21;--muted:#565d66;--faint:#c9ced6;--accent:#2b6cb0;--band:#e3e7ed;
 --fair:#1a1d21;--good:#1d7a46;--notice:#2b6cb0;--warning:#b25400;--critical:#c02020;
---c1:#0062a3;--c2:#b25400;--c3:#00795c;--c4:#a0417f;--flow:#2b6cb0"""
+--c1:#0062a3;--c2:#b25400;--c3:#00795c;--c4:#a0417f;--c5:#5b4bb5;--c6:#6a6a00;--flow:#2b6cb0"""
 _DARK = """--page:#14171b;--card:#1d2126;--ink:#e8eaed;--muted:#a5adb8;--faint:#454c56;--accent:#5b9ddb;--band:#2f363f;
 --fair:#e8eaed;--good:#56c288;--notice:#5b9ddb;--warning:#f0a040;--critical:#ff7a70;
---c1:#56b4e9;--c2:#e69f00;--c3:#2fbf95;--c4:#dd8fbf;--flow:#5b9ddb"""
+--c1:#56b4e9;--c2:#e69f00;--c3:#2fbf95;--c4:#dd8fbf;--c5:#b3a6ff;--c6:#cfcf55;--flow:#5b9ddb"""
 
 STYLE = (
     f"""
@@ -34,6 +34,8 @@ a{color:var(--accent)}
 .card{background:var(--card);border-radius:.5rem;padding:.55rem .8rem}
 .card b{display:block;font-size:1.2rem;line-height:1.35;font-weight:600;overflow-wrap:anywhere}
 .card span{color:var(--muted);font-size:.85rem}
+.sides{grid-template-columns:repeat(auto-fit,minmax(11rem,1fr))}
+.sides span{display:block;margin-top:.2rem}
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,25rem),1fr));gap:1.1rem 1.6rem}
 figure{margin:.5rem 0;min-width:0}
 figure h4{margin:0 0 .2rem;font-size:.95rem}
@@ -76,6 +78,7 @@ margin-right:.5rem;vertical-align:.1rem}
 .q{background:var(--c2)}.d{background:var(--c4)}.s{background:var(--c1)}
 .key i{display:inline-block;width:.8rem;height:.8rem;border-radius:.15rem;margin:0 .3rem 0 .9rem;vertical-align:-.05rem}
 .good{color:var(--good)}.bad{color:var(--critical)}
+.sub{display:block;font-size:.8rem;white-space:normal;color:var(--muted)}
 .up{color:var(--critical);font-weight:600}.down{color:var(--good);font-weight:600}
 @media (max-width:40rem){
 body{padding:.5rem .8rem 2rem}

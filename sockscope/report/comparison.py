@@ -71,13 +71,16 @@ class Comparison:
 
     recorded: tuple[Recorded, ...]
     pairings: tuple[Pairing, ...]
+    title: str = "Comparison"
 
 
-def compare(recorded: Sequence[Recorded]) -> Comparison:
+def compare(recorded: Sequence[Recorded], title: str = "Comparison") -> Comparison:
     """Pair the servers of several recordings, and measure."""
     recorded = [replace(one, name=units.printable(one.name)) for one in recorded]
     return Comparison(
-        tuple(recorded), tuple(_measured(recorded, name, servers) for name, servers in _paired(recorded))
+        tuple(recorded),
+        tuple(_measured(recorded, name, servers) for name, servers in _paired(recorded)),
+        title,
     )
 
 
@@ -85,7 +88,8 @@ def _paired(recorded: Sequence[Recorded]) -> Iterator[tuple[str, tuple[Server | 
     used = [[server for server in one.frame.servers if server.connections] for one in recorded]
     if all(len(servers) == 1 for servers in used):
         only = tuple(servers[0] for servers in used)
-        yield " | ".join(dict.fromkeys(f"{server.group.name} {server.comm}" for server in only)), only
+        names = list(dict.fromkeys(f"{server.group.name} {server.comm}" for server in only))
+        yield " | ".join(names) if len(names) <= 2 else "the one server of each", only
         return
     for port in sorted({server.group.port for servers in used for server in servers}):
         on_it = [[server for server in servers if server.group.port == port] for servers in used]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -224,10 +225,15 @@ def test_the_doctor_says_that_all_is_well_and_names_each_signals_way() -> None:
     }
 
 
-def test_the_demo_tells_all_five_models_apart() -> None:
-    done = run("demo", "--connections", 300)
+def test_the_demo_tells_all_five_models_apart_and_sets_them_side_by_side(tmp_path: Path) -> None:
+    page = tmp_path / "models.html"
+    done = run("demo", "--connections", 300, "--html", page)
     assert done.returncode == 0, done.stdout + done.stderr
-    for model in ("single", "handoff", "dispatch", "shared", "reuseport"):
+    models = ("single", "handoff", "dispatch", "shared", "reuseport")
+    for model in models:
         assert f"── {model} ─" in done.stdout
         assert f"  model        {model}" in done.stdout
-    assert done.stdout.rstrip().endswith("lost: nothing")
+    assert f"lost: nothing\nthe models side by side: {page}" in done.stdout
+    told = page.read_text()
+    assert re.findall(r"<h4>(\w+)</h4><div class=\"scroll\"", told) == list(models)
+    assert told.count("300 connections by") == 5

@@ -40,6 +40,8 @@ _NAMES = (
     "c2",
     "c3",
     "c4",
+    "c5",
+    "c6",
 )
 _NUMBERS = {name: f"#01f{index:03x}" for index, name in enumerate(_NAMES)}
 _BACK = {number: f"var(--{name})" for name, number in _NUMBERS.items()}

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 Counts = np.ndarray[Any, np.dtype[Any]]
 
 _WIDTH = 440
-_CURVES = ("c1", "c2", "c3", "c4")
-_STYLES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
+_CURVES = ("c1", "c2", "c3", "c4", "c5", "c6")
+_STYLES = (
+    "-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (9, 1.5)), (0, (3, 1, 1, 1, 1, 1)),
+)  # fmt: skip
 
 
 def histogram(name: str, counts: Mapping[str, Counts], alt: str) -> Drawn:

@@ -89,7 +89,8 @@ def test_so_has_a_comparison(form: str) -> None:
     side = Recorded("a\x1b[31m<b>.sockscope", frame, history.view())
     text = COMPARED[form](compare([side, side]))
     harmless(text)
-    assert form == "json" or "<b>" not in text or form == "text"
+    assert "<b>.sockscope" in text or form == "html"
+    assert "<b>.sockscope" not in text or form != "html"
 
 
 def rows_of(text: str) -> Iterable[list[str]]:
