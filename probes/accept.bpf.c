@@ -73,7 +73,8 @@ static __always_inline void came_empty(s64 result)
 	HAPPENED(EVENT_ACCEPT, worker, 0, result, 0, worker->touched_ns);
 }
 
-/* Accepted, but not in the map: its listener was not traced until now, or the map was full. */
+/* Accepted, but not in the map: its listener was not traced until now, it was queued just before that
+ * listener was learnt at the start of tracing, or the map was full. */
 static __always_inline void accepted_unseen(u64 key, struct sock *listening, u64 now)
 {
 	struct connection *fresh;
@@ -99,6 +100,8 @@ static __always_inline void accepted_unseen(u64 key, struct sock *listening, u64
 	PEEK(state, ((struct sock_common *)key)->skc_state);
 	if (state == SYN_RECV_STATE) { /* Fast Open: queued before state changes tell of it */
 		flags |= CONNECTION_FAST_OPEN;
+	} else if (was_known && phase() == PHASE_SETTLING) {
+		flags = CONNECTION_OPEN_BEFORE | CONNECTION_UNACCEPTED_BEFORE;
 	} else if (was_known) {
 		if (worker)
 			HAPPENED(EVENT_ACCEPT, worker, 0, 0, listener->id, now);
@@ -134,7 +137,7 @@ int on_ring_complete(struct ring_complete *ctx)
 	if (!key)
 		return 0;
 	connection = connection_of(key);
-	if (!connection || !is_unaccepted(connection))
+	if (!connection || !is_unaccepted(connection) || phase() == PHASE_ENDING)
 		return 0;
 	accepted_silently(connection, current_worker_made(), bpf_ktime_get_ns());
 	return 0;
@@ -149,6 +152,8 @@ static __always_inline void accepted(u64 key, struct sock *listening)
 	struct listener *listener;
 	int was_known;
 
+	if (phase() == PHASE_ENDING)
+		return;
 	connection = connection_of(key);
 	if (!connection || connection->accepted_ns) {
 		accepted_unseen(key, listening, now);

@@ -49,10 +49,13 @@ static __always_inline void touched_first(struct connection *connection, struct 
 
 static __always_inline void bytes_read(struct connection *connection, s64 result, u32 peeked)
 {
-	struct worker *worker = current_worker_made();
+	struct worker *worker;
 	struct connection_io *place;
 	u64 now, since;
 
+	if (phase() == PHASE_ENDING)
+		return;
+	worker = current_worker_made();
 	if (!worker)
 		return;
 	now = bpf_ktime_get_ns();
@@ -116,10 +119,13 @@ static __always_inline void bytes_read(struct connection *connection, s64 result
 
 static __always_inline void bytes_written(struct connection *connection, s64 result)
 {
-	struct worker *worker = current_worker_made();
+	struct worker *worker;
 	struct connection_io *place;
 	u64 now, since;
 
+	if (phase() == PHASE_ENDING)
+		return;
+	worker = current_worker_made();
 	if (!worker)
 		return;
 	now = bpf_ktime_get_ns();

@@ -29,7 +29,7 @@ static __always_inline void connection_born(struct sock *listening, struct liste
 	HEAD_OF_SOCKET head;
 
 	bpf_probe_read_kernel(&head, sizeof(head), (void *)key);
-	if (LOAD(&head, skc_num) != listener->port)
+	if (LOAD(&head, skc_num) != listener->port || phase() == PHASE_ENDING)
 		return;
 	__sync_fetch_and_add(&listener->established, 1);
 	PEEK(length, listening->sk_ack_backlog);

@@ -183,6 +183,12 @@ struct holding {
 	unsigned int unused;
 };
 
+enum phase {
+	PHASE_TRACING,
+	PHASE_SETTLING, /* what was there before is still being learnt */
+	PHASE_ENDING,	/* nothing counts any more: the last batch is being read */
+};
+
 /* What to trace; one element, written by user space before anything is attached. */
 struct target {
 	unsigned long long cgroup; /* id of a cgroup v2 directory; 0: any */
@@ -192,6 +198,8 @@ struct target {
 	unsigned int by_pid;	   /* only processes in target_pids */
 	unsigned int by_comm;
 	unsigned int tracer; /* our own process, never traced */
+	unsigned int phase;  /* enum phase */
+	unsigned int unused;
 	char comm[16];
 };
 

@@ -72,6 +72,14 @@ static void *(*registers_of)(struct task_struct *task) = (void *)175;
 #define MODE_TYPE 0170000
 #define MODE_SOCKET 0140000
 
+static __always_inline u32 phase(void)
+{
+	u32 zero = 0;
+	struct target *wanted = target.lookup(&zero);
+
+	return wanted ? wanted->phase : PHASE_TRACING;
+}
+
 static __always_inline void lose(u32 what)
 {
 	u64 *count = losses.lookup(&what);

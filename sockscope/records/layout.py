@@ -64,6 +64,14 @@ class Loss(IntEnum):
     RETURNS_MISSED = 9
 
 
+class Phase(IntEnum):
+    """What a session is about, as the probes are told."""
+
+    TRACING = 0
+    SETTLING = 1
+    ENDING = 2
+
+
 class EventKind(IntEnum):
     """``struct event.kind``; the header says what ``about`` means with each."""
 
@@ -226,6 +234,8 @@ TARGET = np.dtype(
         ("by_pid", "<u4"),
         ("by_comm", "<u4"),
         ("tracer", "<u4"),
+        ("phase", "<u4"),
+        ("unused", "<u4"),
         ("comm", "u1", 16),
     ]
 )

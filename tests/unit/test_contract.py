@@ -34,6 +34,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
             lines.append(f'printf("{name}.{field}# %zu\\n", sizeof(((struct {name} *)0)->{field}));')
     lines += [f'printf("{loss.name} %d\\n", LOSS_{loss.name});' for loss in layout.Loss]
     lines += [f'printf("EVENT_{kind.name} %d\\n", EVENT_{kind.name});' for kind in layout.EventKind]
+    lines += [f'printf("PHASE_{phase.name} %d\\n", PHASE_{phase.name});' for phase in layout.Phase]
     lines.append('printf("LOSS_COUNT %d\\n", LOSS_COUNT);')
     for flags, prefix in ((layout.ConnectionFlag, "CONNECTION"), (layout.WorkerFlag, "WORKER")):
         lines += [f'printf("{prefix}_{flag.name} %d\\n", {prefix}_{flag.name});' for flag in flags]
@@ -93,6 +94,8 @@ def test_constants_and_flags_agree(told: dict[str, int]) -> None:
         assert told[f"WORKER_{worker_flag.name}"] == worker_flag
     for kind in layout.EventKind:
         assert told[f"EVENT_{kind.name}"] == kind
+    for phase in layout.Phase:
+        assert told[f"PHASE_{phase.name}"] == phase
     defined = re.findall(r"^#define ((?:CONNECTION|WORKER)_\w+) 0x", HEADER.read_text(), re.M)
     assert sorted(defined) == sorted(
         [f"CONNECTION_{flag.name}" for flag in layout.ConnectionFlag]

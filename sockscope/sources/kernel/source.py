@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from sockscope.errors import SockscopeError
 from sockscope.records import layout
 from sockscope.records.batch import HOLDER, MORE_IO, WAKE, Batch, Cost, Health
 from sockscope.records.batch import Signal as SignalInUse
+from sockscope.records.layout import Phase
 from sockscope.sources.kernel import clock, seeding, syscall, unix_listeners
 from sockscope.sources.kernel.availability import Availability
 from sockscope.sources.kernel.program import Limits, Program
@@ -40,6 +42,9 @@ _LOSS_NAMES = {
     layout.Loss.RETURNS_MISSED: "reads and writes: begun, and their end was not seen",
 }
 
+
+#: Probes that have begun end within microseconds, unless their CPU was taken away.
+_UNDER_WAY_S = 0.005
 
 _MISSED = "events: a probe was at work on that CPU already"
 #: Probes whose counts are of use though one in a million is missing.
@@ -109,10 +114,11 @@ class KernelSource:
             maps["target_ports"].put(port, 1)
         for pid in scope.pids:
             maps["target_pids"].put(pid, 1)
-        maps["target"].put(0, scope.record())
+        self._enter(Phase.SETTLING)
         for hook in self._hooks:
             self._program.attach(hook)
         held = seeding.seed(self._program, scope)
+        self._enter(Phase.TRACING)
         self._keep_holders(held)
         self._refresh_notes()
         return len(np.unique(held["listener"]))
@@ -171,14 +177,21 @@ class KernelSource:
         return max(ring.fill() for ring in self._program.rings.values())
 
     def stop(self) -> Batch:
-        """The last batch, and detach.
+        """The last batch, and detach: exact for all that was seen.
 
-        It is read while the probes are at work: taking them off one after another takes a tenth of a
-        second, in which some would still count what others no longer see.
+        Probes go one after another, which takes a tenth of a second in which some would count what
+        others no longer see.  So first nothing counts any more, then all is read, then they go.
         """
+        self._enter(Phase.ENDING)
+        time.sleep(_UNDER_WAY_S)
         batch = self.batch(whole=True, final=True)
         self._program.detach()
         return batch
+
+    def _enter(self, phase: Phase) -> None:
+        record = self._scope.record()
+        record["phase"] = phase
+        self._program.maps["target"].put(0, record)
 
     def _ended_things(self) -> tuple[Any, Any, Any]:
         """Final records of connections, threads and listeners that have come since the last time."""

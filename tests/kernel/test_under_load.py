@@ -1,4 +1,4 @@
-"""Tracing that ends under load: what was seen until then is whole, and nothing is called lost."""
+"""Tracing that begins and ends under load: what was seen is whole, and nothing is called lost."""
 
 from __future__ import annotations
 
@@ -52,4 +52,40 @@ def test_a_session_that_ends_under_load_has_whole_connections_and_no_loss(model:
             assert len(whole) >= len(closed) - 16
             for row in whole:
                 assert sum(writer["writes"] for writer in row["writers"]) == REQUESTS, row
+            exact = [row for row in found["connections"] if row["exact"]]
+            assert sum(listener["established"] for listener in found["listeners"]) == len(exact)
+            for deed, plural in (("readers", "reads"), ("writers", "writes")):
+                assert sum(done[plural] for row in found["connections"] for done in row[deed]) == sum(
+                    worker[plural] for worker in found["workers"]
+                )
             assert len({row["remote"] + str(row["established_ns"]) for row in closed}) == len(closed)
+
+
+def test_a_session_that_begins_under_load_calls_nothing_lost() -> None:
+    with servers.start("reuseport", workers=3) as server:
+        load = [
+            sys.executable, "-m", "servers.load", "--connect", f"127.0.0.1:{server.port}", "--duration", "60",
+            "--connections", "10000000", "--concurrency", "64", "--requests", "1",
+        ]  # fmt: skip
+        with subprocess.Popen(load, stdout=subprocess.DEVNULL) as client:
+            try:
+                for _ in range(6):
+                    with LiveSession(Target(ports=(server.port,))) as session:
+                        session.start()
+                        state = State()
+
+                        def enough(session: LiveSession = session, state: State = state) -> bool:
+                            state.apply(session.batch())
+                            return len(state.snapshot().connections) > 300
+
+                        wait_until(enough, within_s=30, what="traffic")
+                        state.apply(session.stop())
+                    found = document(analyse(session.meta, state.snapshot()))
+                    assert found["health"]["lost"] == []
+                    # what was queued before tracing began is told apart, and who accepted it is known
+                    for row in found["connections"]:
+                        assert (
+                            row["exact"] or row["acceptor"] or "open before tracing began" in row["inexact"]
+                        )
+            finally:
+                client.terminate()
