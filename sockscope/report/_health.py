@@ -36,6 +36,8 @@ def health(frame: Frame) -> Iterator[Safe]:
     if snapshot.health.notes:
         yield tag("ul", [tag("li", note) for note in snapshot.health.notes])
     yield tag("p", cost(frame), class_="hint")
+    if frame.meta.command:
+        yield tag("p", "Recorded with ", tag("code", frame.meta.command), class_="hint")
 
 
 def exactness(frame: Frame) -> str:

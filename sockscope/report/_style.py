@@ -26,7 +26,7 @@ h3{font-size:1.05rem;margin:1.75rem 0 .5rem}
 p{margin:.4rem 0;max-width:52rem}
 .lead,.hint,figcaption,caption{color:var(--muted)}
 .hint,figcaption{font-size:.87rem}
-code{font:.92em ui-monospace,"DejaVu Sans Mono",monospace}
+code{overflow-wrap:anywhere;font:.92em ui-monospace,"DejaVu Sans Mono",monospace}
 ul{margin:.4rem 0;padding-left:1.3rem}
 nav{margin:.75rem 0;display:flex;flex-wrap:wrap;gap:.25rem 1.1rem}
 a{color:var(--accent)}
@@ -94,6 +94,9 @@ body{max-width:none;padding:0;font-size:10.5pt}
 .scroll{overflow:visible}
 .flow{min-width:0}
 nav,details:not([open]){display:none}
+table{font-size:7.5pt;min-width:0}
+td:first-child{min-width:0}
+th,td,.num{padding-right:.45rem;white-space:normal}
 figure,.finding,.pipe,tr{break-inside:avoid}
 h2,h3,h4{break-after:avoid}
 @page{margin:14mm}

@@ -42,7 +42,7 @@ def shares(name: str, title: str, labels: Sequence[str], judged: Fairness) -> Dr
         most = max([*(part for part in parts if not math.isnan(part)), fair, 0 if math.isnan(high) else high])
         for row, part in zip(rows, parts, strict=True):
             if not math.isnan(part):
-                axes.text(most * 1.17, row, f"{part:.1f} %", va="center", ha="right", fontsize=10, zorder=4)
+                axes.text(most * 1.17, row, f"{part:.1f} %", va="center", ha="right", fontsize=11, zorder=4)
         axes.set_yticks(rows, names)
         axes.tick_params(axis="y", length=0, labelcolor=colour("ink"))
         axes.set_ylim(len(names) - 0.4, -0.6)

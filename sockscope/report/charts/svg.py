@@ -49,7 +49,7 @@ _BACK = {number: f"var(--{name})" for name, number in _NUMBERS.items()}
 _SETTINGS: dict[str, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
-    "font.size": 11,
+    "font.size": 12,
     "text.parse_math": False,  # a thread may be called $x$
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -81,25 +81,28 @@ def queues(
                 xycoords=("axes fraction", "data"),
                 ha="right",
                 va="bottom",
-                fontsize=10,
+                fontsize=11,
             )
             most = max(most, limit)
         elif limit:
             axes.annotate(
                 f"limit {limit:,.0f}, far above ↑",
-                (1, 1),
+                (1, 1.01),
                 xycoords="axes fraction",
                 ha="right",
-                va="top",
-                fontsize=10,
+                va="bottom",
+                fontsize=11,
             )
-        axes.set_ylim(0, most * 1.18)
+        axes.set_ylim(0, most * 1.08)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
         axes.set_xlim(_start(ends_s), float(ends_s[-1]))
         axes.set_ylabel("connections waiting")
         axes.grid(axis="y")
         if len(labels) > 1:
-            axes.legend(frameon=False, fontsize=10, loc="upper left", ncols=4 if width == WIDE else 2)
+            lines, names = axes.get_legend_handles_labels()
+            figure.legend(
+                lines, names, frameon=False, fontsize=11, loc="outside upper left", ncols=4 if width == WIDE else 2
+            )  # fmt: skip
 
     return draw(name, width, 230 if drops.sum() > 0 else 170, alt, paint, _kind(width))
 

@@ -47,7 +47,7 @@ def histogram(name: str, counts: Mapping[str, Counts], alt: str) -> Drawn:
         axes.set_ylabel("of all, in each bucket")
         axes.grid()
         figure.legend(
-            frameon=False, fontsize=10, loc="outside upper left", ncols=4, handlelength=1.6, columnspacing=1.2
+            frameon=False, fontsize=11, loc="outside upper left", ncols=4, handlelength=1.6, columnspacing=1.2
         )
 
     return draw(name, _WIDTH, 240, alt, paint)
@@ -83,7 +83,7 @@ def percentiles(name: str, counts: Mapping[str, Counts], alt: str) -> Drawn:
         axes.grid()
         axes.set_xlabel("of all waited at most so long")
         figure.legend(
-            frameon=False, fontsize=10, loc="outside upper left", ncols=4, handlelength=1.6, columnspacing=1.2
+            frameon=False, fontsize=11, loc="outside upper left", ncols=4, handlelength=1.6, columnspacing=1.2
         )
 
     return draw(name, _WIDTH, 240, alt, paint)

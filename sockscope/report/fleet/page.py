@@ -107,6 +107,7 @@ def _service(service: Service, name: str, *, pictured: bool) -> Iterator[Safe]:
     elif len(service.places) > 1:
         yield tag("p", badge("good", "alike"), "No host is worse than the others by more than chance.")
     if pictured and len(service.places) > 1:
+        yield tag("h3", "Host by host")
         yield tag("div", list(_pictures(service, name)), class_="grid")
     yield _table(service)
 
