@@ -91,12 +91,15 @@ def _record(
         veil = Veil() if args.anonymize else None
         meta = veil.meta(session.meta) if veil else session.meta
         with plan.sink(args.output, meta, args.force, _say) as sink:
-            until = "until it ends or Ctrl-C" if duration is None else f"for {units.duration(duration)}"
-            _say(f"tracing {target}; {until}")
-            if child:
-                child.go()
-            elif not listeners:
-                _say("nobody listens there yet; waiting for one who does")
+
+            def begun() -> None:
+                until = "until it ends or Ctrl-C" if duration is None else f"for {units.duration(duration)}"
+                _say(f"tracing {target}; {until}")
+                if child:
+                    child.go()
+                elif not listeners:
+                    _say("nobody listens there yet; waiting for one who does")
+
             ended = child.has_ended if child else lambda: False
             ending = run(
                 session,
@@ -104,6 +107,7 @@ def _record(
                 duration,
                 ended=ended,
                 wants_whole=sink.wants_whole,
+                begun=begun,
             )
     if ending == "target ended" and not child:
         _say(f"the target has ended: {target}")

@@ -14,6 +14,7 @@ from sockscope.records.batch import Batch, Meta
 from sockscope.session.live import DEFAULT_LIMITS, LiveSession
 from sockscope.sources.kernel.program import Limits
 from sockscope.sources.target import Target
+from sockscope.sources.trace.interrupts import interrupts_later
 
 TICK_NS = 1_000_000_000
 
@@ -75,16 +76,19 @@ def run(
     *,
     ended: Callable[[], bool] = lambda: False,
     wants_whole: Callable[[], bool] = lambda: False,
+    begun: Callable[[], None] = lambda: None,
 ) -> Ending:
     """Go on with a session that was started, and hand each batch to ``take``, the last one too.
 
     :param wants_whole: whether the next batch is due at once, and shall tell all that is open
+    :param begun: called first; from then on an interrupt is an end like any other
     :returns: what ended it
 
     Ctrl-C is a way to end it, not a failure.
     """
     ending: Ending = "ended"
     try:
+        begun()
         begin = time.monotonic_ns()
         end = None if duration_ns is None else begin + duration_ns
         due = begin + TICK_NS
@@ -98,9 +102,12 @@ def run(
             session.wait_for_tick(min(due, end or due, time.monotonic_ns() + TICK_NS // 4))
             whole = wants_whole()
             if whole or time.monotonic_ns() >= due or session.under_pressure():
-                take(session.batch(whole=whole))
+                # what a batch took out of the kernel is nowhere else: an interrupt waits until it is kept
+                with interrupts_later():
+                    take(session.batch(whole=whole))
                 due = max(due + TICK_NS, time.monotonic_ns() + TICK_NS // 2)
     except KeyboardInterrupt:
         ending = "interrupted"
-    take(session.stop())
+    with interrupts_later():
+        take(session.stop())
     return ending
