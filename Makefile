@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=CI)
 PROBES := $(wildcard probes/*.c probes/*.h)
 
-.PHONY: help demo test prepare lint format unit kernel bench-diagnosis recording pictures clean
+.PHONY: help demo test prepare lint format unit kernel bench-diagnosis bench-recording recording pictures clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ test-packages: prepare ## the wheel by pipx and uv, and in trees of Debian 12 an
 
 bench-diagnosis: prepare ## the fault bench, 2 seeds a case; writes docs/diagnosis.md (about half an hour)
 	$(SUDO) $(PYTHON) -m tests.diagnosis.bench --seeds 2 --write
+
+bench-recording: prepare ## ten million events, a million connections, fifty kills; writes docs/recording.md (10 minutes)
+	$(SUDO) $(PYTHON) -m tests.recording.bench --write
 
 recording: ## record anew what the docs show (root; after a change of the schema), then the pictures
 	$(SUDO) $(PYTHON) docs/recordings/make.py

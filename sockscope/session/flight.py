@@ -89,7 +89,7 @@ class FlightRecorder:
     def __enter__(self) -> FlightRecorder:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *why: object) -> None:
         """What is there at the end is written too: who ends it wants to see what led there."""
         try:
             self._recording.__exit__()
@@ -98,9 +98,12 @@ class FlightRecorder:
                 self._finish_joining()
             self._join(", ".join(dict.fromkeys(self._reasons)) or "the end")
             self._finish_joining()
-        except BaseException:
-            self._say(f"what was kept until then lies in {self._folder}, each file a recording")
-            raise
+        except SockscopeError:
+            if any(path.exists() for path, _ in self._parts):
+                self._say(f"what was kept until then lies in {self._folder}, each file a recording")
+            if not any(why):
+                raise
+            return  # what went wrong first is what counts
         finally:
             if self._joining:
                 self._joining.give_up()
@@ -136,6 +139,8 @@ class FlightRecorder:
 
     def _join(self, reason: str) -> None:
         parts = [path for path, _ in self._parts if path.exists()]
+        if not parts:
+            raise SockscopeError(f"{self._folder} was removed under way; record again")
         from_start = self._parts[0][1] == self._meta.started_ns
         self._joining = _Joining(parts, self._folder / "joined", from_start, reason)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from sockscope.analysis.bar import bar_of
+from sockscope.commands import run as run_command
 from sockscope.errors import SockscopeError, UsageError
 from sockscope.records.batch import Batch, Meta
 from sockscope.records.layout import ConnectionFlag
@@ -100,7 +102,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return now
 
 
-@pytest.mark.parametrize("name", ["reuseport", "dispatch"])
+@pytest.mark.parametrize("name", ["dispatch"])
 def test_the_counts_of_all_files_together_are_those_of_the_session(name: str, tmp_path: Path) -> None:
     meta, batches = session(name, 5)
     sink = Rotation(tmp_path / "web.sockscope", meta, Every(octets=1), None)
@@ -126,7 +128,7 @@ def _single(path: Path, meta: Meta, batches: Iterable[Batch]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["handoff", "dispatch"])
+@pytest.mark.parametrize("name", ["handoff"])
 def test_each_file_stands_for_itself(name: str, tmp_path: Path) -> None:
     meta, batches = session(name)
     sink = Rotation(tmp_path / "web.sockscope", meta, Every(octets=600_000), None)
@@ -285,6 +287,51 @@ def test_what_cannot_be_kept_is_said_with_where_it_lies(tmp_path: Path) -> None:
         sink.__exit__()
     assert str(folder) in said[-1]
     assert frame_of_recording(next(folder.glob("*.sockscope"))).snapshot.time_ns == batches[-1].time_ns
+
+
+@pytest.mark.parametrize("way", ["rotation", "ring"])
+def test_a_folder_that_goes_is_said_in_one_line(way: str, tmp_path: Path) -> None:
+    meta, batches = session("reuseport", 4)
+    folder, said = tmp_path / "gone", list[str]()
+    folder.mkdir()
+    every = Every(octets=1)
+    sink: Sink = (
+        Rotation(folder / "web", meta, every, 3)
+        if way == "rotation"
+        else recorder(folder / "web", meta, every, said)
+    )
+
+    def until_it_is_gone() -> Iterator[Batch]:
+        for number, batch in enumerate(batches):
+            if number == 2:
+                shutil.rmtree(folder)
+            yield batch
+
+    with pytest.raises(SockscopeError, match=r"removed|does not exist") as caught:
+        feed(sink, until_it_is_gone())
+    assert "\n" not in str(caught.value)
+    assert said == []
+    assert sink.written() == ()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--rotate", "x"], "--rotate 'x': write a time"),
+        (["--rotate", "1h", "--ring", "5m"], "--rotate and --ring exclude each other"),
+        (["--keep", "3"], "--keep is how many files"),
+        (["--rotate", "1h", "--keep", "0"], "--keep is how many files"),
+        (["--on-finding", "warning"], "--on-finding needs --ring"),
+        (["--ring", "5m", "--on-finding", "nope"], "neither a severity"),
+        (["--ring", "5m", "--force"], "--force is for one file"),
+    ],
+)
+def test_options_that_do_not_go_together_are_told_in_one_line(
+    words: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["record", "-o", str(tmp_path / "x"), *words]) == 2
+    assert says in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
