@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=CI)
 PROBES := $(wildcard probes/*.c probes/*.h)
 
-.PHONY: help demo test prepare lint format unit kernel bench-diagnosis bench-recording recording pictures clean
+.PHONY: help demo test prepare lint format unit kernel bench-diagnosis bench-recording recording pictures screens load clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,6 +60,12 @@ man: ## the manual page, from the commands themselves
 
 pictures: ## the pictures of README and docs, from the shipped recording
 	$(PYTHON) docs/pictures/make.py
+
+screens: ## the dashboard's screens in every state, size and theme, against their pictures (3 minutes)
+	timeout -k 10 600 $(PYTHON) -m pytest -m slow tests/tui/test_every_state.py tests/tui/test_keys.py
+
+load: ## the dashboard under 20,000 connections a second, in a terminal (20 minutes, most of it for its memory)
+	$(SUDO) timeout -k 10 2700 $(PYTHON) -m pytest -m slow -s tests/tui/test_largest_load.py tests/tui/test_load.py
 
 clean: ## remove what was built
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache

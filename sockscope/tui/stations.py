@@ -11,6 +11,9 @@ from sockscope.model.snapshot import Listener, Worker
 from sockscope.tui.feed import Moment
 from sockscope.tui.names import worker_name
 
+#: What a queue's name begins with when it is one of several.
+SOCKET = "socket "
+
 
 @dataclass(frozen=True)
 class Row:
@@ -86,7 +89,7 @@ def _queues(moment: Moment, listeners: Sequence[Listener]) -> Station:
         words = f"{listener.queue}/{listener.backlog}" + (
             f" {units.count(float(rate))}/s" if len(listeners) > 1 else ""
         )
-        name = f"socket {listener.inode}" if len(listeners) > 1 else f":{listener.port}"
+        name = f"{SOCKET}{listener.inode}" if len(listeners) > 1 else f":{listener.port}"
         rows.append(Row(listener.id, name, part, words, style))
     return Station(
         "listen: queue" if len(rows) == 1 else f"listen: {len(rows)} queues", "accent", tuple(rows)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+from rich.cells import cell_len
 from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
@@ -17,24 +17,12 @@ from textual.strip import Strip
 
 from sockscope.errors import UsageError
 from sockscope.tui import filters
+from sockscope.tui.columns import Column, fitting
 from sockscope.tui.lines import Line, fit, fit_name
 from sockscope.tui.messages import RowChosen, RowOpened
 from sockscope.tui.themes import Palette, palette_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column.  ``least_first`` says which way the first sort by it goes; ``thread``: names of threads."""
-
-    key: str
-    title: str
-    width: int
-    right: bool = False
-    least_first: bool = False
-    grows: bool = False
-    thread: bool = False
 
 
 class Rows(filters.Filtered, Protocol):
@@ -83,6 +71,7 @@ class Table(ScrollView, can_focus=True):
         self._chosen: int | None = None
         self.total = 0
         self._based: tuple[str, Style] | None = None
+        self._names: dict[str, int] = {}
 
     @property
     def palette(self) -> Palette:
@@ -123,6 +112,7 @@ class Table(ScrollView, can_focus=True):
         order = np.argsort(values, kind="stable")
         self._order = index[order[::-1] if self.descending else order]
         self._follow(rows.identities()[self._order])
+        self._widen(rows)
         grown = self.virtual_size.height != len(self._order) + 1
         self.virtual_size = Size(self.size.width, len(self._order) + 1)
         self.refresh(layout=grown and self.styles.is_auto_height)
@@ -239,23 +229,17 @@ class Table(ScrollView, can_focus=True):
         return line.end(self._room, (sign, palette.style("accent"))) if sign else line
 
     def _visible(self) -> tuple[list[Column], list[int]]:
-        """The first column always, then as many as fit from the one shifted to."""
-        room = self._room
-        chosen = [self.columns[0], *self.columns[1 + self.shift :]]
-        marker = 6 if sum(column.width + 1 for column in self.columns) > room else 0
-        fitting: list[Column] = []
-        used = marker
-        for column in chosen:
-            if fitting and used + column.width + 1 > room:
-                break
-            fitting.append(column)
-            used += column.width + 1
-        growing = [index for index, column in enumerate(fitting) if column.grows]
-        widths = [column.width for column in fitting]
-        spare = max(room - used, 0)
-        for index in growing:
-            widths[index] += min(spare // len(growing), 24)
-        return fitting, widths
+        """The columns that are seen, and how wide each is."""
+        return fitting(self.columns, self.shift, self._room, self._names)
+
+    def _widen(self, rows: Rows) -> None:
+        """Columns of threads grow with the names that are seen."""
+        top = self.scroll_offset.y
+        for column in self.columns:
+            if column.thread:
+                seen = self._order[top : top + self.size.height]
+                longest = max((cell_len(rows.cell(int(row), column.key)[0]) for row in seen), default=0)
+                self._names[column.key] = max(longest, self._names.get(column.key, 0))
 
     def _bring_in(self, key: str) -> None:
         """Shift until a column is seen."""

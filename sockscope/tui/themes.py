@@ -84,7 +84,7 @@ class Palette:
             name=self.name, dark=self.dark, primary=self.accent, secondary=self.reader, accent=self.accent,
             warning=self.warning, error=self.critical, success=self.good, foreground=self.text,
             background=self.background, surface=self.surface, panel=self.raised,
-            variables={"footer-key-foreground": self.accent, "border": self.faint, "border-blurred": self.faint},
+            variables={"border": self.faint, "border-blurred": self.faint},
         )  # fmt: skip
 
 

@@ -10,9 +10,9 @@ from sockscope import units
 from sockscope.analysis.frame import Frame
 from sockscope.model.deeds import is_exact
 from sockscope.records.layout import ConnectionFlag
+from sockscope.tui.columns import Column
 from sockscope.tui.filters import Key, Mask
 from sockscope.tui.names import name_of
-from sockscope.tui.table import Column
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -10,10 +10,10 @@ from sockscope import units
 from sockscope.analysis.frame import Group
 from sockscope.model.snapshot import Listener
 from sockscope.sources.sockets.asked import asked
+from sockscope.tui.columns import Column
 from sockscope.tui.feed import Moment
 from sockscope.tui.filters import Key, Mask
 from sockscope.tui.lines import plain, sparkline
-from sockscope.tui.table import Column
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -9,11 +9,11 @@ import numpy as np
 from sockscope import units
 from sockscope.model.snapshot import Worker
 from sockscope.records.layout import WorkerFlag
+from sockscope.tui.columns import Column
 from sockscope.tui.feed import Moment
 from sockscope.tui.filters import Key, Mask
 from sockscope.tui.lines import bar, plain
 from sockscope.tui.names import roles_of, worker_name
-from sockscope.tui.table import Column
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

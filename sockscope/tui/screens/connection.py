@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from textual.app import ComposeResult
-from textual.widgets import Footer
 
 from sockscope import units
 from sockscope.tui.feed import Moment
@@ -15,6 +14,7 @@ from sockscope.tui.names import name_of
 from sockscope.tui.screens.base import MomentScreen
 from sockscope.tui.steps import remarks_of
 from sockscope.tui.themes import Palette
+from sockscope.tui.widgets.key_line import KeyLine
 from sockscope.tui.widgets.pipeline import Pipeline
 from sockscope.tui.widgets.sheet import Sheet
 
@@ -38,7 +38,7 @@ class ConnectionScreen(MomentScreen):
         yield Sheet(self._title, id="facts")
         yield Pipeline(id="pipeline")
         yield Sheet(self._threads, id="threads")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def show(self, moment: Moment) -> None:
         records = moment.frame.snapshot.connections

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from textual.app import ComposeResult
-from textual.widgets import Footer
 
 from sockscope.analysis.frame import Finding
 from sockscope.tui.feed import Moment
 from sockscope.tui.screens.base import MomentScreen
 from sockscope.tui.views.findings import finding_of
 from sockscope.tui.widgets.finding_panel import FindingPanel
+from sockscope.tui.widgets.key_line import KeyLine
 
 
 class FindingScreen(MomentScreen):
@@ -32,7 +32,7 @@ class FindingScreen(MomentScreen):
     def compose(self) -> ComposeResult:
         yield from self.top()
         yield FindingPanel(id="finding", can_focus=True)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self.query_one(FindingPanel).focus()

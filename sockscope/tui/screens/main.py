@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 from textual.reactive import reactive
-from textual.widgets import ContentSwitcher, Footer
+from textual.widgets import ContentSwitcher
 
 from sockscope.tui.feed import Moment
 from sockscope.tui.screens.base import MomentScreen
 from sockscope.tui.views import VIEWS
 from sockscope.tui.views.base import View
+from sockscope.tui.widgets.key_line import KeyLine
 from sockscope.tui.widgets.tabs import Tabs
 
 
@@ -22,7 +23,7 @@ class MainScreen(MomentScreen):
         with ContentSwitcher(initial=VIEWS[0][1], id="views"):
             for _, name, view in VIEWS:
                 yield view(id=name)
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self.query_one(Tabs).current = self.current

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from textual.app import ComposeResult
-from textual.widgets import Footer
 
 from sockscope.tui.feed import Moment
 from sockscope.tui.lines import Line
@@ -12,6 +11,7 @@ from sockscope.tui.rows.connections import COLUMNS, ConnectionRows
 from sockscope.tui.screens.base import MomentScreen
 from sockscope.tui.table import Table
 from sockscope.tui.themes import Palette
+from sockscope.tui.widgets.key_line import KeyLine
 from sockscope.tui.widgets.sheet import Sheet
 from sockscope.tui.worker_sheet import charts, facts
 
@@ -34,7 +34,7 @@ class WorkerScreen(MomentScreen):
         yield Sheet(self._facts, id="facts")
         yield Sheet(self._charts, id="charts")
         yield Table(COLUMNS, "wait", empty="it has no connection that is kept", id="connections-table")
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         self.query_one(Table).focus()

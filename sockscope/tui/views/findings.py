@@ -9,11 +9,11 @@ import numpy as np
 from textual.app import ComposeResult
 
 from sockscope.analysis.frame import Finding, Frame
+from sockscope.tui.columns import Column
 from sockscope.tui.feed import Moment
 from sockscope.tui.filters import Key, Mask
 from sockscope.tui.lines import plain
 from sockscope.tui.names import SEVERITY_COLOURS, SEVERITY_SIGNS
-from sockscope.tui.table import Column
 from sockscope.tui.views.tabled import TabledView
 from sockscope.tui.widgets.finding_panel import FindingPanel
 

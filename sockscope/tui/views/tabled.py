@@ -6,9 +6,10 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 
+from sockscope.tui.columns import Column
 from sockscope.tui.feed import Moment
 from sockscope.tui.messages import FilterChanged, RowChosen
-from sockscope.tui.table import Column, Rows, Table
+from sockscope.tui.table import Rows, Table
 from sockscope.tui.views.base import View
 from sockscope.tui.widgets.filter_bar import FilterBar
 

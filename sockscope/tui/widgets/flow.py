@@ -10,7 +10,7 @@ from sockscope.tui.canvas import Canvas
 from sockscope.tui.drawn import Drawn
 from sockscope.tui.lines import Line, bar, fit
 from sockscope.tui.names import server_named
-from sockscope.tui.stations import Flow, Row, Station, flow_of
+from sockscope.tui.stations import SOCKET, Flow, Row, Station, flow_of
 
 _CLIENTS = 9
 
@@ -52,7 +52,7 @@ class FlowMap(Drawn):
         more = max(min((room - sum(widths)) // len(stations), 28), 0)
         rows = max(1, min(max(len(station.rows) for station in flow.stations), canvas.height - 2))
         middle = rows // 2 + 1 if rows > 1 else 1
-        canvas.put(1, middle - 1 if narrow else middle, "clients", style("bold text"))
+        canvas.put(0 if narrow else 1, middle - 1 if narrow else middle, "clients", style("bold text"))
         x, source = margin, [middle]
         for index, (station, words, wide) in enumerate(zip(stations, said, widths, strict=True)):
             arrow = arrows[index] + more
@@ -156,8 +156,10 @@ _JOINTS = {
 
 
 def _shortened(name: str, room: int) -> str:
-    """Without the thread's number when there is no room for both."""
-    return name if len(name) <= room else name.rpartition(" ")[0] or name
+    """Without the thread's number, or a socket's name of a kind, when there is no room for both."""
+    if len(name) <= room:
+        return name
+    return name.removeprefix(SOCKET) if name.startswith(SOCKET) else name.rpartition(" ")[0] or name
 
 
 def _title(title: str, room: int) -> str:

@@ -58,14 +58,14 @@ class Gauges(Drawn):
     def _line(self, listener: Listener, width: int) -> Line:
         assert self.moment is not None
         style = self.palette.style
-        line = Line().fit(f"  socket {listener.inode}", 16, style("muted"))
+        line = Line().fit(f"  socket {listener.inode}", 18, style("muted"))
         part = listener.queue / listener.backlog if listener.backlog else 0.0
         colour = "critical" if part >= 1 else "warning" if part >= 0.5 else "good"
-        room = min(max(width - 70, 8), 30)
+        room = min(max(width - 72, 8), 30)
         line.add("▕", style("faint")).add(bar(part, room), style(colour)).add("▏", style("faint"))
         line.add(f"{listener.queue:>5}", style(f"bold {colour}")).add(
             f" of {listener.backlog}", style("muted")
-        ).to(room + 33)
+        ).to(room + 35)
         line.add("peak ", style("muted")).fit(str(listener.queue_max), 6, style("text"))
         line.add("dropped ", style("muted"))
         line.fit(units.count(listener.drops), 8, style("bold critical" if listener.drops else "text"))

@@ -62,7 +62,7 @@ class Groups(Drawn):
         room = max(min(width - 64, 60), 8)
         most = _MOST if self.app.size.height >= 32 else _FEW
         for listener in live[:most]:
-            line = Line().fit(f"   socket {listener.inode}", 18, style("muted")).add(" ")
+            line = Line().fit(f"  socket {listener.inode}", 18, style("muted")).add(" ")
             off = abs(listener.established - expected) > max(noise, 0.25 * expected)
             self._bar(
                 line,

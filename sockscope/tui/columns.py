@@ -1,0 +1,49 @@
+"""The columns of a table, and which of them there is room for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+#: From how many cells on long names of threads get room, and how much at most.
+_WIDE, _LONGEST_NAME = 100, 21
+#: Cells at the end of a heading that says how many columns are not seen.
+_MARKER = 6
+_MOST_SPARE = 24
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.  ``least_first`` says which way the first sort by it goes; ``thread``: names of threads."""
+
+    key: str
+    title: str
+    width: int
+    right: bool = False
+    least_first: bool = False
+    grows: bool = False
+    thread: bool = False
+
+
+def fitting(
+    columns: Sequence[Column], shift: int, room: int, longest: Mapping[str, int]
+) -> tuple[list[Column], list[int]]:
+    """The first column always, then as many as fit from the one shifted to; and their widths.
+
+    :param longest: the longest text of a column of threads, by its key
+    """
+
+    def width(column: Column) -> int:
+        names = min(longest.get(column.key, 0), _LONGEST_NAME) if room >= _WIDE else 0
+        return max(column.width, names)
+
+    used = _MARKER if sum(width(column) + 1 for column in columns) > room else 0
+    chosen: list[Column] = []
+    for column in [columns[0], *columns[1 + shift :]]:
+        if chosen and used + width(column) + 1 > room:
+            break
+        chosen.append(column)
+        used += width(column) + 1
+    growing = sum(column.grows for column in chosen)
+    more = min(max(room - used, 0) // max(growing, 1), _MOST_SPARE)
+    return chosen, [width(column) + (more if column.grows else 0) for column in chosen]
