@@ -18,6 +18,7 @@ from sockscope.report.json import document
 from sockscope.session.live import LiveSession
 from sockscope.sources.target import Target
 from tests.conftest import wait_until
+from tests.kernel.tracing import leaving_at_once
 
 pytestmark = pytest.mark.kernel
 
@@ -49,7 +50,10 @@ def test_connections_that_were_open_are_traced_from_now_on_and_say_so() -> None:
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             remote = f"127.0.0.1:{client.getsockname()[1]}"
             _ask(client)
-            with LiveSession(Target(ports=(server.port,))) as session, _report_of(session) as found:
+            with (
+                leaving_at_once(LiveSession(Target(ports=(server.port,)))) as session,
+                _report_of(session) as found,
+            ):
                 answer = _ask(client)
     (connection,) = found["connections"]
     assert connection["remote"] == remote
@@ -77,7 +81,7 @@ def test_connections_in_the_accept_queue_get_their_acceptor() -> None:
                 os.read(_GATE[0], 1)
             os._exit(0)
         try:
-            with LiveSession(target) as session:
+            with leaving_at_once(LiveSession(target)) as session:
                 session.start()
                 os.write(_GATE[1], b"a")
                 state = State()
@@ -103,7 +107,10 @@ _GATE = os.pipe()
 
 def test_a_thread_already_blocked_in_accept_is_the_acceptor_it_is() -> None:
     with servers.start("shared", workers=2, wait="accept", threads=True) as server:
-        with LiveSession(Target(ports=(server.port,))) as session, _report_of(session) as found:
+        with (
+            leaving_at_once(LiveSession(Target(ports=(server.port,)))) as session,
+            _report_of(session) as found,
+        ):
             with socket.create_connection(("127.0.0.1", server.port)) as client:
                 answer = _ask(client)
     (connection,) = found["connections"]
@@ -113,7 +120,10 @@ def test_a_thread_already_blocked_in_accept_is_the_acceptor_it_is() -> None:
 
 def test_threads_already_waiting_and_processes_that_only_hold_the_listener_are_known() -> None:
     with servers.start("shared", workers=3) as server:
-        with LiveSession(Target(ports=(server.port,))) as session, _report_of(session) as found:
+        with (
+            leaving_at_once(LiveSession(Target(ports=(server.port,)))) as session,
+            _report_of(session) as found,
+        ):
             pass
     workers = [
         worker for worker in found["frame"].snapshot.workers.values() if worker.parent_pid == server.pid
@@ -131,7 +141,7 @@ def test_a_listener_that_opens_later_is_seen_with_the_thread_that_listened() -> 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with LiveSession(Target(ports=(port,))) as session, _report_of(session) as found:
+    with leaving_at_once(LiveSession(Target(ports=(port,)))) as session, _report_of(session) as found:
         with servers.start("single", port=port) as server:
             with socket.create_connection(("127.0.0.1", port)) as client:
                 _ask(client)

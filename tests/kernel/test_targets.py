@@ -19,7 +19,7 @@ from sockscope.report.json import document
 from sockscope.session.live import LiveSession
 from sockscope.sources.kernel.scope import _cgroup_root
 from sockscope.sources.target import Target
-from tests.kernel.tracing import load
+from tests.kernel.tracing import leaving_at_once, load
 
 pytestmark = pytest.mark.kernel
 
@@ -33,7 +33,7 @@ def _two_servers() -> Iterator[tuple[servers.RunningServer, servers.RunningServe
 
 
 def _trace(target: Target, *ports: int) -> dict[str, Any]:
-    with LiveSession(target) as session:
+    with leaving_at_once(LiveSession(target)) as session:
         session.start()
         for port in ports:
             load(port, *LOAD)
@@ -78,7 +78,7 @@ def test_a_child_of_a_pid_that_listens_later_belongs_to_it() -> None:
     ) as parent:  # fmt: skip
         assert parent.stdin is not None
         assert parent.stdout is not None
-        with LiveSession(Target(pids=(parent.pid,))) as session:
+        with leaving_at_once(LiveSession(Target(pids=(parent.pid,)))) as session:
             session.start()
             parent.stdin.write("go\n")
             parent.stdin.flush()
@@ -139,7 +139,7 @@ def test_a_network_namespace_picks_its_listeners_though_ports_are_the_same() -> 
             with subprocess.Popen([*command, str(outside.port)], stdout=subprocess.PIPE, text=True) as server:
                 assert server.stdout is not None
                 assert server.stdout.readline().startswith("listening")
-                with LiveSession(Target(netns=name)) as session:
+                with leaving_at_once(LiveSession(Target(netns=name))) as session:
                     session.start()
                     load(outside.port, *LOAD)
                     address = f"127.0.0.1:{outside.port}"
@@ -177,7 +177,7 @@ def test_ipv4_ipv6_and_ipv4_mapped_connections_are_told_as_people_write_them(
     host: str, connect: str, local: str, remote: str
 ) -> None:
     with servers.start("reuseport", host=host, workers=2) as server:
-        with LiveSession(Target(ports=(server.port,))) as session:
+        with leaving_at_once(LiveSession(Target(ports=(server.port,)))) as session:
             session.start()
             load(server.port, *LOAD, host=connect)
             state = State()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+import threading
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +33,25 @@ class Traced:
     seen: dict[str, Any]
     ledger: list[dict[str, Any]]
     client: list[dict[str, Any]]
+
+
+_leaving: list[threading.Thread] = []
+
+
+@contextlib.contextmanager
+def leaving_at_once(session: LiveSession) -> Iterator[LiveSession]:
+    """The session; its probes go, which takes a second, while what comes next has begun."""
+    try:
+        yield session
+    finally:
+        _leaving.append(threading.Thread(target=session.close))
+        _leaving[-1].start()
+
+
+def until_all_have_left() -> None:
+    """For those who count what is in the kernel."""
+    while _leaving:
+        _leaving.pop().join()
 
 
 def load(
@@ -57,7 +79,7 @@ def run_traced(
     """Start a server, trace it, load it, stop both; in this order, so that everything was seen."""
     truth, ledger = tmp_path / "client.jsonl", tmp_path / "ledger.jsonl"
     with servers.start(model, ledger=ledger, host=host, **options) as server:
-        with LiveSession(Target(ports=(server.port,)), limits, signals) as session:
+        with leaving_at_once(LiveSession(Target(ports=(server.port,)), limits, signals)) as session:
             session.start()
             state = State()
             load(server.port, *load_options, "--truth", truth, host=connect or host)

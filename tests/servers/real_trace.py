@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from sockscope.model.state import State
 from sockscope.report.json import document
 from sockscope.session.live import LiveSession
 from sockscope.sources.target import Target
+from tests.kernel.tracing import leaving_at_once
 from tests.servers.real_clients import Booked, drive
 from tests.servers.real_servers import Started
 
@@ -31,6 +33,44 @@ class Watched:
         return dict(server)
 
 
+class Watching:
+    """A server that is being traced, and its clients' books so far."""
+
+    def __init__(self, session: LiveSession, started: Started) -> None:
+        self.books: list[Booked] = []
+        self._session, self._started = session, started
+        self._state = State()
+        session.start()
+        self._state.apply(session.batch())
+
+    def drive(self, connections: int, concurrency: int = 16) -> list[Booked]:
+        """Clients come and go; back when the server has closed all their connections too."""
+        books = drive(self._started.port, self._started.real.talk, connections, concurrency)
+        self.books += books
+        self.until_closed()
+        return books
+
+    def until_closed(self) -> None:
+        """Clients are through before servers are: wait for the last close, but not for ever."""
+        deadline = time.monotonic() + 3
+        while self._state.snapshot().closed_total < len(self.books) and time.monotonic() < deadline:
+            time.sleep(0.02)
+            self._state.apply(self._session.batch())
+
+    def end(self) -> Watched:
+        """Stop tracing, and tell."""
+        self._state.apply(self._session.stop())
+        seen = document(analyse(self._session.meta, self._state.snapshot()))
+        return Watched(json.loads(json.dumps(seen)), self.books)
+
+
+@contextlib.contextmanager
+def watching(started: Started, target: Target | None = None) -> Iterator[Watching]:
+    """The server, traced."""
+    with leaving_at_once(LiveSession(target or Target(ports=(started.port,)))) as session:
+        yield Watching(session, started)
+
+
 def watch(
     started: Started,
     connections: int,
@@ -39,27 +79,12 @@ def watch(
     target: Target | None = None,
 ) -> Watched:
     """Trace the server while clients talk to it."""
-    with LiveSession(target or Target(ports=(started.port,))) as session:
-        session.start()
-        state = State()
-        state.apply(session.batch())
-        books = drive(started.port, started.real.talk, connections, concurrency)
+    with watching(started, target) as run:
+        run.drive(connections, concurrency)
         if meanwhile:
             meanwhile()
-        seen = _until_closed(session, state, connections)
-        state.apply(session.stop())
-        seen = document(analyse(session.meta, state.snapshot()))
-    return Watched(json.loads(json.dumps(seen)), books)
-
-
-def _until_closed(session: LiveSession, state: State, connections: int) -> dict[str, Any]:
-    """Clients are through before servers are: wait for the last close, but not for ever."""
-    deadline = time.monotonic() + 3
-    while True:
-        state.apply(session.batch())
-        if state.snapshot().closed_total >= connections or time.monotonic() > deadline:
-            return {}
-        time.sleep(0.02)
+            run.until_closed()
+        return run.end()
 
 
 def complaints(watched: Watched) -> list[str]:

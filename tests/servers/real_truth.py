@@ -7,7 +7,7 @@ import re
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,10 +79,10 @@ def told_by(log: Path, port: int) -> Deeds:
     return deeds
 
 
-def seen_by(found: dict[str, Any]) -> Deeds:
-    """The same, of a report."""
+def seen_by(connections: Iterable[dict[str, Any]]) -> Deeds:
+    """The same, of connections of a report."""
     deeds = Deeds()
-    for row in found["connections"]:
+    for row in connections:
         if row["acceptor"]:
             deeds.accepts[row["acceptor"]["tid"], row["remote"]] += 1
         for reader in row["readers"]:

@@ -15,6 +15,7 @@ from sockscope.model.state import State
 from sockscope.report.json import document
 from sockscope.session.live import LiveSession
 from sockscope.sources.target import Target
+from tests.kernel.tracing import leaving_at_once
 from tests.servers.real_servers import REAL, Started, is_there, program, running
 
 pytestmark = [pytest.mark.kernel, pytest.mark.servers]
@@ -25,7 +26,7 @@ def _traced(name: str, use: Callable[[Started], Any]) -> tuple[dict[str, Any], A
     real = next(real for real in REAL if real.name == name)
     if not is_there(real) and not os.environ.get("CI"):
         pytest.skip(f"{real.software} is not installed")
-    with running(real) as started, LiveSession(Target(ports=(started.port,))) as session:
+    with running(real) as started, leaving_at_once(LiveSession(Target(ports=(started.port,)))) as session:
         session.start()
         told = use(started)
         state = State()

@@ -15,6 +15,7 @@ import pytest
 from sockscope.session.live import LiveSession
 from sockscope.sources.target import Target
 from tests.conftest import wait_until
+from tests.kernel.tracing import until_all_have_left
 from tests.servers.real_clients import Wire, drive, http_once, memcached
 from tests.servers.real_servers import REAL, Real, Started, is_listening, program, running
 from tests.servers.real_trace import complaints, watch
@@ -49,6 +50,7 @@ def _alive(kind: str) -> set[tuple[str, int]]:
 def test_attached_and_detached_again_and_again_under_load(cycles: int) -> None:
     """No request is lost, and nothing of each session is left in the kernel."""
     used: set[tuple[str, int]] = set()
+    until_all_have_left()
     descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     with running(_real("nginx")) as started:
         load = [program("wrk"), "-t1", "-c16", "-d600s", f"http://127.0.0.1:{started.port}/"]

@@ -1,18 +1,19 @@
 """Real servers, started from their packages and driven by real clients: what the tool says is so.
 
-Each is traced twice: at full rate, beside the books of its clients, and slowly, beside strace.
+Each is driven twice: at full rate, beside the books of its clients, and slowly, beside strace.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from tests.servers.real_servers import REAL, MissingError, Real, is_there, running, version_of
-from tests.servers.real_trace import complaints, watch
+from tests.servers.real_trace import complaints, watching
 from tests.servers.real_truth import seen_by, straced, told_by
 
 pytestmark = [pytest.mark.kernel, pytest.mark.servers]
@@ -29,21 +30,23 @@ def _need(real: Real) -> None:
 def test_a_real_server_is_seen_as_it_is(real: Real) -> None:
     _need(real)
     try:
-        with running(real) as started:
-            fast = watch(started, real.connections)
+        with running(real) as started, watching(started) as run:
+            run.drive(real.connections)
             with straced(started) as log:
-                slow = watch(started, UNDER_STRACE, concurrency=4)
-            truth, seen = told_by(log, started.port), seen_by(slow.seen)
+                since_ns = time.monotonic_ns()
+                run.drive(UNDER_STRACE, concurrency=4)
+            truth = told_by(log, started.port)
+            found = run.end()
     except MissingError as missing:
         pytest.fail(f"{missing} is not installed")
 
-    assert complaints(fast) == []
-    assert complaints(slow) == []
+    assert complaints(found) == []
+    seen = seen_by([row for row in found.seen["connections"] if row["established_ns"] > since_ns])
     assert sum(truth.accepts.values()) == UNDER_STRACE
     assert seen.accepts == truth.accepts
     assert seen.read == truth.read
     assert seen.written == truth.written
-    verdict = fast.verdict
+    verdict = found.verdict
     told = (verdict["model"], verdict["handoff"], verdict["roaming"])
     roaming = verdict["roaming"] if real.may_roam else real.roaming
     assert told == (real.model, real.handoff, roaming), verdict["evidence"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import re
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,6 +172,11 @@ def _traced(btf: Btf, hook: Hook) -> int:
     return number
 
 
+def _close_all(descriptors: list[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
 class Program:
     """The probes, loaded.  Use as a context manager: leaving it gives everything back.
 
@@ -194,6 +200,7 @@ class Program:
         for name in _ITERATORS.values():
             wanted[name] = Wanted(name, "iterator", _iterator(btf, name))
         self._links: list[int] = []
+        self._detaching: threading.Thread | None = None
         self._loaded = load(image, limits.room(), wanted)
         loaded = self._loaded
         self._programs = loaded.programs
@@ -251,13 +258,22 @@ class Program:
         return {name: number for name, number in missed.items() if number}
 
     def detach(self) -> None:
-        """Detach every probe; maps and rings stay readable."""
-        while self._links:
-            os.close(self._links.pop())
+        """Begin to take the probes off; maps and rings stay readable.
+
+        For each system call's probe the kernel waits until all CPUs have passed by (RCU, 30 to 80
+        ms; kernel/trace/trace_event_perf.c, perf_trace_event_unreg), a second in all: that goes on
+        in a thread, and :meth:`close` waits for it.
+        """
+        links, self._links = self._links, []
+        if links:
+            self._detaching = threading.Thread(target=_close_all, args=(links,), name="detach")
+            self._detaching.start()
 
     def close(self) -> None:
-        """Detach, and give programs and maps back to the kernel."""
+        """Detach, and give programs and maps back to the kernel: nothing of them is left."""
         self.detach()
+        if self._detaching is not None:
+            self._detaching.join()
         for ring in self.rings.values():
             ring.close()
         for records in self.places.values():
