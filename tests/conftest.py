@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 
 import pytest
+
+
+def pytest_configure() -> None:
+    """A shell that starts pytest in the background has it ignore Ctrl-C, and what it starts too: then no
+    test could end a recorder as its user does."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

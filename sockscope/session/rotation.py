@@ -34,21 +34,17 @@ class Every:
 
         :raises UsageError: for anything else, and for less than a second or a megabyte
         """
-        if re.fullmatch(r".*(B|[kMGT]i?)\s*", text):
-            try:
-                octets = units.parse_size(text)
-            except UsageError:
-                raise UsageError(f"{option} {text!r}: write a time (1h, 90s) or a size (500M)") from None
-            if octets < _SMALLEST:
-                raise UsageError(f"{option} {text}: use {units.size(_SMALLEST)} or more")
-            return cls(octets=octets)
         try:
-            length = units.parse_duration(text)
+            if re.fullmatch(r".*(B|[kMGT]i?)\s*", text):
+                made, least = cls(octets=units.parse_size(text)), f"{units.size(_SMALLEST)} or more"
+            else:
+                made, least = cls(ns=units.parse_duration(text)), "a second or more"
         except UsageError:
             raise UsageError(f"{option} {text!r}: write a time (1h, 90s) or a size (500M)") from None
-        if length < _SHORTEST_NS:
-            raise UsageError(f"{option} {text}: use a second or more")
-        return cls(ns=length)
+        enough = made.ns >= _SHORTEST_NS if made.ns is not None else (made.octets or 0) >= _SMALLEST
+        if not enough:
+            raise UsageError(f"{option} {text}: use {least}")
+        return made
 
     def part(self, share: int) -> Every:
         """One of ``share`` equal parts, but not less than makes sense."""

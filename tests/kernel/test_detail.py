@@ -164,11 +164,14 @@ def test_the_timelines_arrows_follow_each_request_from_thread_to_thread(
     with servers.start("handoff", workers=3, processes=processes, ledger=tmp_path / "ledger") as server:
         command = [sys.executable, "-m", "sockscope", "record", "-o", str(out), "--detail"]
         recorder = subprocess.Popen([*command, "--port", str(server.port)], stderr=subprocess.PIPE, text=True)
-        assert recorder.stderr is not None
-        assert "tracing" in recorder.stderr.readline()
-        load(server.port, "--connections", 200, "--concurrency", 8, "--requests", 3)
-        recorder.send_signal(signal.SIGINT)
-        recorder.communicate(timeout=20)
+        try:
+            assert recorder.stderr is not None
+            assert "tracing" in recorder.stderr.readline()
+            load(server.port, "--connections", 200, "--concurrency", 8, "--requests", 3)
+            recorder.send_signal(signal.SIGINT)
+            recorder.communicate(timeout=20)
+        finally:
+            recorder.kill()
     ledger = [json.loads(line) for line in (tmp_path / "ledger").read_text().splitlines()]
     assert run_command(["export", str(out), "--format", "timeline", "-o", str(tmp_path / "t.json")]) == 0
     drawn = json.loads((tmp_path / "t.json").read_text())["traceEvents"]

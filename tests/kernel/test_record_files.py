@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +26,19 @@ pytestmark = pytest.mark.kernel
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _begin(*words: object) -> subprocess.Popen[str]:
+@contextmanager
+def _recorder(*words: object) -> Iterator[subprocess.Popen[str]]:
+    """``sockscope record``, tracing; it is gone afterwards, whatever happens."""
     command = [sys.executable, "-m", "sockscope", "record", *map(str, words)]
     recorder = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
-    assert recorder.stderr is not None
-    line = recorder.stderr.readline()
-    assert "tracing" in line, line + recorder.stderr.read()
-    return recorder
+    try:
+        assert recorder.stderr is not None
+        line = recorder.stderr.readline()
+        assert "tracing" in line, line + recorder.stderr.read()
+        yield recorder
+    finally:
+        recorder.kill()
+        recorder.communicate()
 
 
 def _end(recorder: subprocess.Popen[str]) -> str:
@@ -46,8 +54,10 @@ def _documents(paths: list[Path]) -> list[dict[str, Any]]:
 
 
 def test_rotated_files_together_hold_what_the_server_wrote_down(tmp_path: Path) -> None:
-    with servers.start("handoff", workers=3, ledger=tmp_path / "ledger") as server:
-        recorder = _begin("-o", tmp_path / "web.sockscope", "--rotate", "1s", "--port", server.port)
+    with (
+        servers.start("handoff", workers=3, ledger=tmp_path / "ledger") as server,
+        _recorder("-o", tmp_path / "web.sockscope", "--rotate", "1s", "--port", server.port) as recorder,
+    ):
         for _ in range(40):
             load(server.port, "--connections", 300, "--concurrency", 8, "--requests", 4)
             if len(list(tmp_path.glob("web-*.sockscope"))) >= 3:
@@ -92,10 +102,11 @@ def _closed(path: Path) -> list[int]:
 
 def test_the_flight_recorder_writes_at_a_signal_on_a_finding_and_at_the_end(tmp_path: Path) -> None:
     out = tmp_path / "web.sockscope"
-    with servers.start("single") as server:
-        recorder = _begin(
-            "-o", out, "--ring", "1m", "--on-finding", "queue-overflow", "--keep", 5, "--port", server.port
-        )
+    ring = ("--ring", "1m", "--on-finding", "queue-overflow", "--keep", 5)
+    with (
+        servers.start("single") as server,
+        _recorder("-o", out, *ring, "--port", server.port) as recorder,
+    ):
         load(server.port, "--connections", 300)
         recorder.send_signal(signal.SIGUSR1)
         wait_until(lambda: len(list(tmp_path.glob("web-*"))) == 1, 20, "the file asked for")
@@ -113,8 +124,10 @@ def test_the_flight_recorder_writes_at_a_signal_on_a_finding_and_at_the_end(tmp_
 
 def test_behind_pseudonyms_all_is_as_before_but_for_the_addresses(tmp_path: Path) -> None:
     out = tmp_path / "web.sockscope"
-    with servers.start("reuseport", workers=3, host="127.9.8.7") as server:
-        recorder = _begin("-o", out, "--anonymize", "--detail", "--port", server.port)
+    with (
+        servers.start("reuseport", workers=3, host="127.9.8.7") as server,
+        _recorder("-o", out, "--anonymize", "--detail", "--port", server.port) as recorder,
+    ):
         load(server.port, "--connections", 400, "--concurrency", 8, host="127.9.8.7")
         _end(recorder)
     content = out.read_bytes()

@@ -34,7 +34,8 @@ class Section:
 SECTIONS: dict[str, Section] = {
     "detail": Section(
         "Ten million events",
-        "A thread that waits, reads a byte, and again, at 1,000,000 deeds a second, recorded with `--detail`; it"
+        "A thread that looks eight times for what is readable, reads a byte, and again, 1,000,000 deeds a second,"
+        " recorded with `--detail`; it"
         " counts what it does itself. It and the recorder have the machine's two cores.",
         taken.ten_million_events,
     ),
