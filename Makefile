@@ -54,6 +54,10 @@ recording: ## record anew what the docs show (root; after a change of the schema
 	$(SUDO) $(PYTHON) docs/recordings/make.py
 	$(PYTHON) docs/pictures/make.py
 
+.PHONY: report-scale
+report-scale: prepare ## reports of a million connections and of 500 hosts, against their bounds (2 minutes; 5 at most)
+	timeout -k 10 300 $(PYTHON) -m pytest -s -m slow tests/unit/report/test_a_million.py
+
 .PHONY: man
 man: ## the manual page, from the commands themselves
 	$(PYTHON) docs/man/make.py

@@ -20,7 +20,7 @@ from sockscope.report.html import page
 from sockscope.report.text import model_words
 
 #: Sides with pictures, servers with pictures, and how long a name may be that stands in one.
-_SIDES, _PICTURED, _LONGEST = 6, 8, 14
+_SIDES, _PICTURED, _LONGEST = 6, 6, 14
 _SHARED = {"accepts": "Accepts", "reads": "Reads", "busy time": "Busy time"}
 
 

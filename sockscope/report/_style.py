@@ -41,6 +41,7 @@ figure{margin:.5rem 0;min-width:0}
 figure h4{margin:0 0 .2rem;font-size:.95rem}
 .chart{display:block;width:100%;height:auto}
 .chart text{font-family:inherit!important}
+.chart image{image-rendering:pixelated}
 .chart.narrow{display:none}
 .flow{min-width:40rem}
 .flow text{font-size:12px;fill:var(--ink)}

@@ -11,16 +11,16 @@ from collections import Counter
 from collections.abc import Iterator
 
 from sockscope import units
-from sockscope.analysis.frame import Finding, Frame
+from sockscope.analysis.frame import Finding, Frame, Server
 from sockscope.model.history import HistoryView
 from sockscope.report._health import health
-from sockscope.report._markup import Safe, markup, tag
+from sockscope.report._markup import Content, Safe, markup, table, tag
 from sockscope.report._server import server_sections
 from sockscope.report._style import STYLE
 from sockscope.report.charts.svg import need_matplotlib
 
-#: Servers with pictures; of the others there is the summary.
-_PICTURED = 8
+#: Servers with pictures, and those with a line in the summary.
+_PICTURED, _LISTED = 6, 100
 
 
 def render(frame: Frame, history: HistoryView | None = None) -> str:
@@ -63,8 +63,7 @@ def _body(frame: Frame, history: HistoryView | None, title: str) -> Iterator[Saf
     if frame.findings:
         yield tag("h2", "Findings", id="findings")
         yield from (_finding(finding) for finding in frame.findings)
-    shown = sorted(range(len(frame.servers)), key=lambda index: -frame.servers[index].connections)[:_PICTURED]
-    for index in sorted(shown):
+    for index in _pictured(frame):
         yield from server_sections(frame, history, frame.servers[index], f"s{index}")
     if len(frame.servers) > _PICTURED:
         yield tag(
@@ -73,6 +72,12 @@ def _body(frame: Frame, history: HistoryView | None, title: str) -> Iterator[Saf
         )
     yield tag("h2", "Health and exactness", id="health")
     yield from health(frame)
+
+
+def _pictured(frame: Frame) -> list[int]:
+    """The busiest servers, in the order of all."""
+    busiest = sorted(range(len(frame.servers)), key=lambda index: -frame.servers[index].connections)
+    return sorted(busiest[:_PICTURED])
 
 
 def _losses(frame: Frame) -> str:
@@ -95,12 +100,38 @@ def _summary(frame: Frame) -> Iterator[Safe]:
         yield tag(
             "ul", [tag("li", f"{one.subject}: ", tag("strong", one.title)) for one in frame.findings[:5]]
         )
-    links = [
-        tag("a", f"{server.group.name} {server.comm}", href=f"#s{index}")
-        for index, server in enumerate(frame.servers[:40])
+    pictured = set(_pictured(frame))
+    rows = [
+        _server_row(frame, server, f"#s{index}" if index in pictured else "")
+        for index, server in enumerate(frame.servers[:_LISTED])
     ]
-    if len(frame.servers) > 1:
-        yield tag("nav", links, aria_label="servers")
+    head = (
+        "server",
+        "shares its work by",
+        "accepts are",
+        "connections",
+        "queue p99",
+        "reader p99",
+        "dropped",
+    )
+    yield table("Servers", head, rows, figures=3)
+    if len(frame.servers) > _LISTED:
+        yield tag("p", f"{len(frame.servers) - _LISTED} more servers are left out.", class_="hint")
+
+
+def _server_row(frame: Frame, server: Server, link: str) -> list[Content]:
+    group = server.group
+    name = f"{group.name} {server.comm}"
+    accepts = "by one thread" if group.fairness.judgement == "alone" else group.fairness.words
+    waits = (frame.queue_wait[group.name], frame.data_wait[group.name])
+    return [
+        tag("a", name, href=link) if link else name,
+        tag("strong", server.model),
+        accepts if server.connections else "–",
+        units.count(server.connections),
+        *(units.duration(wait.p99) if wait.samples else "–" for wait in waits),
+        units.count(sum(listener.drops for listener in group.listeners)),
+    ]
 
 
 def badge(kind: str, words: str) -> Safe:

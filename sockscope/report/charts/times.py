@@ -29,7 +29,7 @@ def heat(name: str, width: int, labels: Sequence[str], values: Array, ends_s: Ar
 
     def paint(figure: Figure, axes: Axes) -> None:
         axes.imshow(
-            np.clip(values, 0, 1), aspect="auto", cmap=ramp, vmin=0, vmax=1, interpolation="nearest",
+            np.clip(values, 0, 1), aspect="auto", cmap=ramp, vmin=0, vmax=1, interpolation="none",
             extent=(_start(ends_s), float(ends_s[-1]), len(labels) - 0.5, -0.5),
         )  # fmt: skip
         axes.set_yticks(range(len(labels)), labels)

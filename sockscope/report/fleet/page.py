@@ -32,7 +32,7 @@ from sockscope.report.fleet.told import (
 from sockscope.report.html import badge, coded, page
 
 #: Services with pictures, hosts in a picture, rows in a table; of the others it is said how many.
-_PICTURED, _DRAWN, _ROWS = 8, 24, 500
+_PICTURED, _DRAWN, _ROWS = 6, 24, 500
 
 
 def render(fleet: Fleet) -> str:

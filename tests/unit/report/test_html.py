@@ -98,6 +98,16 @@ def test_findings_stand_with_their_remedies() -> None:
     assert "do <code>this</code>" in page
 
 
+def test_the_summary_has_the_verdict_and_leads_to_each_server() -> None:
+    frame, history = shown("handoff")
+    page = html.render(replace(frame, servers=frame.servers * 12), history)
+    assert '<td><a href="#s0">0.0.0.0:8080 memcached</a></td><td><strong>handoff</strong></td>' in page
+    links = re.findall(r'href="#(s\d+)"', page)
+    assert len(links) == 6
+    assert all(f'id="{link}"' in page for link in links)
+    assert "6 servers with fewer connections have no section of their own" in page
+
+
 def test_without_a_history_or_connections_there_is_a_page_still() -> None:
     frame, _ = shown("even")
     assert "What happened when" not in html.render(frame)
