@@ -60,10 +60,14 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
 )
 
 
+#: A shell has what it starts in the background ignore SIGINT, but a script that sends it means it.
+_ENDS = (signal.SIGINT, signal.SIGTERM)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run a command line (without the program's name); the exit status."""
     # what can be interrupted at any moment ends like any other Unix tool: quietly, with 130
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = {number: signal.signal(number, _interrupt) for number in _ENDS}
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without our signs is no reason to fail
@@ -89,7 +93,8 @@ def run(arguments: Sequence[str]) -> int:
             sys.stdout.close()  # else Python tries at exit to write what could not be written
         return told.exit_status
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _Version(argparse.Action):
@@ -103,7 +108,7 @@ class _Version(argparse.Action):
 
 
 def _interrupt(number: int, frame: object) -> None:
-    """SIGTERM ends a command as Ctrl-C does: what was recorded is kept."""
+    """Either signal ends a command as Ctrl-C does: what was recorded is kept."""
     raise KeyboardInterrupt
 
 

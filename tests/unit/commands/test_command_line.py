@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -120,3 +121,18 @@ def test_a_reader_that_goes_away_is_no_failure() -> None:
     )
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_command_that_a_script_began_in_the_background_ends_when_it_is_interrupted(
+    number: signal.Signals,
+) -> None:
+    """A shell has what it starts with & ignore SIGINT; who sends it means it all the same."""
+    words = f"trap '' INT; exec {sys.executable} -m sockscope listeners --watch 1"
+    with subprocess.Popen(["sh", "-c", words], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watching:
+        assert watching.stdout is not None
+        assert watching.stdout.readline()
+        watching.send_signal(number)
+        _, said = watching.communicate(timeout=20)
+    assert watching.returncode == 0  # watching has no other end
+    assert said == b""
