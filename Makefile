@@ -44,6 +44,15 @@ kernel: ## tests that need root and a kernel
 test-packages: prepare ## the wheel by pipx and uv, and in trees of Debian 12 and 13 (downloads; 15 minutes at most)
 	$(SUDO) timeout -k 10 900 $(PYTHON) -m pytest -m 'slow or not slow' tests/packages
 
+.PHONY: bench bench-quick
+bench: ## what tracing costs, beside other tools; writes docs/benchmarks/ (at most 45 minutes)
+	@.ci/prepare bench
+	$(SUDO) $(PYTHON) -m tests.benchmarks --fresh --minutes 40
+
+bench-quick: ## the same once and shortly; writes nothing (some 5 minutes)
+	@.ci/prepare bench
+	$(SUDO) $(PYTHON) -m tests.benchmarks --quick
+
 bench-diagnosis: prepare ## the fault bench, 2 seeds a case; writes docs/diagnosis.md (about half an hour)
 	$(SUDO) $(PYTHON) -m tests.diagnosis.bench --seeds 2 --write
 

@@ -1,0 +1,57 @@
+"""The dashboard's live feed without its screen: frames each second until SIGTERM, then one line of JSON.
+
+``python -m tests.benchmarks.headless PORT``: ``first`` is the monotonic second at which the first
+connection was in a frame.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import sys
+import time
+
+from sockscope.session.feeds import live_feed
+from sockscope.sources.target import Target
+
+
+def main(port: int) -> None:
+    over = False
+
+    def end(*_: object) -> None:
+        nonlocal over
+        over = True
+
+    signal.signal(signal.SIGTERM, end)
+    feed = live_feed(Target(ports=(port,)), interval_s=1.0, signals={}, limits={})
+    feed.start()
+    print("attached", flush=True)
+    first, ticks, began = 0.0, 0, time.process_time()
+    started = time.monotonic()
+    while not over:
+        told = feed.next(0.1)
+        if told is None:
+            continue
+        ticks += 1
+        if not first and len(told[0].snapshot.connections):
+            first = time.monotonic()
+    busy = (time.process_time() - began) / (time.monotonic() - started)
+    while (told := feed.next(0.1)) is None:  # what happened since the last frame
+        pass
+    snapshot = told[0].snapshot
+    feed.close()
+    words = {
+        "first": first,
+        "lost": dict(snapshot.health.lost),
+        "ticks": ticks,
+        "busy": busy,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "reads": sum(worker.reads for worker in snapshot.workers.values()),
+        "writes": sum(worker.writes for worker in snapshot.workers.values()),
+    }
+    print(json.dumps(words), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

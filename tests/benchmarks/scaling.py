@@ -1,0 +1,186 @@
+"""How cost grows: with the request rate, with connections, threads and listeners.
+
+Connections and threads are put into the kernel's maps from here, as the probes would: a million real
+ones would measure the machine's memory for sockets.  Rates and listeners are real.
+"""
+
+from __future__ import annotations
+
+import gc
+import mmap
+import os
+import re
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sockscope.analysis.analyse import analyse
+from sockscope.model.state import State
+from sockscope.records import layout
+from sockscope.records.batch import Batch
+from sockscope.session.live import LiveSession
+from sockscope.sources.kernel.program import Limits
+from sockscope.sources.target import Target
+from tests.benchmarks.tracers import LIVE, at_work, last_words
+from tests.benchmarks.workloads import KEEPALIVE, wrk
+
+Row = dict[str, Any]
+_PORT = 9  # nobody listens there
+_TICKS = 5
+
+
+def rates(seconds: float) -> Iterator[Row]:
+    """Nginx at several rates; wrk pauses each connection for so many milliseconds."""
+    with KEEPALIVE.serve() as serving:
+        for connections, pause_ms in ((32, 32), (32, 6), (32, 1), (64, 1), (32, 0)):
+            with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+                script.write(f"function delay() return {pause_ms} end")
+                script.flush()
+                pause = ("-s", script.name) if pause_ms else ()
+                with at_work(LIVE, serving) as running:
+                    load = wrk(serving.port, seconds, *pause, connections=connections)
+            told = last_words(running)
+            yield {"rate": load.rate, "busy": told["busy"], "ticks": told["ticks"], "lost": told["lost"]}
+
+
+def connections(counts: tuple[int, ...]) -> Iterator[Row]:
+    for count in counts:
+        with LiveSession(Target(ports=(_PORT,)), Limits(connections=count)) as session:
+            program = session._source._program
+            with _written(program, "connections", layout.CONNECTION, count) as records:
+                now = time.monotonic_ns()
+                records["id"] = np.arange(1, count + 1)
+                for name in ("established_ns", "accepted_ns", "first_read_ns", "touched_ns"):
+                    records[name] = now
+                records["listener"], records["acceptor"], records["family"] = 1, 1, 4
+                records["local_port"], records["remote_port"] = _PORT, np.arange(count) % 65536
+                records["io"]["worker"][:, 0] = 1 + np.arange(count) % 8
+                records["io"]["reads"][:, 0] = 1
+                yield {"connections": count, "kernel_bytes": kernel_memory(), **_ticks(session, records)}
+
+
+def threads(counts: tuple[int, ...]) -> Iterator[Row]:
+    for count in counts:
+        with LiveSession(Target(ports=(_PORT,)), Limits(workers=count)) as session:
+            program = session._source._program
+            with _written(program, "workers", layout.WORKER, count) as records:
+                records["id"] = np.arange(1, count + 1)
+                records["pid"] = os.getpid()
+                records["tid"] = np.arange(1, count + 1)
+                records["touched_ns"] = time.monotonic_ns()
+                yield {"threads": count, "kernel_bytes": kernel_memory(), **_ticks(session, records)}
+
+
+def listeners(counts: tuple[int, ...]) -> Iterator[Row]:
+    """Real listening sockets of one process."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        for count in counts:
+            with ExitStack() as held:
+                for _ in range(count):
+                    listening = held.enter_context(socket.socket())
+                    listening.bind(("127.0.0.1", 0))
+                    listening.listen()
+                began = time.monotonic()
+                with LiveSession(Target(pids=(os.getpid(),)), Limits(listeners=max(64, count))) as session:
+                    loaded = time.monotonic() - began
+                    began = time.monotonic()
+                    found = session.start()
+                    start_s = time.monotonic() - began
+                    yield {
+                        "listeners": count, "seen": found, "load_s": loaded, "start_s": start_s, **_ticks(session, None),
+                    }  # fmt: skip
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@contextmanager
+def _written(program: Any, name: str, record: Any, count: int) -> Iterator[Any]:
+    """The array of records in the kernel, for us to write; so many places count as used."""
+    fd = program.places[name]._fd
+    size = -(-count * record.itemsize // mmap.PAGESIZE) * mmap.PAGESIZE
+    memory = mmap.mmap(fd, size)
+    records = np.frombuffer(memory, record, count)
+    program.maps["fresh_places"].put({"connections": 0, "workers": 1}[name], count)
+    yield records
+    del records
+    gc.collect()
+    memory.close()
+
+
+def _ticks(session: LiveSession, records: Any) -> Row:
+    """The first tick, which meets all at once, and then the usual one, a tenth of it changed."""
+    state = State(5000)
+    state.started_at(session.meta.started_ns)
+    first, found = _tick(session, state)
+    usual, changed = [], 0
+    for _ in range(_TICKS):
+        time.sleep(0.06)  # what was read a moment before would be read again
+        if records is not None:
+            records["touched_ns"][::10] = time.monotonic_ns()
+        tick, changed = _tick(session, state)
+        usual.append(tick)
+    middle = sorted(usual, key=lambda tick: sum(tick.values()))[len(usual) // 2]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {
+        "first": first,
+        "usual": middle,
+        "peak_resident": peak,
+        "found": {"first": found, "usual": changed},
+    }
+
+
+def _tick(session: LiveSession, state: State) -> tuple[dict[str, float], int]:
+    times = [time.perf_counter()]
+    batch: Batch = session.batch()
+    times.append(time.perf_counter())
+    state.apply(batch)
+    snapshot = state.snapshot()
+    times.append(time.perf_counter())
+    analyse(session.meta, snapshot)
+    times.append(time.perf_counter())
+    told = dict(zip(("read_s", "model_s", "analysis_s"), np.diff(times).tolist(), strict=True))
+    return told, len(batch.connections)
+
+
+def kernel_memory() -> int:
+    """Bytes that the kernel charges for all BPF maps that this process holds."""
+    total = 0
+    for entry in Path("/proc/self/fdinfo").iterdir():
+        try:
+            held = re.search(r"^map_type:.*?^memlock:\s+(\d+)", entry.read_text(), re.MULTILINE | re.DOTALL)
+        except OSError:
+            continue
+        total += int(held[1]) if held else 0
+    return total
+
+
+def help_seconds() -> float:
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-m", "sockscope", "--help"], stdout=subprocess.DEVNULL, check=True)
+    return time.monotonic() - began
+
+
+def start_seconds(seconds: float) -> float:
+    """From the command to the first connection in a frame, the server being busy."""
+    with KEEPALIVE.serve() as serving:
+        client = subprocess.Popen(
+            ["wrk", "-t1", "-c4", f"-d{max(4, round(seconds))}s", f"http://127.0.0.1:{serving.port}/"],
+            stdout=subprocess.DEVNULL,
+        )
+        try:
+            with at_work(LIVE, serving) as running:
+                time.sleep(1.5)
+        finally:
+            client.wait()
+        return float(last_words(running)["first"]) - running.started

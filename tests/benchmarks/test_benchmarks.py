@@ -1,0 +1,53 @@
+"""The benchmarks in short: whether they count right and lose nothing; no time is judged here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks import scaling
+from tests.benchmarks.probes import probe_time
+from tests.benchmarks.results import Results, spread
+from tests.benchmarks.tables import document
+from tests.benchmarks.throughput import one_round
+from tests.benchmarks.tracers import LIVE
+from tests.benchmarks.workloads import CONNECTIONS, KEEPALIVE
+
+
+@pytest.mark.kernel
+@pytest.mark.servers
+def test_a_short_round_sees_every_request_of_the_client_and_loses_none(tmp_path: Path) -> None:
+    (row,) = one_round(KEEPALIVE, [LIVE], 1)
+    assert row["lost"] == {}
+    # a request may be under way on each connection when the client stops counting
+    assert row["requests"] <= row["reads"] <= row["requests"] + CONNECTIONS
+    assert row["requests"] <= row["writes"] <= row["requests"] + CONNECTIONS
+    results = Results(tmp_path / "results.json")
+    results.add("throughput", [row])
+    results.save()
+    told = document(Results(tmp_path / "results.json"))
+    assert "| sockscope live | 1 |" in told
+    assert "| nothing |" in told
+
+
+@pytest.mark.kernel
+@pytest.mark.servers
+def test_the_probes_run_for_each_request_and_an_empty_program_costs_less() -> None:
+    row = probe_time(KEEPALIVE, LIVE, 1)
+    assert row["programs"]["on_recv"]["runs"] == pytest.approx(2, abs=0.2)  # the server's and the client's
+    assert row["programs"]["on_send"]["runs"] == pytest.approx(2, abs=0.2)
+    assert 0 < row["floor_ns"] < row["programs"]["on_recv"]["ns"]
+    assert 0 < row["net_ns"] < row["counted_ns"]
+
+
+@pytest.mark.kernel
+def test_connections_written_into_the_maps_are_all_read_once_and_then_only_what_changed() -> None:
+    (row,) = scaling.connections((5000,))
+    assert row["found"] == {"first": 5000, "usual": 500}
+    assert row["kernel_bytes"] > 5000 * 232
+
+
+def test_a_spread_is_told_by_median_least_and_most() -> None:
+    assert spread([0.9, 1.0, 0.95, None]) == "0.95 (0.90 to 1.00)"
+    assert spread([None]) == "–"

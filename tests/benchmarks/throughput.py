@@ -1,0 +1,89 @@
+"""How much a traced server still does: each tracer's run beside an untraced one, in turns.
+
+A machine of two CPUs is noisy, and drifts: so a ratio is always that of two runs one after the
+other, and what is told is the median of several and how far they spread.  Two ratios are taken.
+``rate`` is what the client saw, requests a second; whatever else runs on the machine is in it.
+``work`` is requests a second of CPU time that server and client used, the probes' part included,
+since probes run in their contexts; others can disturb it only through caches and clocks.
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tests.benchmarks.tracers import LIVE, Tracer, at_work, cpu_seconds, last_words, losses
+from tests.benchmarks.workloads import Load, Serving, Workload
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A load, and the CPU seconds that server and client used for it."""
+
+    load: Load
+    cpu_s: float
+
+    @property
+    def work(self) -> float:
+        return self.load.requests / self.cpu_s
+
+
+def measured(workload: Workload, serving: Serving, seconds: float) -> Measured:
+    pids = serving.pids()
+    before = sum(map(cpu_seconds, pids)) + _of_clients()
+    load = workload.load(serving.port, seconds)
+    return Measured(load, sum(map(cpu_seconds, pids)) + _of_clients() - before)
+
+
+def _of_clients() -> float:
+    """Of children that have ended; among them is a tracer only once it has."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def one_round(
+    workload: Workload, tracers: Sequence[Tracer], seconds: float, say: Callable[[str], None] = print
+) -> Iterator[Row]:
+    """Every tracer once, an untraced run before every second one: U A B U C D U."""
+    with workload.serve() as serving:
+        workload.load(serving.port, 1)  # it warms up
+        beside: Measured | None = None
+        for number, tracer in enumerate(tracers):
+            if number % 2 == 0 or beside is None:
+                beside = measured(workload, serving, seconds)
+            row: Row = {"workload": workload.name, "tracer": tracer.name}
+            try:
+                with at_work(tracer, serving) as running:
+                    traced = measured(workload, serving, seconds)
+            except RuntimeError as error:
+                say(f"  {tracer.name}: {error}")
+                yield row | {"error": str(error)}
+                continue
+            if number % 2:  # the untraced run that follows is as near as the one before
+                beside = measured(workload, serving, seconds)
+            p99, p99_beside = traced.load.p99_ms, beside.load.p99_ms
+            row |= {
+                "rate_ratio": traced.load.rate / beside.load.rate,
+                "work_ratio": traced.work / beside.work,
+                "rate": traced.load.rate,
+                "untraced_rate": beside.load.rate,
+                "requests": traced.load.requests,
+                "p99_ratio": p99 / p99_beside if p99 and p99_beside else None,
+                "busy": running.spent["busy"],
+                "resident": running.spent["resident"],
+                "lost": losses(tracer, running),
+            }
+            if recording := running.spent.get("recording"):
+                row["recording_bytes"] = recording["bytes"]
+                row["connections"] = recording["connections"]
+            if tracer is LIVE:
+                row |= {name: last_words(running)[name] for name in ("ticks", "reads", "writes")}
+            say(
+                f"  {tracer.name}: rate {row['rate_ratio']:.3f}, work {row['work_ratio']:.3f} "
+                f"of {beside.load.rate:,.0f}/s, busy {row['busy']:.3f}, lost {row['lost']}"
+            )
+            yield row
