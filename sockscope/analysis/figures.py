@@ -74,13 +74,13 @@ def figures_of(snapshot: Snapshot, server: Server) -> Figures:
     accepts = [float(server.group.accepts.get(worker.id, 0)) for worker in accepting]
     busy = [float(busy_ns(worker, snapshot.time_ns)) for worker in serving]
     cpu = [float(worker.cpu_ns) for worker in serving]
-    independent = independent_of(heavy_reads.tolist())
+    independent = independent_of(heavy_reads)
     return Figures(
         accepts=Figure("accepts", accepting, fairness(accepts)),
         open=Figure("open connections", serving, fairness(open_each(snapshot, connections, serving))),
         reads=Figure("reads", serving, fairness(reads, counts=False, independent=independent)),
         bytes=Figure(
-            "bytes", serving, fairness(octets, counts=False, independent=independent_of(heavy_bytes.tolist()))
+            "bytes", serving, fairness(octets, counts=False, independent=independent_of(heavy_bytes))
         ),
         busy=Figure("busy time", serving, fairness(busy, counts=False, independent=independent)),
         cpu=Figure("CPU time", serving, fairness(cpu, counts=False, independent=independent)),
@@ -120,7 +120,8 @@ def connections_of(snapshot: Snapshot, group: Group) -> Records:
 def open_each(snapshot: Snapshot, connections: Records, workers: Sequence[Worker]) -> list[float]:
     """Connections open now, by who reads them (until somebody does: who accepted them)."""
     taken = (connections["accepted_ns"] > 0) | _open_before(connections)
-    alive = connections[(connections["ending_ns"] == 0) & taken]
+    living = (connections["ending_ns"] == 0) & taken
+    alive = connections if living.all() else connections[living]
     readers = main_readers(snapshot, alive)
     owners = np.where(readers > 0, readers, alive["acceptor"])
     return _summed(owners, np.ones(len(owners)), workers)
@@ -236,6 +237,8 @@ def _summed(whose: Records, values: Records, workers: Sequence[Worker]) -> list[
 
 def _deeds_on(snapshot: Snapshot, connections: Records) -> Records:
     """The deeds on some connections."""
+    if len(connections) == len(snapshot.connections):  # a snapshot's deeds are on its connections
+        return snapshot.deeds
     return snapshot.deeds[np.isin(snapshot.deeds["connection"], connections["id"])]
 
 

@@ -27,11 +27,13 @@ class Connections:
         self._more_io = np.empty(0, MORE_IO)
         self._flows: dict[bytes, int] = {}
         self._parts = np.empty(0, PART)
+        self._open_deeds: Records | None = None
         self.closed_total = 0
 
     def apply(self, records: Records, more_io: Records) -> None:
         """Take in what changed: a later record of a connection replaces the earlier one."""
         if len(more_io):
+            self._open_deeds = None
             both = np.concatenate([self._more_io, more_io])
             keys = both[["connection", "worker"]]
             _, last = np.unique(keys[::-1], return_index=True)
@@ -44,6 +46,7 @@ class Connections:
         if len(changed):
             _, last = np.unique(changed["id"][::-1], return_index=True)
             changed = changed[len(changed) - 1 - last]
+        self._open_deeds = None
         gone = np.isin(self._open["id"], records["id"])
         self._open = np.concatenate([self._open[~gone], changed])
         if len(closed):
@@ -63,10 +66,21 @@ class Connections:
     def deeds(self, connections: Records) -> Records:
         return deeds_of(connections, self._more_io)
 
+    def all_deeds(self) -> Records:
+        """The deeds on all that :meth:`all` returns, in the order of the connections' ids."""
+        deeds = np.concatenate([*(self.deeds(closed) for closed in self._closed), self._deeds_on_open()])
+        return deeds[np.argsort(deeds["connection"], kind="stable")]
+
+    def _deeds_on_open(self) -> Records:
+        # of a million open connections these take long to find, and three are asked for them
+        if self._open_deeds is None:
+            self._open_deeds = self.deeds(self._open)
+        return self._open_deeds
+
     def flows(self) -> tuple[Records, Records]:
         """(distinct flows, how many) over all connections so far, kept or not."""
         counts = dict(self._flows)
-        flows, numbers = tally(flows_of(self._open, self.deeds(self._open)))
+        flows, numbers = tally(flows_of(self._open, self._deeds_on_open()))
         for flow, number in zip(flows, numbers, strict=True):
             key = flow.tobytes()
             counts[key] = counts.get(key, 0) + int(number)
@@ -75,7 +89,7 @@ class Connections:
 
     def parts(self) -> Records:
         """What each thread did on each listener's connections, kept or not: PART rows."""
-        return added_up(np.concatenate([self._parts, parts_of(self._open, self.deeds(self._open))]))
+        return added_up(np.concatenate([self._parts, parts_of(self._open, self._deeds_on_open())]))
 
     def _close(self, closed: Records) -> None:
         self.closed_total += len(closed)

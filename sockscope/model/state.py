@@ -94,7 +94,7 @@ class State:
             listeners=tuple(self._with_queue(listener) for listener in self._listeners.values()),
             workers={number: self._with_cpu(worker) for number, worker in self._workers.items()},
             connections=connections,
-            deeds=self._connections.deeds(connections),
+            deeds=self._connections.all_deeds(),
             flows=flows,
             flow_counts=flow_counts,
             closed_total=self._connections.closed_total,

@@ -8,6 +8,7 @@ import numpy as np
 
 from sockscope import units
 from sockscope.analysis.frame import Frame
+from sockscope.analysis.own_cost import own_cost
 from sockscope.model.deeds import is_exact
 from sockscope.report._json_connections import WHY_INEXACT
 from sockscope.report._markup import Safe, table, tag
@@ -56,13 +57,14 @@ def exactness(frame: Frame) -> str:
 
 def cost(frame: Frame) -> str:
     """What tracing cost the host."""
-    spent = frame.snapshot.health.cost
-    if not spent.elapsed_ns:
+    spent = own_cost(frame.snapshot)
+    if spent is None:
         return "What tracing cost was not measured."
-    words = f"Tracing cost {100 * spent.user_cpu_ns / spent.elapsed_ns:.1f} % of a CPU in user space and {units.size(spent.resident_bytes)}"
-    if spent.probe_runs and spent.sampled_ns:
+    words = f"Tracing cost {100 * spent.user_share:.1f} % of a CPU in user space and {units.size(spent.resident_bytes)}"
+    if spent.probe_share is not None and spent.event_ns is not None:
+        request = f" {units.duration(spent.request_ns)} a request," if spent.request_ns else ""
         words += (
-            f", and in the kernel {units.duration(spent.probe_ns / spent.probe_runs)} an event,"
-            f" {100 * spent.probe_ns / spent.sampled_ns:.2f} % of a CPU while that was measured"
+            f", and in the kernel {units.duration(spent.event_ns)} an event,{request}"
+            f" {100 * spent.probe_share:.2f} % of a CPU while that was measured"
         )
     return words + "."

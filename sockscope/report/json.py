@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from sockscope.analysis.frame import Finding, Frame, Group, Server, Wait
+from sockscope.analysis.own_cost import own_cost
 from sockscope.analysis.waits import from_histogram
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Listener, Snapshot, Worker
@@ -59,10 +60,10 @@ def _meta(frame: Frame) -> dict[str, Any]:
 
 
 def _health(snapshot: Snapshot) -> dict[str, Any]:
-    health = snapshot.health
+    health, spent = snapshot.health, own_cost(snapshot)
     return {
         "lost": [_loss(text, number) for text, number in health.lost],
-        "own_cost": asdict(health.cost),
+        "own_cost": asdict(health.cost) | {"request_ns": spent.request_ns if spent else None},
         "notes": list(health.notes),
         "hosts": [asdict(host) for host in snapshot.hosts],
     }

@@ -8,6 +8,7 @@ from itertools import islice
 
 from sockscope import units
 from sockscope.analysis.frame import Frame, Server, Wait
+from sockscope.analysis.own_cost import own_cost
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Worker
 from sockscope.report._fairness import fairness_lines
@@ -143,14 +144,16 @@ def _health(frame: Frame) -> Iterator[str]:
         yield f"signal {signal.name} ({signal.way or 'missing'}): {signal.weaker}"
     for note in health.notes:
         yield f"note: {note}"
-    cost = health.cost
-    if cost.elapsed_ns:
+    cost = own_cost(frame.snapshot)
+    if cost:
         probes = ""
-        if cost.probe_runs:
-            each = cost.probe_ns / cost.probe_runs
-            part = cost.probe_ns / cost.sampled_ns if cost.sampled_ns else float("nan")
-            probes = f", probes {units.duration(each)} an event and {100 * part:.2f} % of a CPU while sampled"
+        if cost.probe_share is not None and cost.event_ns is not None:
+            request = f", {units.duration(cost.request_ns)} a request" if cost.request_ns else ""
+            probes = (
+                f", probes {units.duration(cost.event_ns)} an event{request} "
+                f"and {100 * cost.probe_share:.2f} % of a CPU while sampled"
+            )
         yield (
-            f"own cost: {100 * cost.user_cpu_ns / cost.elapsed_ns:.1f} % of a CPU in user space, "
+            f"own cost: {100 * cost.user_share:.1f} % of a CPU in user space, "
             f"{units.size(cost.resident_bytes)} resident{probes}"
         )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from textual.reactive import reactive
 
 from sockscope import units
-from sockscope.records.batch import Cost, Health, Signal
+from sockscope.analysis.own_cost import OwnCost, own_cost
+from sockscope.records.batch import Signal
 from sockscope.tui.drawn import Drawn
 from sockscope.tui.lines import Line, plain
 
@@ -72,7 +73,7 @@ class Header(Drawn):
             line.add(" nothing lost", style("good"))
         parts = [
             _signals(frame.meta.signals, short=width < 110),
-            _cost(health, _requests(self.moment), short=width < 100),
+            _cost(own_cost(frame.snapshot), short=width < 100),
         ]
         if health.cost.resident_bytes and width >= 110:
             parts.append(f"{units.size(health.cost.resident_bytes)} memory")
@@ -94,27 +95,15 @@ def _signals(signals: tuple[Signal, ...], *, short: bool) -> str:
     return f"{seen} (without {', '.join(missing)})"
 
 
-def _requests(moment: object) -> int:
-    workers = moment.frame.snapshot.workers.values()  # type: ignore[attr-defined]
-    return sum(worker.reads for worker in workers)
-
-
-def _cost(health: Health, requests: int, *, short: bool) -> str:
-    cost = health.cost
-    if not cost.elapsed_ns:
+def _cost(cost: OwnCost | None, *, short: bool) -> str:
+    if cost is None:
         return ""
-    in_kernel = _probe_ns(cost)
-    percent = 100 * (cost.user_cpu_ns + in_kernel) / cost.elapsed_ns
-    each = f", {units.duration(in_kernel / requests)} a request" if requests and in_kernel else ""
+    percent = 100 * (cost.user_share + (cost.probe_share or 0))
+    each = f", {units.duration(cost.request_ns)} a request" if cost.request_ns else ""
     if short:
         return f"cost {percent:.1f} %{each}"
-    event = f", {units.duration(cost.probe_ns / cost.probe_runs)} an event" if cost.probe_runs else ""
+    event = f", {units.duration(cost.event_ns)} an event" if cost.event_ns else ""
     return f"cost {percent:.1f} % of a CPU{event}{each}"
-
-
-def _probe_ns(cost: Cost) -> float:
-    """The probes' time, from the part in which it was measured to the whole."""
-    return cost.probe_ns * cost.elapsed_ns / cost.sampled_ns if cost.sampled_ns else 0.0
 
 
 def _clock(ns: int) -> str:
