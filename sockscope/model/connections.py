@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.model.deeds import FLOW, PART, added_up, deeds_of, flows_of, parts_of, tally
+from sockscope.model.deeds import FLOW, PART, added_up, by_connection, deeds_of, flows_of, parts_of, tally
 from sockscope.records.batch import MORE_IO
 from sockscope.records.layout import CONNECTION, ConnectionFlag
 
@@ -47,10 +47,25 @@ class Connections:
             _, last = np.unique(changed["id"][::-1], return_index=True)
             changed = changed[len(changed) - 1 - last]
         self._open_deeds = None
-        gone = np.isin(self._open["id"], records["id"])
-        self._open = np.concatenate([self._open[~gone], changed])
+        self._update(changed, closed)
         if len(closed):
             self._close(closed)
+
+    def _update(self, changed: Records, closed: Records) -> None:
+        """Open ones stay in the order of their ids: so those that changed are found and written over,
+        and of a million others none is moved."""
+        ids = self._open["id"]
+        where = np.searchsorted(ids, changed["id"])
+        known = where < len(ids)
+        known[known] = ids[where[known]] == changed["id"][known]
+        self._open[where[known]] = changed[known]
+        gone = np.isin(ids, closed["id"]) if len(closed) else np.zeros(len(ids), bool)
+        if known.all() and not gone.any():
+            return
+        self._open = np.concatenate([self._open[~gone], changed[~known]])
+        ids = self._open["id"]
+        if (ids[1:] < ids[:-1]).any():
+            self._open = self._open[np.argsort(ids, kind="stable")]
 
     def open(self) -> Records:
         return self._open
@@ -68,8 +83,8 @@ class Connections:
 
     def all_deeds(self) -> Records:
         """The deeds on all that :meth:`all` returns, in the order of the connections' ids."""
-        deeds = np.concatenate([*(self.deeds(closed) for closed in self._closed), self._deeds_on_open()])
-        return deeds[np.argsort(deeds["connection"], kind="stable")]
+        closed = (self.deeds(records) for records in self._closed)
+        return by_connection(np.concatenate([*closed, self._deeds_on_open()]))
 
     def _deeds_on_open(self) -> Records:
         # of a million open connections these take long to find, and three are asked for them
