@@ -6,7 +6,6 @@ ones would measure the machine's memory for sockets.  Rates and listeners are re
 
 from __future__ import annotations
 
-import gc
 import mmap
 import os
 import re
@@ -109,13 +108,8 @@ def _written(program: Any, name: str, record: Any, count: int) -> Iterator[Any]:
     """The array of records in the kernel, for us to write; so many places count as used."""
     fd = program.places[name]._fd
     size = -(-count * record.itemsize // mmap.PAGESIZE) * mmap.PAGESIZE
-    memory = mmap.mmap(fd, size)
-    records = np.frombuffer(memory, record, count)
     program.maps["fresh_places"].put({"connections": 0, "workers": 1}[name], count)
-    yield records
-    del records
-    gc.collect()
-    memory.close()
+    yield np.frombuffer(mmap.mmap(fd, size), record, count)
 
 
 def _ticks(session: LiveSession, records: Any) -> Row:
