@@ -21,6 +21,7 @@ def put_out(text: str, path: Path | None) -> None:
         if path.exists() and not path.is_file():  # a terminal, a pipe, /dev/null: nothing to replace
             path.write_text(text, encoding="utf-8")
             return
+        path = path.resolve()  # where a link leads, there it is written
         unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
         try:
             unfinished.write_text(text, encoding="utf-8")

@@ -215,11 +215,9 @@ def _slow(found: list[Steps]) -> Iterator[Safe]:
 
 
 def _pipe(one: Steps, longest: int) -> Safe:
-    steps = (("q", one.queue_ns, "queue"), ("d", one.data_ns, "reader"), ("s", one.service_ns, "answer"))
-    words = ", ".join(f"{what} {units.duration(ns)}" for _, ns, what in steps if ns)
-    path = f"accepted by {one.acceptor}" + ("" if one.reader == one.acceptor else f", read by {one.reader}")
-    bars = [tag("i", class_=kind, style=f"width:{100 * ns / longest:.2f}%") for kind, ns, _ in steps if ns]
+    steps = (("q", one.queue_ns), ("d", one.data_ns), ("s", one.service_ns))
+    bars = [tag("i", class_=kind, style=f"width:{100 * ns / longest:.2f}%") for kind, ns in steps if ns]
     return tag(
-        "div", tag("strong", units.duration(one.total_ns)), f"  {one.remote}, {path}",
-        tag("div", bars, class_="bar", role="img", aria_label=words), tag("span", words, class_="hint"), class_="pipe",
+        "div", tag("strong", units.duration(one.total_ns)), f"  {one.remote}, {one.path}",
+        tag("div", bars, class_="bar", role="img", aria_label=one.words), tag("span", one.words, class_="hint"), class_="pipe",
     )  # fmt: skip

@@ -30,6 +30,18 @@ class Steps:
     def total_ns(self) -> int:
         return self.queue_ns + self.data_ns + self.service_ns
 
+    @property
+    def words(self) -> str:
+        """``queue 5.58 s, reader 148 ms, answer 253 ms``: the steps that took any time."""
+        steps = (("queue", self.queue_ns), ("reader", self.data_ns), ("answer", self.service_ns))
+        return ", ".join(f"{what} {units.duration(ns)}" for what, ns in steps if ns)
+
+    @property
+    def path(self) -> str:
+        """Who accepted it, and who read it if that was another."""
+        read = "" if self.reader == self.acceptor else f", read by {self.reader}"
+        return f"accepted by {self.acceptor}{read}"
+
 
 def slowest(snapshot: Snapshot, server: Server, number: int) -> list[Steps]:
     """The ``number`` slowest; what the client took its time for does not count."""

@@ -10,9 +10,10 @@ from sockscope import units
 from sockscope.analysis.figures import figures_of
 from sockscope.analysis.frame import Finding, Frame, Server, Wait
 from sockscope.report._health import cost, exactness
+from sockscope.report._slowest import slowest
 from sockscope.report.text import model_words
 
-_WORKERS = 16
+_WORKERS, _SLOW = 16, 5
 
 
 def render(frame: Frame) -> str:
@@ -78,9 +79,13 @@ def _finding(finding: Finding) -> Iterator[str]:
     yield ""
     yield escaped(finding.explanation)
     yield ""
-    # remedies are our own words, with commands in backticks
-    yield from (f"- {line}" for line in finding.remedy)
+    yield from (f"- {coded(line)}" for line in finding.remedy)
     yield ""
+
+
+def coded(text: str) -> str:
+    """Escaped text, but for what stands in backticks as code."""
+    return "".join(f"`{part}`" if index % 2 else escaped(part) for index, part in enumerate(text.split("`")))
 
 
 def _server(frame: Frame, server: Server) -> Iterator[str]:
@@ -130,6 +135,14 @@ def _server(frame: Frame, server: Server) -> Iterator[str]:
         )
         yield ""
     yield from _workers(server)
+    slow = slowest(frame.snapshot, server, _SLOW)
+    if slow:
+        yield ""
+        yield from grid(
+            ("waited longest", "in all", "by"),
+            [(one.remote, units.duration(one.total_ns), f"{one.words}; {one.path}") for one in slow],
+            3,
+        )
 
 
 def _p(value: float) -> str:

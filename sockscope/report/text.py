@@ -12,8 +12,10 @@ from sockscope.analysis.own_cost import own_cost
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Worker
 from sockscope.report._fairness import fairness_lines
+from sockscope.report._slowest import slowest
 
 _WORKERS_SHOWN = 16
+_SLOW_SHOWN = 3
 _BAR = 24
 
 
@@ -34,6 +36,7 @@ def _lines(frame: Frame, history: HistoryView | None) -> Iterator[str]:
     for server in frame.servers:
         yield ""
         yield from server_lines(frame, server, history)
+        yield from _slow_lines(frame, server)
     yield ""
     yield from _findings(frame)
     yield from _health(frame)
@@ -64,6 +67,15 @@ def server_lines(frame: Frame, server: Server, history: HistoryView | None = Non
     yield from fairness_lines(frame, server, history)
     yield ""
     yield from _worker_table(frame, server)
+
+
+def _slow_lines(frame: Frame, server: Server) -> Iterator[str]:
+    found = slowest(frame.snapshot, server, _SLOW_SHOWN)
+    if found:
+        yield ""
+        yield "  waited longest"
+    for one in found:
+        yield f"  {units.duration(one.total_ns):>9}  {one.remote}: {one.words}; {one.path}"
 
 
 def model_words(server: Server) -> str:

@@ -19,7 +19,7 @@ from sockscope.report.fleet.told import (
     title,
     where,
 )
-from sockscope.report.markdown import escaped, grid
+from sockscope.report.markdown import coded, escaped, grid
 
 _ROWS = 200
 
@@ -84,7 +84,7 @@ def _marked(fleet: Fleet) -> Iterator[str]:
         yield ""
         yield f"{escaped(spotted.where[0][0])}: {escaped(finding.explanation)}"
         yield ""
-        yield from (f"- {escaped(line)}" for line in finding.remedy)
+        yield from (f"- {coded(line)}" for line in finding.remedy)
         yield ""
     for service in fleet.services:
         yield f"## {escaped(service.name)}"

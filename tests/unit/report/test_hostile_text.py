@@ -20,6 +20,8 @@ import pytest
 from sockscope.analysis.analyse import analyse
 from sockscope.analysis.frame import Frame
 from sockscope.commands.export import Export
+from sockscope.commands.output import put_out
+from sockscope.errors import SockscopeError
 from sockscope.model.history import History
 from sockscope.model.state import State
 from sockscope.records.batch import Batch, Health, Meta, Process, Signal
@@ -146,3 +148,16 @@ def test_a_terminal_that_knows_only_ascii_gets_its_report(tmp_path: Path) -> Non
     )  # fmt: skip
     assert done.stdout.isascii()
     assert b"straggler" in done.stdout
+
+
+def test_a_report_is_written_where_a_link_leads_and_replaces_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "real.txt").write_text("before")
+    (tmp_path / "link.txt").symlink_to("real.txt")
+    put_out("after", tmp_path / "link.txt")
+    assert (tmp_path / "link.txt").is_symlink()
+    assert (tmp_path / "real.txt").read_text() == "after"
+    put_out("anything", Path("/dev/null"))
+    assert not Path("/dev/null").is_file()
+    with pytest.raises(SockscopeError, match="choose another place"):
+        put_out("x", tmp_path / "none" / "x.txt")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.txt", "real.txt"]

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from sockscope.report.markdown import escaped, render
+from sockscope.report import render as render_as
+from sockscope.report.markdown import coded, escaped, render
 from tests.unit.report.conftest import SCENARIOS, shown
 
 
@@ -36,3 +37,15 @@ def test_names_are_shown_and_not_obeyed() -> None:
     assert "<script>" not in text
     assert r"\<script\>x" in text
     assert escaped("a|b\n# c [x](y)") == r"a\|b \# c \[x\](y)"
+
+
+def test_remedies_keep_their_commands_and_nothing_else() -> None:
+    assert coded("do `perf top -t 1` to <b>*x*") == "do `perf top -t 1` to \\<b\\>\\*x\\*"
+
+
+def test_the_connections_that_waited_longest_are_told() -> None:
+    frame, _ = shown("straggler")
+    for form in ("markdown", "text"):
+        text = render_as(form, frame)
+        assert "waited longest" in text
+        assert len(re.findall(r"queue \S+ [µm]?s, reader \S+ [µm]?s, answer", text)) >= 3
