@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import math
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MEMORY_LIMIT = "256MB"
+
+#: Counts and durations up to here are added up without rounding; 104 days in nanoseconds.
+_LARGEST = 2**53
+_YEARS = 1970, 2200
 
 _TYPES: Mapping[type, str] = {
     str: "VARCHAR",
@@ -159,8 +164,24 @@ def _rows(database: DuckDBPyConnection, table: str, folders: Sequence[Path]) -> 
     )
     found: dict[Path, list[Row]] = {}
     for file, *values in database.execute(query).fetchall():
-        found.setdefault(files[file], []).append(shown(TABLES[table](*map(_frozen, values))))
+        found.setdefault(files[file], []).append(_row(table, values))
     return found
+
+
+def _row(table: str, values: Sequence[Any]) -> Row:
+    """
+    :raises ValueError: when no recording can have such values, whoever wrote the file
+    """
+    hints = typing.get_type_hints(TABLES[table])
+    for name, value in zip(columns_of(table), values, strict=True):
+        if value is None and not isinstance(hints[name], types.UnionType):
+            raise ValueError(f"{table} has a row without {name}")
+        number = isinstance(value, int | float)
+        if number and not (math.isfinite(value) and abs(value) <= _LARGEST and value >= 0):
+            raise ValueError(f"{table} has {value} for {name}")
+        if isinstance(value, datetime) and not _YEARS[0] <= value.year <= _YEARS[1]:
+            raise ValueError(f"{table} has the year {value.year} for {name}")
+    return shown(TABLES[table](*map(_frozen, values)))
 
 
 def _frozen(value: Any) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import numpy as np
 import pytest
 
 from sockscope.analysis.analyse import analyse
@@ -146,6 +147,59 @@ def test_what_cannot_be_read_is_left_out_and_said(exported: Path, tmp_path: Path
     assert len(got["recordings"]) == len(HOSTS)
     text = fleet.render("text", fleet.fleet([str(exported), str(tmp_path), str(foreign)]))
     assert text.count("left out: ") == 3
+
+
+ABSURD = (
+    ("recordings", "elapsed_ns", "-1"),
+    ("recordings", "elapsed_ns", "9223372036854775807"),
+    ("recordings", "started_at", "TIMESTAMP 'infinity'"),
+    ("recordings", "hostname", "NULL"),
+    ("servers", "model", "NULL"),
+    ("servers", "confidence", "'nan'::DOUBLE"),
+    ("server_waits", "count", "9223372036854775807"),
+    ("server_shares", "cv", "'inf'::DOUBLE"),
+    ("findings", "remedy", "NULL"),
+    ("servers", "port", "'http'"),
+)
+
+
+@pytest.mark.parametrize(("table", "column", "value"), ABSURD)
+def test_values_that_no_recording_has_are_left_out_and_said(
+    table: str, column: str, value: str, exported: Path, tmp_path: Path
+) -> None:
+    for path in next(exported.glob("host=web-5/*")).glob("*.parquet"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    changed = duckdb.sql(f"SELECT * REPLACE ({value} AS {column}) FROM '{tmp_path}/{table}.parquet'")
+    changed.write_parquet(str(tmp_path / "new"))
+    (tmp_path / "new").replace(tmp_path / f"{table}.parquet")
+    with pytest.raises(SockscopeError) as caught:
+        fleet.fleet([str(tmp_path)])
+    assert "export it again" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_damaged_files_are_told_in_one_line(exported: Path, tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    files = list(next(exported.glob("host=web-5/*")).glob("*.parquet"))
+    refused = []
+    for _ in range(15):
+        for path in files:
+            octets = bytearray(path.read_bytes())
+            if path.stem in TABLES:
+                for at in random.integers(0, len(octets), 3):
+                    octets[at] = random.integers(0, 256)
+            (tmp_path / path.name).write_bytes(
+                octets[: random.integers(1, len(octets) + 1)] if random.random() < 0.1 else octets
+            )
+        try:
+            got = fleet.fleet([str(tmp_path)])
+        except SockscopeError as error:
+            refused.append(str(error))
+            continue
+        for form in ("text", "json", "markdown"):
+            assert fleet.render(form, got)
+    assert refused
+    assert not [line for line in refused if "\n" in line]
 
 
 def test_signs_in_a_path_that_mean_something_in_a_pattern_mean_nothing(
