@@ -1,15 +1,19 @@
 """Make the pictures of README and docs from the shipped recording: ``make pictures``.
 
-They are what the dashboard draws, so they cannot show what it does not.
+They are what the dashboard and a browser draw, so they cannot show what these do not.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+from sockscope.report import render
+from sockscope.report.recorded import read
 from sockscope.session.feeds import replay_feed
 from sockscope.tui.app import make_app
 
@@ -49,5 +53,21 @@ async def draw(directory: Path) -> None:
             (directory / f"{name}.svg").write_text(app.export_screenshot(title="sockscope"))
 
 
+def photograph(directory: Path) -> None:
+    """The beginning of the HTML report, as a browser shows it."""
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder, "report.html")
+        page.write_text(render("html", *read(ROOT / RECORDING)), encoding="utf-8")
+        subprocess.run(
+            ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--hide-scrollbars",
+             "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic",
+             f"--user-data-dir={folder}/profile", "--window-size=1064,1900",
+             f"--screenshot={directory / 'report.png'}", page.as_uri()],
+            check=True, capture_output=True, timeout=60,
+        )  # fmt: skip
+
+
 if __name__ == "__main__":
-    asyncio.run(draw(Path(sys.argv[1]) if len(sys.argv) > 1 else HERE))
+    place = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
+    asyncio.run(draw(place))
+    photograph(place)
