@@ -1,0 +1,55 @@
+"""The tables of docs/reliability.md, made of what the tests and the fuzzers saw."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A fault, what must hold, how often it was tried, and what came of it."""
+
+    fault: str
+    holds: str
+    tries: int
+    outcome: str
+
+
+def sentence(test: str) -> str:
+    """A test's name as the sentence that it is."""
+    words = test.removeprefix("test_").replace("_", " ")
+    return words[0].upper() + words[1:]
+
+
+def write_faults(rows: Iterable[Row]) -> None:
+    lines = [[row.fault, row.holds, f"{row.tries:,}", row.outcome] for row in rows]
+    _replace("faults", ("fault", "what must hold", "tries", "outcome"), lines)
+
+
+def write_fuzzing(rows: Iterable[Sequence[str]]) -> None:
+    _replace("fuzzing", ("what was fed", "inputs", "seconds", "outcome"), rows)
+
+
+def _replace(name: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Put a table between the marks of that name."""
+    lines = [f"Linux {platform.release()}, Python {platform.python_version()}.", ""]
+    lines += [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    text, found = re.subn(
+        re.escape(begin) + ".*" + re.escape(end),
+        lambda _: "\n".join([begin, *lines, end]),
+        DOCUMENT.read_text(),
+        flags=re.DOTALL,
+    )
+    assert found == 1, f"{DOCUMENT} has no place for {name}"
+    DOCUMENT.write_text(text)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

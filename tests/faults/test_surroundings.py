@@ -1,0 +1,256 @@
+"""Faults of what is around: clocks, missing tracepoints and BTF, other tracers, full maps, and time."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import servers
+from sockscope.analysis.analyse import analyse
+from sockscope.errors import SockscopeError
+from sockscope.model.state import State
+from sockscope.report.json import document
+from sockscope.session.live import LiveSession
+from sockscope.sources.kernel.availability import Availability
+from sockscope.sources.kernel.signals import choose, hooks_of
+from sockscope.sources.target import Target
+from tests.conftest import wait_until
+from tests.faults.conftest import Told
+from tests.faults.replying import ask
+from tests.faults.stand import held_in_the_kernel, lost, replying, wrong
+from tests.kernel.command import begin, one_line, report, run, until_tracing
+from tests.kernel.tracing import load
+
+pytestmark = pytest.mark.kernel
+
+
+def test_once_it_traces_nobody_asks_for_the_time_of_day(monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
+    """So a wall clock that is set, forward or back, cannot touch what is measured."""
+    with replying("one") as (_, port), LiveSession(Target(ports=(port,))) as session:
+        for name in ("time", "time_ns", "gmtime", "localtime"):
+            monkeypatch.setattr(time, name, lambda *_, name=name: pytest.fail(f"time.{name} was asked"))
+        real = time.clock_gettime
+
+        def monotonic_only(clock: int) -> float:
+            assert clock != time.CLOCK_REALTIME
+            return real(clock)
+
+        monkeypatch.setattr(time, "clock_gettime", monotonic_only)
+        session.start()
+        state = State()
+        answers = [ask(port, 1 + number % 5) for number in range(50)]
+        state.apply(session.batch())
+        state.apply(session.stop())
+        seen: dict[str, Any] = json.loads(json.dumps(document(analyse(session.meta, state.snapshot()))))
+        monkeypatch.undo()
+    assert wrong(seen, answers) == []
+    told("the wall clock is set", "nothing asks for it once tracing has begun", 50)
+
+
+def test_in_a_time_namespace_times_are_those_of_the_kernel(tmp_path: Path, told: Told) -> None:
+    out = tmp_path / "run.sockscope"
+    elsewhen = ("unshare", "-T", "--fork", "--monotonic", "1000000", "--boottime", "1000000")
+    with replying("one") as (_, port):
+        recorder = begin("record", "-o", out, "--port", port, "-d", "2.5", prefix=elsewhen)
+        until_tracing(recorder)
+        answers = [ask(port, 1 + number % 5) for number in range(50)]
+        recorder.communicate(timeout=30)
+    seen = report(out)
+    assert wrong(seen, answers) == []
+    started = seen["meta"]["started_ns"]
+    assert all(0 <= row["established_ns"] - started < 60 * 10**9 for row in seen["connections"])
+    told(
+        "the tracer in a time namespace a million seconds off", "connections and batches share one clock", 50
+    )
+
+
+@pytest.mark.slow
+def test_whatever_hook_is_missing_nothing_is_told_wrong_and_what_is_weaker_is_said(
+    monkeypatch: pytest.MonkeyPatch, told: Told
+) -> None:
+    real = Availability.why_not
+    whole = Availability.of_running_kernel()
+    places = sorted({hook.place for hook in hooks_of(choose(whole), whole)})
+    refused, weaker = [], []
+    for missing in places:
+        monkeypatch.setattr(
+            Availability,
+            "why_not",
+            lambda self, hook, gone=missing: "hidden" if hook.place == gone else real(self, hook),
+        )
+        with replying("one") as (_, port):
+            try:
+                session = LiveSession(Target(ports=(port,)))
+            except SockscopeError as error:
+                refused.append(str(error))
+                continue
+            with session:
+                assert missing not in session.meta.signals
+                weaker += [missing for used in session.meta.signals if used.weaker][:1]
+                session.start()
+                answers = [ask(port, 1 + number % 5) for number in range(30)]
+                state = State()
+                state.apply(session.stop())
+                frame = analyse(session.meta, state.snapshot())
+        seen: dict[str, Any] = json.loads(json.dumps(document(frame)))
+        true = {answer.remote: (answer.pid, answer.tid) for answer in answers}
+        for row in seen["connections"]:
+            assert all((reader["pid"], reader["tid"]) == true[row["remote"]] for reader in row["readers"])
+            acceptor = row["acceptor"]
+            assert acceptor is None or (acceptor["pid"], acceptor["tid"]) == true[row["remote"]]
+    assert not any("\n" in line for line in refused)
+    told(
+        "each tracepoint in use hidden in turn",
+        f"{len(refused)} ended in one line, {len(places) - len(refused)} went on, {len(weaker)} of them said "
+        "what is weaker; no wrong thread",
+        len(places),
+    )
+
+
+@pytest.mark.slow
+def test_btf_that_is_no_btf_ends_in_one_line(tmp_path: Path, told: Told) -> None:
+    whole = Path("/sys/kernel/btf/vmlinux").read_bytes()
+    zeroes = bytes(24)
+    cases = [b"", zeroes, whole[:1000], whole[: len(whole) // 2], whole[:24] + bytes(len(whole) - 24),
+             bytes(reversed(whole[:24])) + whole[24:]]  # fmt: skip
+    for number, content in enumerate(cases):
+        false = tmp_path / f"btf-{number}"
+        false.write_bytes(content)
+        hidden = (
+            "unshare",
+            "-m",
+            "sh",
+            "-c",
+            f'mount --bind {false} /sys/kernel/btf/vmlinux && exec "$@"',
+            "sh",
+        )
+        one_line(run("record", "-o", tmp_path / "x", "-d", "1", prefix=hidden), 1, "BTF")
+    told("BTF: empty, zeroes, cut short, without its types, byte-swapped", "one line each", len(cases))
+
+
+def _strace(pid: int) -> list[str]:
+    return ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=network,read,write", "-p", str(pid)]
+
+
+def _bpftrace(pid: int) -> list[str]:
+    programs = "tracepoint:sock:inet_sock_set_state { @[args->newstate] = count(); } " + (
+        "tracepoint:syscalls:sys_exit_accept4 { @a = count(); } "
+        "rawtracepoint:sk_data_ready { @b = count(); } rawtracepoint:sock_recv_length { @c = count(); }"
+    )
+    return ["bpftrace", "-q", "-e", programs]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("other", ["strace", "bpftrace"])
+def test_another_tracer_on_the_same_server_changes_nothing_that_is_told(other: str, told: Told) -> None:
+    if shutil.which(other) is None:
+        pytest.fail(f"no {other}; .ci/prepare test installs it")
+    with replying("one") as (server, port):
+        command = _strace(server.pid) if other == "strace" else _bpftrace(server.pid)
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as beside:
+            try:
+                if other == "strace":
+                    status = Path(f"/proc/{server.pid}/status")
+                    wait_until(lambda: f"TracerPid:\t{beside.pid}" in status.read_text(), what="strace")
+                else:
+                    wait_until(lambda: held_in_the_kernel(beside.pid), what="bpftrace")
+                with LiveSession(Target(ports=(port,))) as session:
+                    session.start()
+                    answers = [ask(port, 1 + number % 7) for number in range(500)]
+                    state = State()
+                    state.apply(session.stop())
+                assert beside.poll() is None
+            finally:
+                beside.send_signal(signal.SIGINT)
+    seen: dict[str, Any] = json.loads(json.dumps(document(analyse(session.meta, state.snapshot()))))
+    assert lost(seen) == 0
+    assert wrong(seen, answers) == []
+    told(f"{other} at work on the same server", "every connection told as the server did", 500)
+
+
+@pytest.mark.slow
+def test_with_no_room_anywhere_it_goes_on_and_says_what_is_missing(tmp_path: Path, told: Told) -> None:
+    names = ("connections", "listeners", "workers", "processes", "more_io", "wakes", "closed_pages",
+             "ended_pages", "shut_pages")  # fmt: skip
+    out = tmp_path / "run.sockscope"
+    limits = [word for name in names for word in ("--limits", f"{name}=1")]
+    with servers.start("reuseport", workers=3) as server:
+        recorder = begin("record", "-o", out, "--port", server.port, *limits)
+        until_tracing(recorder)
+        load(server.port, "--connections", 2000, "--concurrency", 32)
+        recorder.send_signal(signal.SIGINT)
+        _, said = recorder.communicate(timeout=30)
+    assert recorder.returncode == 0, said
+    kinds = [line for line in said.splitlines() if line.startswith("sockscope: lost: ")]
+    assert kinds
+    assert "Traceback" not in said
+    done = run("report", out)
+    assert done.returncode == 0
+    assert "lost: nothing" not in done.stdout
+    told("every map with room for one, every ring of a page", f"goes on; {len(kinds)} kinds of loss said")
+
+
+def _figures(pid: int) -> tuple[int, int]:
+    """Resident bytes and descriptors of a process."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE"), len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def _elements(pid: int) -> int:
+    """How much is in all maps of a process, in elements, by the kernel's own count of their memory."""
+    total = 0
+    for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            for line in entry.read_text().splitlines():
+                if line.startswith("memlock:"):
+                    total += int(line.split()[1])
+    return total
+
+
+@pytest.mark.slow
+def test_after_hours_of_connections_threads_and_processes_that_come_and_go_it_has_not_grown(
+    tmp_path: Path, told: Told
+) -> None:
+    """A day of a small server in minutes: tens of thousands of connections, threads and listeners."""
+    seconds = 120.0
+    out = tmp_path / "run.sockscope"
+    recorder = begin("record", "-o", out)
+    until_tracing(recorder)
+    began, rounds, connections = time.monotonic(), 0, 0
+    marks: list[tuple[int, int, int]] = []
+    while time.monotonic() - began < seconds:
+        with replying("thread") as (_, port):
+            for _ in range(200):
+                ask(port, 5)
+        with servers.start("reuseport", workers=3) as server:
+            load(server.port, "--connections", 1500, "--concurrency", 32)
+        rounds, connections = rounds + 1, connections + 1700
+        marks.append((*_figures(recorder.pid), _elements(recorder.pid)))
+    recorder.send_signal(signal.SIGINT)
+    _, said = recorder.communicate(timeout=60)
+    assert recorder.returncode == 0, said
+    seen = json.loads(run("report", out, "--format", "json", "--connections", 1).stdout)
+    accepted = sum(worker["accepts"] for worker in seen["workers"])
+    assert lost(seen) == 0
+    assert accepted >= connections
+    third = len(marks) // 3
+    early, late = marks[third], marks[-1]
+    assert late[0] < early[0] * 1.15 + 5_000_000, marks
+    assert late[1] <= early[1] + 8, marks
+    assert late[2] < early[2] * 1.1, marks
+    told(
+        f"{seconds:.0f} s of servers, threads and connections that come and go",
+        f"{early[0] / 1e6:.0f} MB resident after a third, {late[0] / 1e6:.0f} MB at the end; descriptors "
+        f"{early[1]} and {late[1]}; maps {early[2] / 1e6:.1f} and {late[2] / 1e6:.1f} MB; {accepted:,} "
+        f"connections of {rounds} servers, none lost",
+        connections,
+    )

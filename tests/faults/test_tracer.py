@@ -1,0 +1,227 @@
+"""Faults of the tracer itself: killed, stopped, starved, out of memory and disk, one of two."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+import servers
+from tests.conftest import wait_until
+from tests.faults.conftest import Told
+from tests.faults.replying import ask
+from tests.faults.stand import held_in_the_kernel, is_in_the_kernel, lost, replying, wrong
+from tests.kernel.command import ROOT, begin, one_line, report, run, until_tracing
+from tests.kernel.tracing import load
+
+pytestmark = pytest.mark.kernel
+
+
+def _newest(directory: Path) -> float:
+    return max(path.stat().st_mtime for path in directory.iterdir())
+
+
+def _ends(recorder: subprocess.Popen[str], within_s: float = 30) -> str:
+    """Interrupt it; what it said to the end."""
+    recorder.send_signal(signal.SIGINT)
+    _, said = recorder.communicate(timeout=within_s)
+    assert recorder.returncode == 0, said
+    return said
+
+
+def _kill_one(tmp_path: Path, port: int, connections: int, after_s: float) -> None:
+    """Trace, load, kill -9 once a batch is on the disk and some time has passed; look at what is left."""
+    out = tmp_path / "run.sockscope"
+    recorder = begin("record", "-f", "-o", out, "--port", port)
+    until_tracing(recorder)
+    held = held_in_the_kernel(recorder.pid)
+    assert {kind for kind, _ in held} >= {"prog_id", "map_id", "link_id"}
+    load(port, "--connections", connections)
+    loaded = time.time()
+    wait_until(lambda: _newest(tmp_path) > loaded, what="a batch on the disk")
+    time.sleep(after_s)  # the moment is what is varied, not a condition
+    recorder.kill()
+    recorder.communicate(timeout=20)
+    wait_until(
+        lambda: not any(is_in_the_kernel(*one) for one in held),
+        what="the kernel's giving up of programs, maps and links",
+    )
+    assert len(report(out)["connections"]) == connections
+
+
+def test_a_tracer_that_is_killed_leaves_nothing_in_the_kernel_and_all_it_had_committed(
+    tmp_path: Path, told: Told
+) -> None:
+    with servers.start("shared", workers=2) as server:
+        _kill_one(tmp_path, server.port, 300, 0.0)
+        load(server.port, "--connections", 100)  # the server noticed nothing
+    told("tracer: kill -9", "every program, map and link gone; all connections of the last batch in the file")
+
+
+@pytest.mark.slow
+def test_a_tracer_that_is_killed_at_any_moment_leaves_nothing_in_the_kernel(
+    tmp_path: Path, told: Told
+) -> None:
+    chance = random.Random(1)
+    with servers.start("shared", workers=2) as server:
+        for _ in range(10):
+            _kill_one(tmp_path, server.port, 100, chance.random())
+    told("tracer: kill -9, at random moments", "nothing left, each file readable", 10)
+
+
+@pytest.mark.parametrize("pages", [1, pytest.param(4096, marks=pytest.mark.slow)])
+def test_what_a_stopped_tracer_could_not_record_is_counted(pages: int, tmp_path: Path, told: Told) -> None:
+    out = tmp_path / "run.sockscope"
+    with servers.start("shared", workers=2) as server:
+        recorder = begin("record", "-o", out, "--port", server.port, "--limits", f"closed_pages={pages}")
+        until_tracing(recorder)
+        recorder.send_signal(signal.SIGSTOP)
+        load(server.port, "--connections", 1500, "--concurrency", 32)
+        recorder.send_signal(signal.SIGCONT)
+        said = _ends(recorder)
+    seen = report(out)
+    missing = lost(seen)
+    assert len(seen["connections"]) + missing == 1500
+    assert sum(worker["accepts"] for worker in seen["workers"]) == 1500  # these are not in the ring
+    assert (missing > 0) == (pages == 1)
+    assert ("lost: " in said) == (pages == 1)
+    room = "room for four connections" if pages == 1 else "the usual room"
+    told(
+        f"tracer: stopped while 1,500 connections came and went, {room}",
+        f"{1500 - missing:,} recorded, {missing:,} counted as lost, and said",
+    )
+
+
+@contextmanager
+def _hogs() -> Iterator[None]:
+    """Two busy loops on each CPU."""
+    many = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        yield
+    finally:
+        for hog in many:
+            hog.kill()
+            hog.wait()
+
+
+@pytest.mark.slow
+def test_a_tracer_that_gets_hardly_any_cpu_still_accounts_for_every_connection(
+    tmp_path: Path, told: Told
+) -> None:
+    out = tmp_path / "run.sockscope"
+    with servers.start("shared", workers=2) as server:
+        recorder = begin("record", "-o", out, "--port", server.port, prefix=("chrt", "-i", "0"))
+        until_tracing(recorder)
+        with _hogs():
+            load(server.port, "--connections", 5000, "--concurrency", 32)
+            before = time.monotonic()
+            recorder.send_signal(signal.SIGINT)
+            time.sleep(2)
+        recorder.communicate(timeout=60)
+        took = time.monotonic() - before
+    assert recorder.returncode == 0
+    seen = report(out)
+    assert len(seen["connections"]) + lost(seen) == 5000
+    told(
+        "tracer: SCHED_IDLE beside two busy loops a CPU",
+        f"{len(seen['connections']):,} recorded, {lost(seen):,} counted as lost; ended {took:.1f} s after Ctrl-C",
+    )
+
+
+def test_with_too_little_address_space_one_line_says_so(tmp_path: Path, told: Told) -> None:
+    for megabytes in (60, 130, 330):
+        limited = ("prlimit", f"--as={megabytes * 1_000_000}")
+        done = run("report", ROOT / "docs" / "recordings" / "straggler.sockscope", prefix=limited)
+        one_line(done, 1, "the address space is limited to")
+    told("tracer: RLIMIT_AS of 60, 130, 330 MB", "one line that names the limit", 3)
+
+
+@pytest.mark.slow
+def test_a_tracer_whose_memory_runs_out_under_way_ends_with_one_line_and_a_readable_file(
+    tmp_path: Path, told: Told
+) -> None:
+    outcomes = []
+    with servers.start("shared", workers=2) as server:
+        for spare in (0, 2, 8, 32, 128):
+            out = tmp_path / f"{spare}.sockscope"
+            recorder = begin("record", "-o", out, "--port", server.port)
+            until_tracing(recorder)
+            load(server.port, "--connections", 100)
+            pages = int(Path(f"/proc/{recorder.pid}/statm").read_text().split()[0])
+            room = pages * resource.getpagesize() + spare * 1_000_000
+            resource.prlimit(recorder.pid, resource.RLIMIT_AS, (room, room))
+            for _ in range(4):
+                load(server.port, "--connections", 3000, "--concurrency", 64)
+            recorder.send_signal(signal.SIGINT)
+            _, said = recorder.communicate(timeout=60)
+            assert recorder.returncode in (0, 1), said
+            assert "Traceback" not in said
+            if recorder.returncode == 1:
+                assert "memory" in said
+                assert len(said.splitlines()) == 1, said
+            seen = report(out)
+            outcomes.append(recorder.returncode)
+            if recorder.returncode == 0:
+                total = sum(worker["accepts"] for worker in seen["workers"])
+                assert total == 12_100
+    told(
+        "tracer: no more memory than it has, and 2 to 128 MB beside it, under load",
+        f"{outcomes.count(1)} ended with one line and a readable file, {outcomes.count(0)} went on, exact",
+        len(outcomes),
+    )
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_at_any_moment_ends_it_with_one_line_and_a_readable_file(
+    tmp_path: Path, told: Told
+) -> None:
+    outcomes = []
+    with servers.start("shared", workers=2) as server:
+        for kilobytes in (64, 512, 1100, 1300, 1500, 2000, 3000):
+            place = tmp_path / str(kilobytes)
+            place.mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "none", place], check=True)
+            try:
+                out = place / "run.sockscope"
+                recorder = begin("record", "-o", out, "--port", server.port, "-d", "3")
+                load(server.port, "--connections", 6000, "--concurrency", 64)
+                _, said = recorder.communicate(timeout=60)
+                assert "Traceback" not in said, said
+                assert recorder.returncode in (0, 1), said
+                if recorder.returncode == 1:
+                    assert "disk is full" in said or "no space" in said, said
+                if out.exists():
+                    done = run("report", out)
+                    assert "Traceback" not in done.stderr
+                    assert done.returncode in (0, 1), done.stderr
+                    outcomes.append(done.returncode == 0 or "holds no batch" in done.stderr)
+                    assert outcomes[-1], done.stderr
+                else:
+                    outcomes.append(True)
+            finally:
+                subprocess.run(["umount", place], check=True)
+    told("tracer: a file system of 64 kB to 3 MB under load", "one line, and a file that can be read or none",
+         len(outcomes))  # fmt: skip
+
+
+@pytest.mark.slow
+def test_two_tracers_at_once_see_the_same_and_one_outlives_the_other(tmp_path: Path, told: Told) -> None:
+    with replying("one") as (_, port):
+        both = [begin("record", "-o", tmp_path / f"{which}.sockscope", "--port", port) for which in "ab"]
+        for recorder in both:
+            until_tracing(recorder)
+        answers = [ask(port, 1 + number % 7) for number in range(100)]
+        _ends(both[0])
+        answers_after = [ask(port, 1 + number % 7) for number in range(100)]
+        _ends(both[1])
+    assert wrong(report(tmp_path / "a.sockscope"), answers) == []
+    assert wrong(report(tmp_path / "b.sockscope"), answers + answers_after) == []
+    told("two tracers at once, one ends first", "both told every connection as its server did", 200)
