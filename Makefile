@@ -19,7 +19,7 @@ test: prepare lint ## lint, types, layers and all tests (sets everything up; nee
 prepare: ## what the tests need: system packages and .venv
 	@.ci/prepare test
 
-.PHONY: lock test-packages
+.PHONY: lock test-packages test-faults fuzz
 lock: ## resolve the Python packages anew into .ci/locked-*.txt
 	.ci/lock
 
@@ -40,6 +40,14 @@ unit: ## tests that need no root
 
 kernel: ## tests that need root and a kernel
 	$(SUDO) $(PYTHON) -m pytest -m 'kernel and not slow'
+
+test-faults: prepare ## every fault of docs/reliability.md, and its table (15 minutes at most)
+	$(SUDO) env WRITE_RELIABILITY=1 timeout -k 10 900 $(PYTHON) -m pytest -m 'slow or not slow' tests/faults
+
+fuzz: prepare ## every reader fed by atheris for 20 s, command lines by hypothesis (10 minutes at most)
+	$(PYTHON) -m pip install -q --disable-pip-version-check --require-hashes -r .ci/locked-fuzz.txt
+	timeout -k 10 400 $(PYTHON) -m tests.fuzz.run --seconds 20 --write
+	timeout -k 10 200 $(PYTHON) -m pytest -q -m 'slow or not slow' tests/fuzz
 
 test-packages: prepare ## the wheel by pipx and uv, and in trees of Debian 12 and 13 (downloads; 15 minutes at most)
 	$(SUDO) timeout -k 10 900 $(PYTHON) -m pytest -m 'slow or not slow' tests/packages

@@ -21,6 +21,7 @@ _SIZE_UNITS = {
     "": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12,
     "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40,
 }  # fmt: skip
+_LONGEST_NS = 100 * 366 * 24 * 3600 * 10**9  # what fits a signed 64-bit number of nanoseconds, by far
 _MAPPED = b"\0" * 10 + b"\xff\xff"
 
 
@@ -62,10 +63,13 @@ def parse_duration(text: str) -> int:
 
     :raises UsageError: for anything else
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s|m|h)?\s*", text)
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s|m|h)?\s*", text, re.ASCII)
     if not found:
         raise UsageError(f"{text!r} is not a duration; write 10s, 200ms or 3m")
-    return round(float(found[1]) * _TIME_UNITS[found[2] or "s"])
+    ns = float(found[1]) * _TIME_UNITS[found[2] or "s"]
+    if ns > _LONGEST_NS:
+        raise UsageError(f"{text!r} is longer than a century; write 10s, 200ms or 3m")
+    return round(ns)
 
 
 def parse_size(text: str) -> int:

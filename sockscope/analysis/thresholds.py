@@ -72,6 +72,8 @@ class Thresholds:
             raise UsageError(f"cannot read thresholds from {path}: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} is not TOML: {error}") from error
+        except RecursionError:
+            raise UsageError(f'{path} is nested too deeply; write lines such as stall = "20ms"') from None
         known = {key_of(entry): entry for entry in fields(cls)}
         values: dict[str, Any] = {}
         for key, value in given.items():

@@ -15,9 +15,10 @@ import signal
 import sys
 import textwrap
 from collections.abc import Collection, Sequence
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 from sockscope.errors import SockscopeError, told_by_the_system
+from sockscope.units import printable
 
 #: Recording worked from 370 MB on, which is not what is resident (110 MB).
 _LEAST_ROOM = 450_000_000
@@ -76,7 +77,7 @@ def run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return status
     except SockscopeError as error:
-        print(f"sockscope: {error}", file=sys.stderr)
+        print(f"sockscope: {printable(str(error))}", file=sys.stderr)
         return error.exit_status
     except KeyboardInterrupt:
         return 130
@@ -95,6 +96,13 @@ def run(arguments: Sequence[str]) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, whatever the words were that it was given."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
 
 
 class _Version(argparse.Action):
@@ -123,7 +131,7 @@ def _run(arguments: Sequence[str]) -> int:
 def parser_of(wanted: Collection[str]) -> tuple[argparse.ArgumentParser, dict[str, Command]]:
     """The parser of the whole command line, and the commands in ``wanted``: of these alone it knows the
     arguments, since for that their modules are imported."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="sockscope",
         description="Which thread listened, accepted, read and answered each TCP connection, how long each "
         "step waited, and whether the work is shared fairly.",

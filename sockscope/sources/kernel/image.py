@@ -76,7 +76,7 @@ class Image:
                     for name, function in held["functions"].items()
                 },
             )
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, RecursionError) as error:
             raise ValueError(f"not an image of compiled probes ({error})") from error
 
 

@@ -40,8 +40,9 @@ def _listening(table: str) -> dict[int, str]:
     found = {}
     for line in table.splitlines()[1:]:
         fields = line.split(None, 7)
-        if len(fields) >= 7 and int(fields[3], 16) & _ACCEPTS:
-            found[int(fields[6])] = fields[7] if len(fields) == 8 else "(without a name)"
+        with contextlib.suppress(ValueError, IndexError):  # a path with a line break looks like another line
+            if int(fields[3], 16) & _ACCEPTS:
+                found[int(fields[6])] = fields[7] if len(fields) == 8 else "(without a name)"
     return found
 
 

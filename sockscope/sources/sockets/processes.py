@@ -19,7 +19,7 @@ def process(pid: int, proc: str = procfs.PROC) -> Process | None:
     told = _read(f"{proc}/{pid}/stat")
     opening, closing = told.find(b"("), told.rfind(b")")  # the name itself may have any of these
     fields = told[closing + 1 :].split()
-    if opening < 0 or closing < opening or len(fields) < 2:
+    if opening < 0 or closing < opening or len(fields) < 2 or not fields[1].isdigit():
         return None
     command = _read(f"{proc}/{pid}/cmdline", _LONGEST_COMMAND).rstrip(b"\0 ").replace(b"\0", b" ")
     cgroup = cgroup_of(_read(f"{proc}/{pid}/cgroup"))

@@ -32,7 +32,7 @@ def threads(pid: int, proc: str = procfs.PROC) -> list[Thread]:
         told = procfs.read(f"{proc}/{pid}/task/{tid}/stat") or b""
         opening, closing = told.find(b"("), told.rfind(b")")
         fields = told[closing + 1 :].split()
-        if 0 <= opening < closing and len(fields) > _STARTTIME:
+        if 0 <= opening < closing and len(fields) > _STARTTIME and fields[_STARTTIME].isdigit():
             start_ns = int(fields[_STARTTIME]) * _TICK_NS
             found.append(Thread(tid, start_ns, procfs.text(told[opening + 1 : closing])))
     return found
@@ -122,14 +122,16 @@ def _tids(pid: int, proc: str) -> list[int]:
 
 
 def _clock(stat: bytes, schedstat: bytes = b"") -> tuple[int, int, int] | None:
+    """CPU time, time without a CPU, last CPU; None when the kernel's text is not as expected."""
     fields = stat[stat.rfind(b")") + 1 :].split()
-    if len(fields) <= _PROCESSOR:
+    if len(fields) <= _PROCESSOR or not all(fields[at].isdigit() for at in (_UTIME, _STIME, _PROCESSOR)):
         return None
     exact = schedstat.split()
-    last_cpu = int(fields[_PROCESSOR])
-    if len(exact) >= 2 and exact[0] != b"0":
-        return int(exact[0]), int(exact[1]), last_cpu
-    return (int(fields[_UTIME]) + int(fields[_STIME])) * _TICK_NS, 0, last_cpu
+    last_cpu, waited = int(fields[_PROCESSOR]), 0
+    spent = (int(fields[_UTIME]) + int(fields[_STIME])) * _TICK_NS
+    if len(exact) >= 2 and exact[0] != b"0" and exact[0].isdigit() and exact[1].isdigit():
+        spent, waited = int(exact[0]), int(exact[1])
+    return (spent, waited, last_cpu) if last_cpu < 1 << 16 and spent < 1 << 63 and waited < 1 << 63 else None
 
 
 def _close(descriptors: Iterable[int]) -> None:
