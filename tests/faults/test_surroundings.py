@@ -56,6 +56,7 @@ def test_once_it_traces_nobody_asks_for_the_time_of_day(monkeypatch: pytest.Monk
     told("the wall clock is set", "nothing asks for it once tracing has begun", 50)
 
 
+@pytest.mark.slow
 def test_in_a_time_namespace_times_are_those_of_the_kernel(tmp_path: Path, told: Told) -> None:
     out = tmp_path / "run.sockscope"
     elsewhen = ("unshare", "-T", "--fork", "--monotonic", "1000000", "--boottime", "1000000")
