@@ -77,8 +77,12 @@ def _between_deeds(deeds: list[Deed]) -> list[Deed]:
 
 @pytest.mark.parametrize(
     "words",
-    [("dispatch", "--workers", "3"), ("shared", "--workers", "2", "--wait", "epoll")],
-    ids=" ".join,
+    [
+        pytest.param(("dispatch", "--workers", "3"), id="dispatch"),
+        pytest.param(
+            ("shared", "--workers", "2", "--wait", "epoll"), id="shared by epoll", marks=pytest.mark.slow
+        ),
+    ],
 )
 def test_each_threads_deeds_are_those_that_strace_saw_in_their_order(
     words: tuple[str, ...], tmp_path: Path
@@ -156,7 +160,10 @@ def test_with_a_ring_of_one_page_events_lost_and_recorded_add_up() -> None:
     assert sum(len(batch.events) for batch in batches) + lost == happened
 
 
-@pytest.mark.parametrize("processes", [False, True], ids=["threads", "processes"])
+@pytest.mark.parametrize(
+    "processes",
+    [pytest.param(False, id="threads", marks=pytest.mark.slow), pytest.param(True, id="processes")],
+)
 def test_the_timelines_arrows_follow_each_request_from_thread_to_thread(
     processes: bool, tmp_path: Path
 ) -> None:

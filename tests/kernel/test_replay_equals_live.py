@@ -36,7 +36,9 @@ def _series(view: HistoryView) -> dict[str, Any]:
     return told
 
 
-@pytest.mark.parametrize("detail", [False, True], ids=["plain", "detail"])
+@pytest.mark.parametrize(
+    "detail", [pytest.param(False, id="plain", marks=pytest.mark.slow), pytest.param(True, id="detail")]
+)
 def test_every_frame_and_every_report_of_a_recording_is_the_live_one(detail: bool, tmp_path: Path) -> None:
     path = tmp_path / "x.sockscope"
     batches, live = [], []
@@ -47,9 +49,9 @@ def test_every_frame_and_every_report_of_a_recording_is_the_live_one(detail: boo
             for state in (shown, everything):
                 state.started_at(session.meta.started_ns)
             with Recording(path, session.meta) as recording:
-                for number in range(5):
+                for number in range(3):
                     load(server.port, "--connections", 150, "--concurrency", 8, "--requests", 3)
-                    batch = session.batch() if number < 4 else session.stop()
+                    batch = session.batch() if number < 2 else session.stop()
                     recording.take(batch)
                     batches.append(batch)
                     for state in (shown, everything):

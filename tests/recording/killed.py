@@ -30,7 +30,7 @@ def fifty_times(place: Path, times: int = TIMES, seed: int | None = None) -> lis
         with subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL, cwd=ROOT) as load:
             try:
                 for number in range(times):
-                    missing.append(_killed(place / f"{number}", server.port, chosen.uniform(0, 3.5)))
+                    missing.append(_killed(place / f"{number}", server.port, chosen.uniform(0, 2.2)))
             finally:
                 load.terminate()
     assert max(missing) <= MISSING_AT_MOST_S, f"{max(missing):.2f} s are missing"

@@ -102,13 +102,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return now
 
 
-@pytest.mark.parametrize("name", ["dispatch"])
+@pytest.mark.parametrize(
+    "name", ["dispatch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("reuseport", "handoff"))]
+)
 def test_the_counts_of_all_files_together_are_those_of_the_session(name: str, tmp_path: Path) -> None:
-    meta, batches = session(name, 5)
+    meta, batches = session(name, 4)
     sink = Rotation(tmp_path / "web.sockscope", meta, Every(octets=1), None)
-    assert len(feed(sink, batches)) == 5  # a file each: as small as can be
+    assert len(feed(sink, batches)) == 4  # a file each: as small as can be
     paths = sink.written()
-    assert len(paths) == 6
+    assert len(paths) == 5
     (whole,) = last([_single(tmp_path / "one", meta, batches)])
     assert totals(last(paths)) == totals([whole])
     closed = [
@@ -128,7 +130,9 @@ def _single(path: Path, meta: Meta, batches: Iterable[Batch]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["handoff"])
+@pytest.mark.parametrize(
+    "name", ["handoff", *(pytest.param(name, marks=pytest.mark.slow) for name in ("reuseport", "dispatch"))]
+)
 def test_each_file_stands_for_itself(name: str, tmp_path: Path) -> None:
     meta, batches = session(name)
     sink = Rotation(tmp_path / "web.sockscope", meta, Every(octets=600_000), None)
@@ -167,17 +171,14 @@ def test_files_are_named_by_their_time_and_the_oldest_go(tmp_path: Path, clock: 
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in sink.written())
 
 
-def test_files_of_one_second_have_numbers(tmp_path: Path) -> None:
-    meta, batches = session("reuseport", 4)
-    frozen = [Batch(batches[0].time_ns, workers=batches[0].workers) for _ in range(10)]
+def test_files_of_one_second_have_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    meta, batches = session("reuseport", 1)
+    monkeypatch.setattr(rotation_module, "offset_ns", lambda: meta.monotonic_offset_ns)
     sink = Rotation(tmp_path / "x", meta, Every(octets=1), None)
-    feed(sink, frozen)
-    assert len(sink.written()) == 11
-    assert sink.written()[-1].name.rpartition("-")[2] in (
-        "10",
-        "11",
-    )  # the first bears the session's own time
-    assert files_of(tmp_path / "x") == list(sink.written())
+    feed(sink, [Batch(meta.started_ns, workers=batches[0].workers)] * 3)
+    first, *others = sink.written()
+    assert [path.name for path in others] == [f"{first.name}-{number}" for number in range(2, 5)]
+    assert files_of(tmp_path / "x") == [first, *others]
 
 
 def recorder(path: Path, meta: Meta, length: Every, said: list[str]) -> FlightRecorder:
@@ -185,39 +186,39 @@ def recorder(path: Path, meta: Meta, length: Every, said: list[str]) -> FlightRe
 
 
 def test_the_flight_recorder_writes_what_it_still_has_and_no_more(tmp_path: Path, clock: list[int]) -> None:
-    meta, batches = session("handoff", 30)
+    meta, batches = session("handoff", 16)
     tick = batches[2].time_ns - batches[1].time_ns
     said: list[str] = []
-    sink = recorder(tmp_path / "web.sockscope", meta, Every(ns=12 * tick), said)
+    sink = recorder(tmp_path / "web.sockscope", meta, Every(ns=8 * tick), said)
     part = max(2 * tick, SECOND) // tick
     for number, batch in enumerate(batches):
         clock[0] = batch.time_ns
-        if number == 25:
+        if number == 13:
             sink.ask("SIGUSR1")
         sink.wants_whole()
         sink.take(batch)
         (folder,) = tmp_path.glob(".web.ring.*")
-        if number < 25:
-            assert len(list(folder.glob("*.sockscope"))) <= 12 / part + 2
+        if number < 13:
+            assert len(list(folder.glob("*.sockscope"))) <= 8 / part + 2
     sink.__exit__()
     assert [line.split(":")[0] for line in said] == ["SIGUSR1", "the end"]
     first, final = sink.written()
     with Reader(first) as reader:
         kept = list(reader.batches())
-        assert kept[-1].time_ns == batches[25].time_ns
-        assert 12 <= len(kept) - 1 <= 12 + part
+        assert kept[-1].time_ns == batches[13].time_ns
+        assert 8 <= len(kept) - 1 <= 8 + part
         assert reader.meta.started_ns == kept[0].time_ns
-    begun = 25 - (len(kept) - 1)
+    begun = 13 - (len(kept) - 1)
     closed = {
         int(number)
-        for batch in batches[begun + 1 : 26]
+        for batch in batches[begun + 1 : 14]
         for number in batch.connections["id"][batch.connections["flags"] & int(ConnectionFlag.CLOSED) != 0]
     }
     shown = frame_of_recording(first).snapshot
     flags = shown.connections["flags"]
     assert {int(n) for n in shown.connections["id"][flags & int(ConnectionFlag.CLOSED) != 0]} == closed
     before = {int(row["id"]): int(row["reads"]) for row in batches[begun].workers}
-    after = {int(row["id"]): int(row["reads"]) for row in batches[25].workers}
+    after = {int(row["id"]): int(row["reads"]) for row in batches[13].workers}
     assert {n: worker.reads for n, worker in shown.workers.items()} == {
         n: after[n] - before[n] for n in after
     }
@@ -228,7 +229,7 @@ def test_the_flight_recorder_writes_what_it_still_has_and_no_more(tmp_path: Path
 def test_a_finding_that_comes_up_is_written_once_and_told(tmp_path: Path, clock: list[int]) -> None:
     source = SyntheticSource(Scenario("single", workers=1, overflow=True, rate=1500.0, backlog=64))
     meta, said = source.meta, list[str]()
-    batches = list(source.batches(24))
+    batches = list(source.batches(10))
     watch = Watch(meta, bar_of(["queue-overflow"], "--on-finding"), 100 * SECOND)
     sink = FlightRecorder(tmp_path / "web", meta, Every(ns=60 * SECOND), 1, watch, said.append)
     feed(sink, batches, clock)
@@ -246,7 +247,7 @@ def test_findings_that_do_not_reach_the_bar_are_not_written(tmp_path: Path, cloc
     said: list[str] = []
     watch = Watch(source.meta, bar_of(["thundering-herd"], "--on-finding"), SECOND)
     sink = FlightRecorder(tmp_path / "web", source.meta, Every(ns=60 * SECOND), None, watch, said.append)
-    feed(sink, source.batches(12), clock)
+    feed(sink, source.batches(8), clock)
     assert [line.split(":")[0] for line in said] == ["the end"]
 
 
