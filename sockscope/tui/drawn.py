@@ -25,7 +25,7 @@ class Drawn(Widget):
     @property
     def palette(self) -> Palette:
         theme = self.app.current_theme
-        return palette_of(theme.name, theme.dark)
+        return palette_of(theme.name, theme.dark, colourless=self.colourless)
 
     @property
     def colourless(self) -> bool:

@@ -75,7 +75,8 @@ class Table(ScrollView, can_focus=True):
 
     @property
     def palette(self) -> Palette:
-        return palette_of(self.app.theme, self.app.current_theme.dark)
+        dark, colourless = self.app.current_theme.dark, bool(self.app.no_color)
+        return palette_of(self.app.theme, dark, colourless=colourless)
 
     @property
     def _base_style(self) -> Style:

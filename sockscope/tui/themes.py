@@ -7,7 +7,7 @@ readable in grey (``NO_COLOR``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from rich.color import Color
@@ -118,9 +118,17 @@ PALETTES: tuple[Palette, ...] = (
 BY_NAME = {palette.name: palette for palette in PALETTES}
 
 
-def palette_of(theme: str, dark: bool = True) -> Palette:
+#: Without colour what is wrong must not be the dimmest of the greys.
+_COLOURLESS = {
+    palette.name: replace(palette, critical=palette.text, warning=palette.text, _styles={})
+    for palette in PALETTES
+}
+
+
+def palette_of(theme: str, dark: bool = True, *, colourless: bool = False) -> Palette:
     """The palette of a theme; of one that is not ours, ours of the same lightness."""
-    return BY_NAME.get(theme) or PALETTES[0 if dark else 1]
+    palette = BY_NAME.get(theme) or PALETTES[0 if dark else 1]
+    return _COLOURLESS[palette.name] if colourless else palette
 
 
 def title_of(theme: str) -> str:
