@@ -19,6 +19,7 @@ from sockscope.model.state import State
 from sockscope.records.batch import Batch, Meta
 from sockscope.report import FORMATS
 from sockscope.report import render as render_as
+from sockscope.report.derived import add_tables, derived, names_derived
 from sockscope.report.recorded import read
 from sockscope.session.live import LiveSession, limits_of
 from sockscope.session.recording import Recording as Writing
@@ -40,6 +41,7 @@ class Recording:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._reader = Reader(self.path)
+        self._asked = False
         self._end: tuple[Frame, HistoryView] | None = None
 
     @property
@@ -67,7 +69,7 @@ class Recording:
             yield analyse(self.meta, state.snapshot())
 
     def sql(self, query: str) -> list[dict[str, Any]]:
-        """The rows of a question in DuckDB's SQL, over the views of docs/trace.md.
+        """The rows of a question in DuckDB's SQL, over the views of docs/trace.md and docs/fleet.md.
 
         No other file and no network can be reached.
 
@@ -76,7 +78,11 @@ class Recording:
         import duckdb
 
         try:
-            cursor = self._reader.connection().execute(query)
+            connection = self._reader.connection()
+            if not self._asked and names_derived(query):
+                add_tables(connection, derived(self.path))
+                self._asked = True
+            cursor = connection.execute(query)
             names = [column[0] for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         except duckdb.Error as error:

@@ -21,7 +21,8 @@ class Sql:
     """Ask a recording in SQL
 
     Runs one query of DuckDB's SQL on a recording's views: connections, connection_io, workers, waits,
-    listeners, queue_samples, cpu_samples, losses. The word `views` instead of a query prints their columns.
+    listeners, queue_samples, cpu_samples, losses, and on what was worked out from it: recordings, servers,
+    server_waits, server_shares, findings. The word `views` instead of a query prints their columns.
     Nothing can be changed, and no other file is reached. Durations are nanoseconds.
     """
 
@@ -39,6 +40,7 @@ class Sql:
     def run(self, args: argparse.Namespace) -> int:
         import duckdb
 
+        from sockscope.report.derived import add_derived
         from sockscope.report.tabular import WRITERS, fetched
         from sockscope.sources.trace import Reader
 
@@ -46,6 +48,7 @@ class Sql:
         query = _VIEWS if listing else sys.stdin.read() if args.query == "-" else args.query
         with Reader(args.file) as reader:
             connection = reader.connection()
+            add_derived(connection, args.file, query)
             try:
                 _need_question(duckdb, connection, query)
                 cursor = connection.execute(query)

@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING
 
 from sockscope.errors import SockscopeError, UsageError
 from sockscope.records.batch import Meta
-from sockscope.report.fleet.gather import columns_of
+from sockscope.report.derived import add_tables, derived
 from sockscope.report.fleet.rows import TABLES as DERIVED
-from sockscope.report.fleet.rows import Row, rows_of
-from sockscope.report.recorded import read
 from sockscope.report.tabular import FORMULA
 from sockscope.sources.trace import Reader
 from sockscope.sources.trace.database import CATALOG, TABLES, explained, literal, open_memory
@@ -56,7 +54,7 @@ def export(
     """
     with Reader(path) as reader:
         meta, schema = reader.meta, reader.schema
-    derived = rows_of(*read(path)) if not wanted or set(wanted) & DERIVED.keys() else {}
+    rows = derived(path) if not wanted or set(wanted) & DERIVED.keys() else {}
     if by_host:
         directory = directory / _partition(meta)
     before = os.umask(0o077)  # what a recording holds is nobody else's business
@@ -64,8 +62,7 @@ def export(
         directory.mkdir(parents=True, exist_ok=True)
         database = _opened(path, directory, schema)
         try:
-            for table, rows in derived.items():
-                _make(database, table, rows)
+            add_tables(database, rows)
             return _write(database, directory, form, _chosen(database, wanted), meta, overwrite)
         finally:
             database.close()
@@ -98,22 +95,6 @@ def _opened(path: Path, directory: Path, schema: Schema) -> DuckDBPyConnection:
             database.close()
             raise
         return database
-
-
-def _make(database: DuckDBPyConnection, table: str, rows: Sequence[Row]) -> None:
-    """A table of what was worked out from the recording."""
-    columns = columns_of(table)
-    database.execute(
-        f"CREATE TABLE {table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())})"
-    )
-    if rows:
-        lists = ", ".join(f"unnest(?::{kind}[])" for kind in columns.values())
-        values = [[_value(getattr(row, name)) for row in rows] for name in columns]
-        database.execute(f"INSERT INTO {table} SELECT {lists}", values)
-
-
-def _value(value: object) -> object:
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _chosen(database: DuckDBPyConnection, wanted: Sequence[str]) -> list[str]:

@@ -79,3 +79,12 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "there.sockscope").touch()
     with pytest.raises(sockscope.SockscopeError, match="exists; choose another name, or overwrite=True"):
         sockscope.Recorder(path=tmp_path / "there.sockscope").__enter__()
+
+
+def test_sql_reaches_what_was_worked_out() -> None:
+    with sockscope.Recording(STRAGGLER) as recording:
+        frame = recording.frame()
+        assert recording.sql("SELECT count(*) AS n FROM workers")[0]["n"] > 3
+        for _ in range(2):
+            asked = recording.sql("SELECT id FROM findings JOIN servers ON servers.server = 0")
+            assert [row["id"] for row in asked] == [finding.id for finding in frame.findings]
