@@ -55,6 +55,9 @@ def connections(counts: tuple[int, ...]) -> Iterator[Row]:
     for count in counts:
         with LiveSession(Target(ports=(_PORT,)), Limits(connections=count)) as session:
             program = session._source._program
+            listener = np.zeros(1, layout.LISTENER)
+            listener["id"], listener["inode"], listener["port"], listener["family"] = 1, 1, _PORT, 4
+            program.maps["listeners"].put(1, listener[0])
             with _written(program, "connections", layout.CONNECTION, count) as records:
                 now = time.monotonic_ns()
                 records["id"] = np.arange(1, count + 1)
@@ -80,27 +83,42 @@ def threads(counts: tuple[int, ...]) -> Iterator[Row]:
 
 
 def listeners(counts: tuple[int, ...]) -> Iterator[Row]:
-    """Real listening sockets of one process."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    """Real listening sockets of one process, which does nothing else."""
+    for count in counts:
+        with _listening(count) as pid:
+            began = time.process_time()
+            with LiveSession(Target(pids=(pid,)), Limits(listeners=max(64, count))) as session:
+                found = session.start()
+                start_s = time.process_time() - began
+                yield {"listeners": count, "seen": found, "start_s": start_s, **_ticks(session, None)}
+
+
+_LISTEN = """
+import resource, socket, sys
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+held = []
+for _ in range(int(sys.argv[1])):
+    held.append(socket.socket())
+    held[-1].bind(("127.0.0.1", 0))
+    held[-1].listen()
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def _listening(count: int) -> Iterator[int]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", _LISTEN, str(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     try:
-        for count in counts:
-            with ExitStack() as held:
-                for _ in range(count):
-                    listening = held.enter_context(socket.socket())
-                    listening.bind(("127.0.0.1", 0))
-                    listening.listen()
-                began = time.monotonic()
-                with LiveSession(Target(pids=(os.getpid(),)), Limits(listeners=max(64, count))) as session:
-                    loaded = time.monotonic() - began
-                    began = time.monotonic()
-                    found = session.start()
-                    start_s = time.monotonic() - began
-                    yield {
-                        "listeners": count, "seen": found, "load_s": loaded, "start_s": start_s, **_ticks(session, None),
-                    }  # fmt: skip
+        assert process.stdout is not None
+        if process.stdout.readline() != b"ready\n":
+            raise RuntimeError(f"{count} listeners could not be opened")
+        yield process.pid
     finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        process.communicate()
 
 
 @contextmanager
@@ -144,19 +162,20 @@ def _tick(session: LiveSession, state: State) -> tuple[dict[str, float], int]:
     analyse(session.meta, snapshot)
     times.append(time.process_time())
     told = dict(zip(("read_s", "model_s", "analysis_s"), np.diff(times).tolist(), strict=True))
-    return told, len(batch.connections)
+    return told, len(batch.connections) or len(batch.workers)
 
 
 def kernel_memory() -> int:
     """Bytes that the kernel charges for all BPF maps that this process holds."""
-    total = 0
+    maps: dict[int, int] = {}  # by number: a mapped one is held by two descriptors
     for entry in Path("/proc/self/fdinfo").iterdir():
         try:
-            held = re.search(r"^map_type:.*?^memlock:\s+(\d+)", entry.read_text(), re.MULTILINE | re.DOTALL)
+            told = dict(re.findall(r"^(\w+):\s+(\d+)", entry.read_text(), re.MULTILINE))
         except OSError:
             continue
-        total += int(held[1]) if held else 0
-    return total
+        if "map_id" in told:
+            maps[int(told["map_id"])] = int(told["memlock"])
+    return sum(maps.values())
 
 
 def help_seconds() -> float:
@@ -165,16 +184,14 @@ def help_seconds() -> float:
     return time.monotonic() - began
 
 
-def start_seconds(seconds: float) -> float:
-    """From the command to the first connection in a frame, the server being busy."""
+def start_seconds(seconds: float) -> tuple[float, float]:
+    """From the command to the first connection in a frame: by the clock, and of a CPU."""
     with KEEPALIVE.serve() as serving:
-        client = subprocess.Popen(
-            ["wrk", "-t1", "-c4", f"-d{max(4, round(seconds))}s", f"http://127.0.0.1:{serving.port}/"],
-            stdout=subprocess.DEVNULL,
-        )
-        try:
+        # open connections with little traffic: the start is measured, not who else wants the CPUs
+        with ExitStack() as clients:
+            for _ in range(4):
+                clients.enter_context(socket.create_connection(("127.0.0.1", serving.port)))
             with at_work(LIVE, serving) as running:
-                time.sleep(1.5)
-        finally:
-            client.wait()
-        return float(last_words(running)["first"]) - running.started
+                time.sleep(seconds)
+        told = last_words(running)
+        return float(told["first"]) - running.started, float(told["first_cpu"])

@@ -32,7 +32,7 @@ _CALLS = "accept,accept4,epoll_wait,epoll_pwait,read,readv,recvfrom,recvmsg,writ
 @dataclass(frozen=True)
 class Tracer:
     """``command`` makes the command line for a server; ``ready`` is what it says once it is attached
-    (else it is given two and a half seconds)."""
+    (else it is ready when nothing more is attached for a while; ``attaches``: it attaches to tracepoints)."""
 
     name: str
     command: Callable[[Serving, Path], list[str]]
@@ -40,6 +40,7 @@ class Tracer:
     needs: str = ""
     stop: int = signal.SIGTERM
     screen: bool = False
+    attaches: bool = True
     environment: Callable[[Path], Mapping[str, str]] = lambda place: {}
 
     def is_there(self) -> bool:
@@ -102,16 +103,31 @@ def at_work(tracer: Tracer, serving: Serving) -> Iterator[Running]:
 
 
 def _until_attached(tracer: Tracer, running: Running) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 40
+    held, since = 0, time.monotonic()
     while running.process.poll() is None and time.monotonic() < deadline:
         said = (running.place / "said").read_text(errors="replace")
         if tracer.ready and tracer.ready in said:
             return
-        if not tracer.ready and time.monotonic() > running.started + 2.5:
+        # one that says nothing: it holds what it has attached, and no more is added for a while
+        now = held if tracer.ready else _attachments(running.process.pid)
+        if now != held or (tracer.attaches and not now):
+            held, since = now, time.monotonic()
+        if not tracer.ready and time.monotonic() > max(since + 0.5, running.started + 2):
             return
-        time.sleep(0.02)
+        time.sleep(0.05)
     said = (running.place / "said").read_text(errors="replace")
     raise RuntimeError(f"{tracer.name} did not attach: {said.strip()[-300:]}")
+
+
+def _attachments(pid: int) -> int:
+    """How many tracepoints a process is attached to."""
+    count = 0
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            target = entry.readlink().name
+            count += "perf_event" in target or ("bpf" in target and "link" in target)
+    return count
 
 
 def _swallow(screen: int) -> None:
@@ -216,5 +232,5 @@ TRACERS = (
         environment=_without_headers,
     ),
     Tracer("perf trace, twelve calls", _perf, needs="perf", stop=signal.SIGINT),
-    Tracer("strace -f, twelve calls", _strace, needs="strace", stop=signal.SIGINT),
+    Tracer("strace -f, twelve calls", _strace, needs="strace", stop=signal.SIGINT, attaches=False),
 )  # fmt: skip
