@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=CI)
 PROBES := $(wildcard probes/*.c probes/*.h)
 
-.PHONY: help demo test prepare lint format unit kernel bench-diagnosis bench-recording recording pictures screens load clean
+.PHONY: help demo test prepare lint format unit kernel bench-diagnosis bench-recording recording pictures screens load churn clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -85,6 +85,9 @@ pictures: ## the pictures of README and docs, from the shipped recording
 
 screens: ## the dashboard's screens in every state, size and theme, against their pictures (3 minutes)
 	timeout -k 10 600 $(PYTHON) -m pytest -m slow tests/tui/test_every_state.py tests/tui/test_keys.py
+
+churn: prepare ## attached and detached 100 times under full load (10 minutes at most)
+	$(SUDO) timeout -k 10 600 $(PYTHON) -m pytest -m slow tests/servers/test_real_churn.py
 
 load: ## the dashboard under 20,000 connections a second, in a terminal (20 minutes, most of it for its memory)
 	$(SUDO) timeout -k 10 2700 $(PYTHON) -m pytest -m slow -s tests/tui/test_largest_load.py tests/tui/test_load.py

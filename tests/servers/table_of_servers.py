@@ -16,7 +16,7 @@ from tests.servers.real_servers import REAL, Real
 DOCUMENT = Path(__file__).parents[2] / "docs" / "servers.md"
 _HEAD = """# Servers tried
 
-Each of these was started from its package, driven by clients that keep books, and traced twice: at
+Each of these was started from its package and, traced, driven twice by clients that keep books: at
 full rate, where every connection's acceptor, readers, writers and bytes must agree with the
 clients' books, and slowly under `strace -f`, where every accept and every byte must be by the
 thread that strace names. All agree. None was configured in order to be seen.
