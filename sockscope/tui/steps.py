@@ -22,6 +22,9 @@ class Step:
     why: str = ""
 
 
+#: Why a step has no time when it may still come.
+NOT_YET = "not yet"
+
 #: flag → what it means for what is shown.
 INEXACT: tuple[tuple[ConnectionFlag, str], ...] = (
     (ConnectionFlag.OPEN_BEFORE, "was open before tracing began: its early steps were not seen"),
@@ -44,7 +47,8 @@ def steps_of(frame: Frame, record: Any) -> list[Step]:
     """In the order in which they happened; those that have not come last."""
     accepted, data, read = (int(record[name]) for name in ("accepted_ns", "first_data_ns", "first_read_ns"))
     before = bool(int(record["flags"]) & ConnectionFlag.OPEN_BEFORE)
-    unseen = "not seen" if before else "not yet"
+    closed = int(record["closed_ns"])
+    unseen = "not seen" if before else "never" if closed else NOT_YET
     reader, writer = first_of(frame, record, "reads"), first_of(frame, record, "writes")
     data_first = bool(data) and (not accepted or data < accepted)
     steps = [
@@ -55,7 +59,7 @@ def steps_of(frame: Frame, record: Any) -> list[Step]:
              "accent", unseen),
         Step("first read", read, reader, "until a thread read it", "reader", unseen),
         Step("first answer", int(record["first_write_ns"]), writer, "of work", "writer", unseen),
-        Step("closed", int(record["closed_ns"]), _closer(record), "of further traffic", "muted", "still open"),
+        Step("closed", closed, _closer(record), "of further traffic", "muted", "still open"),
     ]  # fmt: skip
     return sorted(steps, key=lambda step: (step.at_ns == 0, step.at_ns))
 

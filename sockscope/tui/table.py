@@ -25,6 +25,10 @@ from sockscope.tui.themes import Palette, palette_of
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
+#: Rows taken as seen before the table has its size.
+_UNKNOWN = 24
+
+
 class Rows(filters.Filtered, Protocol):
     """What a table shows: built anew for each moment, cheap; cells are made when they are seen."""
 
@@ -238,7 +242,7 @@ class Table(ScrollView, can_focus=True):
         top = self.scroll_offset.y
         for column in self.columns:
             if column.thread:
-                seen = self._order[top : top + self.size.height]
+                seen = self._order[top : top + max(self.size.height, _UNKNOWN)]
                 longest = max((cell_len(rows.cell(int(row), column.key)[0]) for row in seen), default=0)
                 self._names[column.key] = max(longest, self._names.get(column.key, 0))
 

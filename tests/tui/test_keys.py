@@ -535,3 +535,15 @@ def test_what_was_asked_for_a_backlog_stands_beside_the_limit_in_force() -> None
     hosts = tuple(replace(host, somaxconn=128) for host in moment.frame.snapshot.hosts)
     clamped = replace(moment.frame, snapshot=replace(moment.frame.snapshot, hosts=hosts))
     assert ListenerRows(Moment(clamped, moment.history)).cell(0, "asked")[0] == "128+"
+
+
+def test_what_a_queued_connection_waits_for_is_told_while_it_waits() -> None:
+    async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
+        await pilot.press("4", "slash")
+        await typed(app, pilot, "state:queued")
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: isinstance(app.screen, ConnectionScreen))
+        await until(pilot, lambda: "in the accept queue" in text_of(app) and "so far" in text_of(app))
+        assert "not yet" in text_of(app)
+
+    drive(busy(overflow=True), steps)

@@ -12,7 +12,7 @@ from sockscope import units
 from sockscope.tui.canvas import Canvas
 from sockscope.tui.drawn import Drawn
 from sockscope.tui.lines import Line, bar, fit
-from sockscope.tui.steps import Step, steps_of
+from sockscope.tui.steps import NOT_YET, Step, steps_of
 from sockscope.tui.themes import Palette
 
 _ALL_IN_A_ROW = 150
@@ -34,12 +34,14 @@ _MEANS = {
 
 @dataclass(frozen=True)
 class Between:
-    """What passed between two steps that both happened; ``ns`` is None when one did not."""
+    """What passed between two steps; ``ns`` is None when one did not happen, what has passed so far when
+    it is ``pending``."""
 
     ns: int | None
     words: str
     colour: str
     late: bool
+    pending: bool = False
 
 
 class Pipeline(Drawn):
@@ -56,7 +58,8 @@ class Pipeline(Drawn):
         if self.moment is None or self.record is None:
             return []
         steps = steps_of(self.moment.frame, self.record)
-        waits = [_between(before, after) for before, after in itertools.pairwise(steps)]
+        now = self.moment.frame.snapshot.time_ns
+        waits = [_between(before, after, now) for before, after in itertools.pairwise(steps)]
         told = _told(waits, self.palette, width)
         if width < _TWO_ROWS:
             return _listed(steps, self.palette) + (told if self.full else [])
@@ -117,7 +120,8 @@ class _Drawing:
         canvas.put(max((end - len(said)) // 2, 4), y - 1, said, self._word_style(wait))
 
     def _parts(self, wait: Between) -> tuple[str, str, str]:
-        return ("╌", "", "▷") if wait.ns is None else ("─", units.duration(wait.ns), "▶")
+        words = units.duration(wait.ns) if wait.ns is not None else ""
+        return ("╌", words, "▷") if wait.ns is None or wait.pending else ("─", words, "▶")
 
     def _line_style(self, wait: Between) -> Any:
         return self._palette.style("faint" if wait.ns is None else "muted")
@@ -126,11 +130,13 @@ class _Drawing:
         return self._palette.style("bold warning" if wait.late else "bold text")
 
 
-def _between(before: Step, after: Step) -> Between:
-    known = bool(before.at_ns and after.at_ns)
-    ns = after.at_ns - before.at_ns if known else None
-    late = ns is not None and ns >= _LATE_NS and after.title != "closed"
-    return Between(ns, after.waited, after.colour, late)
+def _between(before: Step, after: Step, now: int) -> Between:
+    pending = bool(before.at_ns) and after.why == NOT_YET and not after.at_ns
+    if not before.at_ns or not (after.at_ns or pending):
+        return Between(None, after.waited, after.colour, False)
+    ns = (after.at_ns or now) - before.at_ns
+    words = f"{after.waited}, so far" if pending else after.waited
+    return Between(ns, words, after.colour, ns >= _LATE_NS and after.title != "closed", pending)
 
 
 def _told(waits: list[Between], palette: Palette, width: int) -> list[Line]:
@@ -140,13 +146,14 @@ def _told(waits: list[Between], palette: Palette, width: int) -> list[Line]:
     if not known:
         return []
     whole, longest = sum(wait.ns or 0 for wait in known), max(wait.ns or 0 for wait in known)
+    words = max(_WORDS, *(len(wait.words) + 1 for wait in known))
     lines = [Line().add(" Where the time went", style("bold text"))]
     for wait in known:
         line = Line().fit(
             units.duration(wait.ns), 10, style("bold warning" if wait.late else "bold text"), right=True
         )
         line.fit(units.share(wait.ns or 0, whole), 8, style("muted"), right=True).add("  ")
-        line.fit(wait.words, _WORDS, style("muted"))
+        line.fit(wait.words, words, style("muted"))
         part = (wait.ns or 0) / longest if longest else 0.0
         lines.append(line.add(bar(part, max(width - line.width - 2, 4)), style(wait.colour)))
     worst = max(
