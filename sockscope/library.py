@@ -64,7 +64,7 @@ class Recording:
         """
         state = State(keep_closed)
         state.started_at(self.meta.started_ns)
-        for batch in self._reader.batches():
+        for batch in self._reader.batches(events=False):
             state.apply(batch)
             yield analyse(self.meta, state.snapshot())
 

@@ -273,7 +273,7 @@ class ReplayFeed:
     def _rewind(self) -> None:
         self._state, self._history = State(KEPT_CLOSED), History()
         self._state.started_at(self.meta.started_ns)
-        self._batches: Iterator[Batch] = self._reader.batches()
+        self._batches: Iterator[Batch] = self._reader.batches(events=False)
         self._at = -1
 
     def _advance(self) -> None:

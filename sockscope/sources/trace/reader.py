@@ -58,18 +58,20 @@ class Reader:
                 self.close()
                 raise
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self, *, events: bool = True) -> Iterator[Batch]:
         """Every batch, in order and equal to what was written.
 
+        :param events: with those of ``record --detail``; frames are made without them
         :raises SockscopeError: when the file is damaged
         """
-        stretches = self._stretches()
+        parts = tuple(part for part in self.schema.parts if events or part.field != "events")
+        stretches = self._stretches(parts)
         while True:
             with explained(self.path, "read"):
                 stretch = next(stretches, None)
                 if stretch is None:
                     return
-                batches = self._read(*stretch)
+                batches = self._read(parts, *stretch)
             yield from batches
 
     def final_batch(self) -> Batch:
@@ -146,12 +148,12 @@ class Reader:
         for statement in view_statements(TABLES, self.schema):
             run(statement)
 
-    def _stretches(self) -> Iterator[tuple[int, int]]:
+    def _stretches(self, parts: tuple[Part, ...]) -> Iterator[tuple[int, int]]:
         """Ranges of ticks, from the first to the last, with about as much to read in each."""
         run = self._database.execute
         count = run(f"SELECT count(*) FROM {TABLES}.ticks").fetchall()[0][0]
         weight: Array = np.full(count, STRETCH_BYTES // STRETCH_TICKS, np.int64)
-        for part in self.schema.parts:
+        for part in parts:
             size = part.table.dtype.itemsize if isinstance(part.table, RecordTable) else 200
             found = run(
                 f"SELECT tick, count(*) AS rows FROM {TABLES}.{part.table.name} GROUP BY tick"
@@ -165,9 +167,9 @@ class Reader:
             yield start, end
             start = end
 
-    def _read(self, start: int, end: int) -> list[Batch]:
+    def _read(self, parts: tuple[Part, ...], start: int, end: int) -> list[Batch]:
         head = self.schema.ticks.fetch(self._database, TABLES, f"tick BETWEEN {start} AND {end - 1}")
-        columns = {part.field: self._read_part(part, start, end) for part in self.schema.parts}
+        columns = {part.field: self._read_part(part, start, end) for part in parts}
         return [
             self.schema.build_batch(row[1:], {field: values[index] for field, values in columns.items()})
             for index, row in enumerate(head)

@@ -161,3 +161,10 @@ def test_a_field_that_no_column_keeps_exactly_is_refused() -> None:
             columns_of(np.dtype([("odd", kind)]))
     with pytest.raises(TypeError, match="odd"):
         attributes_of(dataclasses.make_dataclass("Thing", [("odd", dict[str, int])]))
+
+
+def test_batches_without_events_are_the_same_but_for_these(tmp_path: Path) -> None:
+    written = [batch(tick) for tick in range(5)]
+    with Reader(record(tmp_path / "x", written)) as reader:
+        found = list(reader.batches(events=False))
+    assert_all_equal(found, [dataclasses.replace(one, events=one.events[:0]) for one in written])
