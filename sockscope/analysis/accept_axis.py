@@ -85,7 +85,8 @@ def _turns(acceptors: list[Worker]) -> tuple[str, ...]:
     wasted = sum(worker.wakeups_wasted for worker in acceptors)
     each = f"{empty} accepts found nothing (EAGAIN), {empty / accepts:.2f} for each connection"
     if wasted >= _IN_VAIN * accepts:
-        return (f"{each}, and {wasted} wake-ups were for nothing: several come for one connection",)
+        come = 1 + wasted / accepts
+        return (f"{each}, and {wasted} wake-ups were for nothing: {come:.2f} come for each connection",)
     if empty <= _FEW * accepts:
         return (f"{each}: hardly ever do two come for the same",)
     return (f"{each}, but only {wasted} wake-ups were for nothing: such accepts end a burst of others",)

@@ -552,6 +552,6 @@ REAL: tuple[Real, ...] = (
     Real(
         "polling-dispatch", "RAMCloud's shape (gcc)", "a polling dispatch thread, 3 workers that spin", ("gcc",),
         ("gcc", "--version"), _polling, "dispatch", "request", talk=clients.echo,
-        remark="workers that spin are woken by nobody: then only their CPU time tells of them",
+        remark="workers that spin are woken by nobody: late answers and their CPU time tell of them",
     ),
 )  # fmt: skip

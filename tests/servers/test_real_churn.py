@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -193,7 +192,6 @@ def test_connections_that_were_open_before_keep_their_readers() -> None:
             session.start()
             for wire in wires:
                 memcached(wire)
-            time.sleep(0.05)
             batch = session.batch()
             for wire in wires:
                 wire.close()
