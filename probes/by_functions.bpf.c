@@ -173,49 +173,6 @@ int on_graft_probed(struct registers *ctx)
 	return 0;
 }
 
-struct clone {
-	u64 child;
-	u64 parent;
-};
-
-BPF_PERCPU_ARRAY(clones, struct clone, 1);
-
-/* The listener from the child alone.  inet_csk_clone_lock copies the listener's whole struct and
- * raises this tracepoint before tcp_create_openreq_child makes the copy's list heads its own: so
- * the child's empty list tsq_node still points at the listener's.  What it leads to must be in
- * the map of listeners, or it is not used. */
-int on_state_cloned(struct bpf_raw_tracepoint_args *ctx)
-{
-	u64 key = ctx->args[0], parent, link = 0;
-	int before = ctx->args[1], after = ctx->args[2];
-	struct birth birth = {.child = key};
-	struct listener *listener;
-	struct clone *clone;
-	u32 zero = 0;
-
-	if (after != SYN_RECV_STATE && before != SYN_RECV_STATE)
-		return 0;
-	clone = clones.lookup(&zero);
-	if (!clone)
-		return 0;
-	if (before == LISTEN_STATE) {
-		bpf_probe_read_kernel(&link, sizeof(link), (void *)key + LISTENER_LINK);
-		clone->child = key;
-		clone->parent = link - LISTENER_LINK;
-		return 0;
-	}
-	if (after != ESTABLISHED_STATE || clone->child != key)
-		return 0;
-	clone->child = 0;
-	parent = clone->parent;
-	listener = listeners.lookup(&parent);
-	if (!listener)
-		return 0;
-	birth.established_ns = bpf_ktime_get_ns();
-	connection_born((struct sock *)parent, listener, &birth);
-	return 0;
-}
-
 /* tcp:tcp_probe(sk, skb), at the entry of tcp_rcv_established: bytes that continue what was
  * received so far can be read as soon as it returns. */
 int on_segment(struct bpf_raw_tracepoint_args *ctx)

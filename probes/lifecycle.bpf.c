@@ -9,16 +9,38 @@
  * so the last child cloned on this CPU is the one that the listener is told of: its listener is
  * known exactly before anybody accepts, inside a SO_REUSEPORT group too.  Every sk_data_ready of
  * a listener follows a clone of its own, so a clone that was dropped half-way leaves no mistake.
+ *
+ * The child's first step tells its listener already.  inet_csk_clone_lock copies the listener's
+ * whole struct and raises the tracepoint before tcp_create_openreq_child makes the copy's list
+ * heads its own: the child's empty list tsq_node still points at the listener's.  What it leads to
+ * must be a traced listener, or it is not used.  So the record is there when the child is
+ * established, and an acceptor who is quicker than the listener's sk_data_ready finds it.  One who
+ * is quicker still (the child enters the queue a moment before it is established) makes it.
  */
 
 struct birth {
 	u64 child;
+	u64 parent; /* the listener, if it is one that is traced */
 	u64 cloned_ns;
 	u64 established_ns;
 	u64 first_data_ns;
+	u64 recorded;
 };
 
 BPF_PERCPU_ARRAY(births, struct birth, 1);
+
+/* Somebody took it off the queue before we were told that it was established: it did not wait. */
+static __always_inline void accepted_before(struct connection *connection, struct listener *listener,
+					    struct birth *birth)
+{
+	connection->flags &= ~CONNECTION_LATE;
+	if (birth->established_ns)
+		connection->flags &= ~CONNECTION_FAST_OPEN;
+	connection->established_ns = connection->accepted_ns;
+	connection->established_cpu = bpf_get_smp_processor_id();
+	connection->listener = listener->id;
+	connection->touched_ns = bpf_ktime_get_ns();
+}
 
 static __always_inline void connection_born(struct sock *listening, struct listener *listener,
 					    struct birth *birth)
@@ -36,8 +58,13 @@ static __always_inline void connection_born(struct sock *listening, struct liste
 	listener->queue = length;
 	if (length > listener->queue_max)
 		listener->queue_max = length;
-	/* a record left behind by a socket whose end was not seen must not live on in this one */
+	birth->recorded = 1;
 	fresh = place == NOWHERE ? 0 : connections.lookup(&place);
+	if (fresh && fresh->accepted_ns >= birth->cloned_ns && fresh->flags & CONNECTION_LATE) {
+		accepted_before(fresh, listener, birth);
+		return;
+	}
+	/* a record left behind by a socket whose end was not seen must not live on in this one */
 	if (fresh) {
 		unsettle(key);
 		connection_given_back(fresh, place);
@@ -93,6 +120,29 @@ static __always_inline void listener_opened(struct sock *socket)
 	listener_learnt(socket, bpf_ktime_get_ns(), worker ? worker->id : 0);
 }
 
+static __always_inline void child_cloned(struct birth *birth, u64 key)
+{
+	u64 link = 0;
+
+	bpf_probe_read_kernel(&link, sizeof(link), (void *)key + LISTENER_LINK);
+	birth->child = key;
+	birth->parent = link - LISTENER_LINK;
+	birth->cloned_ns = bpf_ktime_get_ns();
+	birth->established_ns = 0;
+	birth->first_data_ns = 0;
+	birth->recorded = 0;
+}
+
+static __always_inline void child_established(struct birth *birth)
+{
+	u64 parent = birth->parent;
+	struct listener *listener = listeners.lookup(&parent);
+
+	birth->established_ns = bpf_ktime_get_ns();
+	if (listener && !birth->recorded)
+		connection_born((struct sock *)parent, listener, birth);
+}
+
 int on_state(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 key = ctx->args[0];
@@ -103,17 +153,14 @@ int on_state(struct bpf_raw_tracepoint_args *ctx)
 
 	if (before == LISTEN_STATE && after == SYN_RECV_STATE) {
 		birth = births.lookup(&zero);
-		if (birth) {
-			birth->child = key;
-			birth->established_ns = 0;
-			birth->first_data_ns = 0;
-		}
+		if (birth)
+			child_cloned(birth, key);
 		return 0;
 	}
 	if (before == SYN_RECV_STATE && after == ESTABLISHED_STATE) {
 		birth = births.lookup(&zero);
 		if (birth && birth->child == key)
-			birth->established_ns = bpf_ktime_get_ns();
+			child_established(birth);
 		return 0;
 	}
 	if (after == LISTEN_STATE) {
@@ -166,12 +213,17 @@ static __always_inline void data_ready(u64 key)
 	birth = births.lookup(&zero);
 	if (birth && birth->child) {
 		if (birth->child == key) {
-			if (!birth->first_data_ns)
+			connection = birth->recorded ? connection_of(key) : 0;
+			if (connection) {
+				connection->flags |= CONNECTION_DATA_WITH_HANDSHAKE;
+				bytes_ready(connection);
+			} else if (!birth->first_data_ns) {
 				birth->first_data_ns = bpf_ktime_get_ns();
+			}
 			return;
 		}
 		listener = listeners.lookup(&key);
-		if (listener)
+		if (listener && !birth->recorded)
 			connection_born((struct sock *)key, listener, birth);
 		birth->child = 0;
 		if (listener)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from tests.kernel.tracing import by_remote, essence_of_ledger, essence_of_seen, 
 
 pytestmark = pytest.mark.kernel
 
-CONNECTIONS = 10_000
+#: Fewer where the machine is emulated (tests/kernels).
+CONNECTIONS = int(os.environ.get("SOCKSCOPE_TEST_CONNECTIONS", "10000"))
 
 VARIANTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("single", "single", {}),

@@ -114,7 +114,7 @@ def _unpacked(boot_image: bytes) -> bytes:
         if packed.startswith(magic):
             # four bytes behind the stream tell its unpacked size: no part of it
             stream = packed[:-4] if command[0] == "xz" else packed
-            image = subprocess.run(command, input=stream, stdout=subprocess.PIPE, check=False).stdout
+            image = subprocess.run(command, input=stream, capture_output=True, check=False).stdout
             if image.startswith(b"\x7fELF"):
                 return image
     raise PackageError(f"do not know how this kernel is packed ({packed[:6].hex()})")

@@ -62,7 +62,6 @@ _PRIVATE = (
     "blank_worker",
     "buckets",
     "calls",
-    "clones",
     "crowded",
     "free_connections",
     "free_workers",

@@ -36,7 +36,7 @@ _WAITS = ("epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select"
 SIGNALS: tuple[Signal, ...] = (
     Signal(
         "life",
-        "when each connection was established and closed, which sockets listen",
+        "when each connection was established, on which listener, and closed; which sockets listen",
         (
             Way(
                 "tracepoint",
@@ -47,7 +47,7 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "data-ready",
-        "on which listener a connection was queued, when its bytes could be read",
+        "when a connection's bytes could be read, and that it was queued",
         (
             Way("tracepoint", (_raw("sk_data_ready", "on_data_ready"),)),
             Way(
@@ -63,15 +63,18 @@ SIGNALS: tuple[Signal, ...] = (
             Way(
                 "state-changes",
                 (
-                    _raw("inet_sock_set_state", "on_state_cloned", "tcp_sock.tsq_node"),
-                    _raw("tcp_probe", "on_segment", "tcp_sock.rcv_nxt,sk_buff.cb,tcp_skb_cb.end_seq"),
+                    _raw(
+                        "tcp_probe",
+                        "on_segment",
+                        "tcp_sock.tsq_node,tcp_sock.rcv_nxt,sk_buff.cb,tcp_skb_cb.end_seq",
+                    ),
                 ),
                 weaker="best effort: bytes that come with the handshake's last packet, or after this side "
                 "shut down, are not seen to arrive; Fast Open connections are known from accept on",
                 exact=False,
             ),
         ),
-        without="connections are known only from accept on: no queue wait, no data wait",
+        without="no data wait; Fast Open connections are known only from accept on",
         needed=False,
     ),
     Signal(

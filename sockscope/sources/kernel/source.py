@@ -16,6 +16,7 @@ from sockscope.records import layout
 from sockscope.records.batch import HOLDER, MORE_IO, WAKE, Batch, Cost, Health
 from sockscope.records.batch import Signal as SignalInUse
 from sockscope.records.layout import Phase
+from sockscope.sources import privileges
 from sockscope.sources.kernel import clock, seeding, syscall, unix_listeners
 from sockscope.sources.kernel.availability import Availability
 from sockscope.sources.kernel.program import Limits, Program
@@ -51,10 +52,6 @@ _MISSED = "events: a probe was at work on that CPU already"
 _BEST_EFFORT = frozenset({"on_waking"})
 
 
-class NeedsRootError(SockscopeError):
-    """Tracing needs privileges that this process lacks."""
-
-
 class KernelSource:
     """Trace ``target`` until :meth:`stop`.
 
@@ -72,10 +69,7 @@ class KernelSource:
         *,
         detail: bool = False,
     ) -> None:
-        if os.geteuid() != 0:
-            raise NeedsRootError(
-                "tracing needs root; run it with sudo (sockscope doctor says which capabilities would do)"
-            )
+        privileges.require()
         self._scope = resolve(target)
         self._availability = Availability.of_running_kernel()
         self._chosen = choose(self._availability, forced)
@@ -259,7 +253,8 @@ class KernelSource:
             self._sampled_ns += now - self._stats_since
         elif self._ticks % _SAMPLED_TICKS == 1:
             try:
-                self._stats = syscall.enable_stats()
+                with privileges.raised(privileges.Capability.SYS_ADMIN):
+                    self._stats = syscall.enable_stats()
                 self._stats_since = now
             except OSError:  # older than 5.8, or not allowed: the cost stays unknown
                 self._stats = None
@@ -268,9 +263,9 @@ class KernelSource:
         counts = self._program.maps["losses"].read_array(len(layout.Loss))
         lost = tuple((_LOSS_NAMES[reason], int(counts[reason])) for reason in layout.Loss if counts[reason])
         missed = self._program.misses()
-        vital = sum(number for name, number in missed.items() if name not in _BEST_EFFORT)
-        if vital:
-            lost += ((_MISSED, vital),)
+        for name, number in missed.items():
+            if name not in _BEST_EFFORT:
+                lost += ((f"{_MISSED} ({name})", number),)
         probe_ns, probe_runs = self._program.run_time()
         usage = resource.getrusage(resource.RUSAGE_SELF)
         cost = Cost(
