@@ -61,6 +61,11 @@ bench-quick: ## the same once and shortly; writes nothing (some 5 minutes)
 	@.ci/prepare bench
 	$(SUDO) $(PYTHON) -m tests.benchmarks --quick
 
+.PHONY: test-kernels
+test-kernels: prepare ## every way to a signal on this and three other kernels, in qemu; writes docs/kernels.md (an hour at most)
+	@.ci/prepare kernels
+	$(SUDO) timeout -k 10 3600 $(PYTHON) -m tests.kernels.matrix --write
+
 bench-diagnosis: prepare ## the fault bench, 2 seeds a case; writes docs/diagnosis.md (about half an hour)
 	$(SUDO) $(PYTHON) -m tests.diagnosis.bench --seeds 2 --write
 

@@ -188,11 +188,13 @@ def _thresholds(args: argparse.Namespace) -> Thresholds:
 
 def _frame(args: argparse.Namespace) -> Frame:
     from sockscope.session.frames import frame_of_live, frame_of_recording
+    from sockscope.session.settling import settle
     from sockscope.sources.target import Target
 
     target = target_of(args)
     if args.file is None:
-        return frame_of_live(target, units.parse_duration(args.duration or "10s"))
+        duration = units.parse_duration(args.duration or "10s")
+        return frame_of_live(target, duration, started=lambda _: settle())
     if args.duration is not None or target != Target():
         raise UsageError("--duration and a target are for tracing now; a recording has its own")
     if not args.file.exists():

@@ -8,17 +8,12 @@ import os
 import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sockscope.errors import SockscopeError
 
-#: Capabilities that tracing uses: bit in /proc/self/status → name and reason.
-_CAPABILITIES = (
-    (39, "CAP_BPF", "load BPF programs"),
-    (38, "CAP_PERFMON", "attach them and read kernel memory"),
-    (12, "CAP_NET_ADMIN", "see all sockets"),
-    (19, "CAP_SYS_PTRACE", "see other users' processes"),
-    (21, "CAP_SYS_ADMIN", "iterate over sockets, mount tracefs, enter network namespaces"),
-)
+if TYPE_CHECKING:
+    from sockscope.sources.kernel.examination import TriedSignal
 
 
 @dataclass(frozen=True)
@@ -44,27 +39,31 @@ class Doctor:
         parser.add_argument("--format", choices=("text", "json"), default="text")
 
     def run(self, args: argparse.Namespace) -> int:
-        checks = examine()
+        checks, signals = examine()
         if args.format == "json":
-            print(
-                json.dumps(
-                    {"kernel": platform.release(), "checks": [asdict(check) for check in checks]}, indent=2
-                )
-            )
+            told = {
+                "kernel": platform.release(),
+                "checks": [asdict(check) for check in checks],
+                "signals": [asdict(signal) for signal in signals],
+            }
+            print(json.dumps(told, indent=2))
         else:
             _print(checks)
         return 1 if any(check.state == "missing" for check in checks) else 0
 
 
-def examine() -> list[Check]:
-    """Look at everything that tracing needs, in the order in which it needs it."""
+def examine() -> tuple[list[Check], tuple[TriedSignal, ...]]:
+    """Look at everything that tracing needs, in the order in which it needs it; and try each signal's ways."""
+    from sockscope.sources.kernel.availability import Availability
+    from sockscope.sources.kernel.examination import examine_signals
+
     checks = [_machine(), _privileges(), _bcc()]
     tracefs, btf = _tracefs(), _btf()
     checks += [tracefs, btf]
-    if tracefs.state != "missing" and btf.state != "missing":
-        checks += _signals()
-        checks.append(_load())
-    return checks
+    if "missing" in (checks[1].state, tracefs.state, btf.state):
+        return checks, ()
+    signals = examine_signals(Availability.of_running_kernel())
+    return [*checks, *map(_signal, signals), _load()], signals
 
 
 def _machine() -> Check:
@@ -75,19 +74,20 @@ def _machine() -> Check:
 
 
 def _privileges() -> Check:
-    status = Path("/proc/self/status").read_text()
-    effective = int(next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff")), 16)
-    lacking = [f"{name} ({why})" for bit, name, why in _CAPABILITIES if not effective >> bit & 1]
-    if os.geteuid() != 0:
-        return Check("privileges", "missing", f"not root; lacking {', '.join(lacking)}", "run it with sudo")
+    from sockscope.sources import privileges
+
+    lacking = privileges.missing()
+    held = ", ".join(str(need.capability) for need in privileges.NEEDS if need not in lacking) or "none"
+    who = "root" if os.geteuid() == 0 else "not root"
+    words = ", ".join(f"{need.capability} ({need.why})" for need in lacking)
+    try:
+        privileges.require()
+    except SockscopeError:
+        remedy = "run it with sudo, or give it these capabilities: docs/privileges.md says how"
+        return Check("privileges", "missing", f"{who}, without {words}", remedy)
     if lacking:
-        return Check(
-            "privileges",
-            "missing",
-            f"root without {', '.join(lacking)}",
-            "give the container these capabilities",
-        )
-    return Check("privileges", "ok", "root with " + ", ".join(name for _, name, _ in _CAPABILITIES))
+        return Check("privileges", "weaker", f"{who} with {held}, without {words}", "give it these too")
+    return Check("privileges", "ok", f"{who} with {held}")
 
 
 def _bcc() -> Check:
@@ -109,7 +109,7 @@ def _tracefs() -> Check:
     from sockscope.sources.kernel.tracefs import tracing_directory
 
     try:
-        return Check("tracefs", "ok", str(tracing_directory(mount=os.geteuid() == 0)))
+        return Check("tracefs", "ok", str(tracing_directory()))
     except SockscopeError as error:
         says, _, remedy = str(error).partition("; ")
         return Check("tracefs", "missing", says, remedy)
@@ -127,34 +127,19 @@ def _btf() -> Check:
     return Check("BTF", "ok", f"{VMLINUX}, all fields that the probes read")
 
 
-def _signals() -> list[Check]:
-    from sockscope.sources.kernel.availability import Availability
-    from sockscope.sources.kernel.signals import SIGNALS, choose
-
-    checks = []
-    try:
-        chosen = choose(Availability.of_running_kernel())
-    except SockscopeError as error:
-        return [Check("signals", "missing", str(error))]
-    for signal in SIGNALS:
-        way = chosen[signal.name]
-        ways = ", ".join(known.name for known in signal.ways)
-        what = f"signal {signal.name}"
-        if way is None:
-            state = "missing" if signal.needed else "weaker"
-            checks.append(
-                Check(what, state, f"no way ({ways}) on this kernel: {signal.without}", "a newer kernel")
-            )
-        elif way.weaker:
-            checks.append(Check(what, "weaker", f"by {way.name}: {way.weaker}", "a newer kernel"))
-        else:
-            checks.append(Check(what, "ok", f"by {way.name}: {signal.tells}"))
-    return checks
+def _signal(signal: TriedSignal) -> Check:
+    what = f"signal {signal.name}"
+    if not signal.way:
+        ways = "; ".join(f"{way.name}: {way.why_not}" for way in signal.ways)
+        return Check(what, "missing" if signal.needed else "weaker", f"no way, {signal.weaker} ({ways})")
+    if not signal.weaker:
+        return Check(what, "ok", f"by {signal.way}: {signal.tells}")
+    better = signal.ways[: [way.name for way in signal.ways].index(signal.way)]
+    why = "; ".join(f"{way.name}: {way.why_not}" for way in better)
+    return Check(what, "weaker", f"by {signal.way}: {signal.weaker}" + (f" ({why})" if why else ""))
 
 
 def _load() -> Check:
-    if os.geteuid() != 0:
-        return Check("probes", "missing", "not tried: not root", "run it with sudo")
     import time
 
     from sockscope.sources.kernel.program import Limits

@@ -71,6 +71,7 @@ def _serve(args: argparse.Namespace, exposition: Exposition) -> int:
     from sockscope.report.endpoint import Endpoint, place_of
     from sockscope.session.frames import run
     from sockscope.session.live import LiveSession, limits_of
+    from sockscope.session.settling import settle
 
     place = place_of(args.listen)
     limits = limits_of(pairs_of(args.limits, "--limits"))
@@ -85,6 +86,7 @@ def _serve(args: argparse.Namespace, exposition: Exposition) -> int:
             frame = analyse(session.meta, state.snapshot())
 
         session.start()
+        settle()
         with Endpoint(place, lambda classic: exposition.render(frame, classic)) as endpoint:
             host = f"[{place[0]}]" if ":" in place[0] else place[0]
             print(f"sockscope: serving http://{host}:{endpoint.port}/metrics until Ctrl-C", file=sys.stderr)

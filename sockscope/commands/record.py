@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -59,7 +60,8 @@ class Record:
         duration = units.parse_duration(args.duration) if args.duration else None
         target = target_of(args)
         limits, signals = limits_of(pairs_of(args.limits, "--limits")), pairs_of(args.signals, "--signals")
-        if not plan.several and args.output.exists() and not args.force:
+        # False where we may not look: to make it there says why
+        if not plan.several and os.path.lexists(args.output) and not args.force:
             raise SockscopeError(f"{args.output} exists; choose another name, or --force to overwrite it")
         if args.words and target.pids:
             raise UsageError("--pid and COMMAND exclude each other: the command is the target")
@@ -84,10 +86,12 @@ def _record(
 ) -> int:
     from sockscope.session.frames import run
     from sockscope.session.live import LiveSession
+    from sockscope.session.settling import settle
     from sockscope.session.veil import Veil
 
     with LiveSession(target, limits, signals, detail=args.detail) as session:
         listeners = session.start()  # the kernel keeps what happens while the file is made
+        settle([args.output.absolute().parent], has_child=child is not None)
         veil = Veil() if args.anonymize else None
         meta = veil.meta(session.meta) if veil else session.meta
         with plan.sink(args.output, meta, args.force, _say) as sink:

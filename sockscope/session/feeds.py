@@ -19,6 +19,8 @@ from sockscope.model.state import State
 from sockscope.records.batch import Batch, Meta
 from sockscope.session.live import LiveSession, limits_of
 from sockscope.session.recording import Recording
+from sockscope.session.settling import settle
+from sockscope.sources.privileges import invoker
 from sockscope.sources.target import Target
 from sockscope.sources.trace import Reader
 
@@ -30,11 +32,19 @@ _SLOWEST_STEP_S = 0.02
 def live_feed(
     target: Target, *, interval_s: float, signals: Mapping[str, str], limits: Mapping[str, str]
 ) -> LiveFeed:
-    """A feed of what happens now; everything is loaded, nothing attached yet.
+    """A feed of what happens now; tracing has begun, and what it needed to begin is given up.
 
     :raises SockscopeError: when tracing is not possible here
     """
-    return LiveFeed(LiveSession(target, limits_of(limits), signals), str(target), interval_s)
+    session = LiveSession(target, limits_of(limits), signals)
+    try:
+        session.start()
+    except BaseException:
+        session.close()
+        raise
+    # before the screen's threads start; where its user may not write, recordings are refused in words
+    settle([] if invoker() else [Path.cwd()])
+    return LiveFeed(session, str(target), interval_s)
 
 
 def replay_feed(path: Path) -> ReplayFeed:
@@ -70,7 +80,7 @@ class LiveFeed:
         return self._session.meta
 
     def start(self) -> None:
-        self._session.start()
+        """It has begun already: live_feed saw to that."""
 
     def next(self, timeout: float) -> tuple[Frame, HistoryView] | None:
         if self.ended:

@@ -25,10 +25,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Capability(IntEnum):
     """Bits of include/uapi/linux/capability.h."""
 
+    CHOWN = 0
     DAC_OVERRIDE = 1
     DAC_READ_SEARCH = 2
+    FOWNER = 3
     KILL = 5
-    NET_ADMIN = 12
     SYS_PTRACE = 19
     SYS_ADMIN = 21
     PERFMON = 38
@@ -51,7 +52,7 @@ NEEDS = (
     Need(Capability.BPF, "load the probes and read their maps", True),
     Need(Capability.PERFMON, "attach them, and let them read kernel memory", True),
     Need(Capability.DAC_READ_SEARCH, "look up tracepoints in tracefs, which is root's", True),
-    Need(Capability.SYS_PTRACE, "see which sockets and namespaces other users' processes have", True),
+    Need(Capability.SYS_PTRACE, "see which sockets and namespaces other users' processes have", False),
     Need(Capability.SYS_ADMIN, "measure what the probes cost, and ask other network namespaces", False),
 )
 
@@ -104,6 +105,16 @@ def raised(capability: Capability) -> Iterator[None]:
         _set(now, permitted, inherited)
 
 
+def readable_without(capabilities: Iterable[Capability], path: Path) -> bool:
+    """Whether this process could read ``path`` without ``capabilities``."""
+    now, permitted, inherited = _masks()
+    _set(now & ~_mask(capabilities), permitted, inherited)
+    try:
+        return os.access(path, os.R_OK, effective_ids=True)
+    finally:
+        _set(now, permitted, inherited)
+
+
 def invoker() -> pwd.struct_passwd | None:
     """Who called sudo, when this process is root by it."""
     number = os.environ.get("SUDO_UID", "")
@@ -115,14 +126,14 @@ def invoker() -> pwd.struct_passwd | None:
         return None
 
 
-def may_write(user: pwd.struct_passwd, directory: Path) -> bool:
-    """Whether ``user`` may make files in ``directory`` (access(2) asks for the real user)."""
+def may(user: pwd.struct_passwd, path: Path, how: int) -> bool:
+    """Whether ``user`` may do to ``path`` what ``how`` says (access(2), which asks for the real user)."""
     groups = os.getgroups()
     os.setgroups(os.getgrouplist(user.pw_name, user.pw_gid))
     os.setresgid(user.pw_gid, -1, -1)
     os.setresuid(user.pw_uid, -1, -1)
     try:
-        return os.access(directory, os.W_OK | os.X_OK)
+        return os.access(path, how)
     finally:
         os.setresuid(0, -1, -1)
         os.setresgid(0, -1, -1)
@@ -146,6 +157,8 @@ def give_up(user: pwd.struct_passwd | None, more: Iterable[Capability] = ()) -> 
         os.environ.update(HOME=user.pw_dir, USER=user.pw_name, LOGNAME=user.pw_name)
     permitted = _masks()[1]
     now = permitted & _mask((*KEPT, *more))
+    if _mask((Capability.BPF, Capability.PERFMON)) & ~permitted:
+        now |= permitted & _mask(AT_MOMENTS)  # it stands in for them
     _set(now, permitted & (now | _mask(AT_MOMENTS)), 0)
 
 

@@ -25,30 +25,30 @@ class Terminal:
     def __init__(self, socket: Path, columns: int, rows: int) -> None:
         self._tmux = ["tmux", "-S", str(socket), "-f", "/dev/null"]
         self._open = True
-        self._run("new-session", "-d", "-x", str(columns), "-y", str(rows), "env -u COLUMNS -u LINES sh")
+        self.run("new-session", "-d", "-x", str(columns), "-y", str(rows), "env -u COLUMNS -u LINES sh")
 
-    def _run(self, *words: str) -> str:
+    def run(self, *words: str) -> str:
         return subprocess.run(
             [*self._tmux, *words], capture_output=True, text=True, check=True, timeout=20
         ).stdout
 
     def type(self, *keys: str) -> None:
-        self._run("send-keys", *keys)
+        self.run("send-keys", *keys)
 
     def text(self) -> str:
-        return self._run("capture-pane", "-p")
+        return self.run("capture-pane", "-p")
 
     def shows(self, *words: str) -> Callable[[], bool]:
         return lambda: all(word in self.text() for word in words)
 
     def hang_up(self) -> None:
         """Close the terminal on whatever runs in it."""
-        self._run("kill-window")
+        self.run("kill-window")
         self._open = False
 
     def close(self) -> None:
         if self._open:
-            self._run("kill-server")
+            self.run("kill-server")
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 Clang and LLVM take seconds; their result depends only on the probes' text, the kernel's struct
 offsets in it, and bcc itself.  So it is kept under a hash of all that, in a directory that nobody
-but root can write to: what is loaded into the kernel must not come from elsewhere.
+else can write to: what is loaded into the kernel must not come from elsewhere.
 """
 
 from __future__ import annotations
@@ -80,11 +80,19 @@ class Image:
             raise ValueError(f"not an image of compiled probes ({error})") from error
 
 
+def cache_directory() -> Path:
+    """Root's own, or what systemd gives a service (CacheDirectory=), or the user's."""
+    if os.geteuid() == 0:
+        return CACHE
+    given = os.environ.get("CACHE_DIRECTORY", "").split(":")[0]
+    return Path(given) if given else Path.home() / ".cache" / "sockscope"
+
+
 class ImageCache:
     """Images by what they were made of.  A cache that cannot be used is no cache, never an error."""
 
-    def __init__(self, directory: Path = CACHE) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path | None = None) -> None:
+        self._directory = directory or cache_directory()
 
     def key(self, *parts: str) -> str:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()

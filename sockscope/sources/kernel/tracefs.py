@@ -24,8 +24,13 @@ def tracing_directory(*, mount: bool = True) -> Path:
     :raises TracefsError: when it is not there and cannot be mounted
     """
     for place in _PLACES:
-        if (place / "events").is_dir():
-            return place
+        try:
+            if (place / "events").is_dir():
+                return place
+        except PermissionError:
+            raise TracefsError(
+                f"{place} cannot be read; run it with sudo, or give it CAP_DAC_READ_SEARCH"
+            ) from None
     reason = "not mounted"
     if mount:
         if _libc.mount(b"tracefs", b"/sys/kernel/tracing", b"tracefs", 0, None) == 0:

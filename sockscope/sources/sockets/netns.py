@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from sockscope.errors import SockscopeError, UsageError
+from sockscope.sources import privileges
 from sockscope.sources.sockets import procfs
 
 NAMES = "/run/netns"  # where `ip netns` keeps them
@@ -145,8 +146,10 @@ def _enter(namespace: Namespace) -> None:
                 f"network namespace {namespace.inode} is gone; is its process still running?"
             )
         libc = ctypes.CDLL(None, use_errno=True)
-        if libc.setns(descriptor, _CLONE_NEWNET):  # os.setns came with Python 3.12
+        with privileges.raised(privileges.Capability.SYS_ADMIN):
+            refused = libc.setns(descriptor, _CLONE_NEWNET)  # os.setns came with Python 3.12
             reason = os.strerror(ctypes.get_errno())
+        if refused:
             raise SockscopeError(f"cannot enter network namespace {namespace.inode} ({reason}); run as root")
     finally:
         os.close(descriptor)
