@@ -31,7 +31,7 @@ LIMIT_S = 900
 CONNECTIONS = 60
 _TESTS = "tests/kernel/test_every_way.py tests/kernel/test_exactness.py::test_every_connection_is_attributed_as_the_server_itself_says"
 #: Of the variants of the exactness test, one of each model; the way tests have the others.
-_CHOSEN = "every_way or wait=lock or steer=cpu or reply=dispatcher or pick=least"
+_CHOSEN = "every_way or lock or cpu or dispatcher or least"
 _BEGIN, _END = "<!-- made by tests/kernels/matrix.py -->\n", "<!-- end -->\n"
 
 
