@@ -46,7 +46,16 @@ def test_every_connection_is_attributed_as_the_server_itself_says(
         tmp_path,
         model,
         options,
-        ("--connections", CONNECTIONS, "--concurrency", 32, "--heavy", "100:5", "--requests", 1),
+        (
+            "--connections",
+            CONNECTIONS,
+            "--concurrency",
+            32,
+            "--heavy",
+            f"{min(100, CONNECTIONS // 4)}:5",
+            "--requests",
+            1,
+        ),
     )
 
     assert run.seen["health"]["lost"] == []

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,9 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     made.mkdir(mode=0o700)
     os.chown(made, NOBODY.pw_uid, NOBODY.pw_gid)
     yield made
-    for path in made.iterdir():
-        path.unlink()
-    made.rmdir()
+    shutil.rmtree(made)
 
 
 def test_with_the_needed_capabilities_alone_nobody_traces_exactly(folder: Path) -> None:

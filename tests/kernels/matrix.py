@@ -108,10 +108,10 @@ def rows(outcomes: Sequence[Outcome]) -> Iterator[str]:
         for way in signal["ways"]:
             cells = [_cell(outcome, signal["name"], way["name"]) for outcome in outcomes]
             yield f"| {signal['name']} | {way['name']} | {' | '.join(cells)} |\n"
-    totals = [
-        f"{len(outcome.found)} comparisons, {outcome.passed} tests, {len(outcome.failed)} failed"
-        for outcome in outcomes
-    ]
+    totals = []
+    for outcome in outcomes:
+        wrong = sum(bool(run["complaints"]) for run in outcome.found)
+        totals.append(f"{len(outcome.found)} runs compared, {wrong or 'none'} wrong")
     yield f"| all | | {' | '.join(totals)} |\n"
 
 
