@@ -50,7 +50,7 @@ def main() -> int:
         rows.append((target.name, number, str(args.seconds), outcome))
         print(f"{target.name}: {number} inputs, {outcome}", flush=True)
         if not good:
-            print(done.stderr[-4000:])
+            print(done.stdout[-3000:], done.stderr[-1000:])
     if args.write:
         table.write_fuzzing(rows)
     return 1 if failed else 0

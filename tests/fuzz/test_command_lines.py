@@ -61,7 +61,7 @@ def nothing_begins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("sockscope.sources.kernel.source.KernelSource.__init__", refuse)
 
 
-@pytest.mark.parametrize("many", [40, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("many", [40, pytest.param(600, marks=pytest.mark.slow)])
 def test_any_words_end_in_an_answer_or_one_line(
     many: int, nothing_begins: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import struct
 from collections.abc import Sequence
@@ -15,6 +16,11 @@ from sockscope.sources.kernel.ring import Ring
 from tests.fuzz.targets import TARGETS, Target
 
 _BUSY, _FRAME = 1 << 31, 8
+#: BTF in which a struct's member is no struct, and is asked for a field.
+_NO_STRUCT = base64.b64decode(
+    "n+sBABgAAAAAAAAAZAAAAGQAAAAuAAAAAAAAAAAHAAEEAAAAIAAAAAAAAAABAAAEBAAAAAUAAAABAAAAAAAAAAEAAAACAAAECAAAOwMAAAAB"
+    "AAAAAAAAAAAAAAACAAAAIAAAAAAAAAAAAAANAQEAAAAAAAANAAAMBAAAAABhAG5zAHRjYWR5AA=="
+)
 #: What once went through, or would be easy to get wrong.
 _KNOWN = (
     b"",

@@ -144,6 +144,8 @@ class Btf:
         return found and Field(base + found.bit_offset, found.size, found.bit_size)
 
     def _members(self, number: int) -> Iterator[tuple[str, int, int, int]]:
+        if self._kind(number) not in (_STRUCT, _UNION):
+            return
         words, start = self._words, self._starts[number]
         info = words[start + 1]
         for entry in range(start + 3, start + 3 + 3 * (info & 0xFFFF), 3):
@@ -162,13 +164,15 @@ class Btf:
             if self._kind(inner) in (_STRUCT, _UNION):
                 yield from self._walk(inner, base + offset, depth + 1)
 
-    def _member_type(self, number: int, wanted: str) -> tuple[int, int] | None:
+    def _member_type(self, number: int, wanted: str, depth: int = 0) -> tuple[int, int] | None:
+        if depth > 16:
+            raise BtfError("the kernel's BTF nests anonymous members too deeply")
         for name, kind, offset, _ in self._members(number):
             inner = self._strip(kind)
             if name == wanted:
                 return inner, offset
             if not name and self._kind(inner) in (_STRUCT, _UNION):
-                below = self._member_type(inner, wanted)
+                below = self._member_type(inner, wanted, depth + 1)
                 if below:
                     return below[0], below[1] + offset
         return None
