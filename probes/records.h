@@ -236,6 +236,7 @@ enum loss {
 	LOSS_ACCEPTS_UNKNOWN,  /* accepted from a traced listener, and no record of it exists */
 	LOSS_EVENTS_RING_FULL, /* a deed happened, and the ring had no room for its event */
 	LOSS_RETURNS_MISSED,   /* a read or write began, and its end was not seen */
+	LOSS_PROCESSES_FULL,   /* a process of the target, or of a server, had no room */
 	LOSS_COUNT
 };
 

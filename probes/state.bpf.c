@@ -57,6 +57,7 @@ static void *(*registers_of)(struct task_struct *task) = (void *)175;
 		number;                                                     \
 	})
 #define HEAD_OF_SOCKET struct sock_common __attribute__((aligned(8)))
+#define NO_ROOM -7 /* -E2BIG: a hash map is full */
 #define LISTEN_STATE 10
 #define SYN_RECV_STATE 3
 #define ESTABLISHED_STATE 1
@@ -190,7 +191,8 @@ static __always_inline struct worker *worker_made(u32 tid, u32 pid, struct task_
 	PEEK(parent, task->real_parent);
 	PEEK(worker->parent_pid, parent->tgid);
 	bpf_probe_read_kernel(&worker->comm, sizeof(worker->comm), &task->comm);
-	servers.insert(&pid, &yes);
+	if (servers.insert(&pid, &yes) == NO_ROOM)
+		lose(LOSS_PROCESSES_FULL);
 	worker->id = next_serial(SERIAL_WORKER);
 	/* the iterator over all tasks may have met it at the same moment */
 	kept = settle_first(THREAD_KEYS + tid, place);

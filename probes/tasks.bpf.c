@@ -16,8 +16,8 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 	PEEK(parent_pid, parent->tgid);
 	if (target_pids.lookup(&parent_pid)) {
 		PEEK(pid, child->tgid);
-		if (pid != parent_pid)
-			target_pids.update(&pid, &yes);
+		if (pid != parent_pid && target_pids.update(&pid, &yes))
+			lose(LOSS_PROCESSES_FULL);
 	}
 	if (!servers.lookup(&parent_pid))
 		return 0;

@@ -62,6 +62,7 @@ class Loss(IntEnum):
     ACCEPTS_UNKNOWN = 7
     EVENTS_RING_FULL = 8
     RETURNS_MISSED = 9
+    PROCESSES_FULL = 10
 
 
 class Phase(IntEnum):

@@ -145,7 +145,7 @@ def _strace(pid: int) -> list[str]:
 def _bpftrace(pid: int) -> list[str]:
     programs = "tracepoint:sock:inet_sock_set_state { @[args->newstate] = count(); } " + (
         "tracepoint:syscalls:sys_exit_accept4 { @a = count(); } "
-        "rawtracepoint:sk_data_ready { @b = count(); } rawtracepoint:sock_recv_length { @c = count(); }"
+        "tracepoint:sock:sk_data_ready { @b = count(); } tracepoint:sock:sock_recv_length { @c = count(); }"
     )
     return ["bpftrace", "-q", "-e", programs]
 

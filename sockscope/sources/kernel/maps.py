@@ -94,6 +94,15 @@ class Map:
             raise
         return True
 
+    def add(self, key: Any, value: Any) -> bool:
+        """Write one element; False when the map has no room for it."""
+        try:
+            return self.put(key, value)
+        except OSError as error:
+            if error.errno == errno.E2BIG:
+                return False
+            raise
+
     def remove(self, key: Any) -> None:
         """Delete one element, if it is there."""
         try:

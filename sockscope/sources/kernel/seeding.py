@@ -6,6 +6,7 @@ puts the records into the maps, so a socket that closes in between leaves nothin
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -19,25 +20,27 @@ _NOTHING = np.dtype("u1")
 Holdings = np.ndarray[Any, np.dtype[Any]]
 
 
-def seed(program: Program, scope: Scope) -> Holdings:
+def seed(program: Program, scope: Scope, left_out: Counter[layout.Loss]) -> Holdings:
     """Learn the target's listeners, their holders' threads, their open and waiting connections.
 
+    :param left_out: counts what has no room
     :returns: one :data:`layout.HOLDING` for each descriptor of each listener learnt
     """
     found = program.iterate("task_file", layout.HOLDING)
     wanted = _wanted(found, scope)
-    for holding in wanted:
-        program.maps["seeds"].put(int(holding["socket"]), 1)
-        program.maps["seed_ports"].put(int(holding["netns"]) << 32 | int(holding["port"]), 1)
+    for holding in wanted[np.unique(wanted["socket"], return_index=True)[1]]:
+        place = int(holding["netns"]) << 32 | int(holding["port"])
+        if not program.maps["seed_ports"].add(place, 1) or not program.maps["seeds"].add(
+            int(holding["socket"]), 1
+        ):
+            left_out[layout.Loss.LISTENERS_FULL] += 1
     if not len(wanted):
         return wanted
     program.iterate("task_file", layout.HOLDING)  # the listeners
     held = program.iterate("task_file", layout.HOLDING)  # their connections, the ports known now
     program.iterate("tcp", _NOTHING)
     held = held[held["listener"] > 0]
-    for pid in np.unique(held["pid"]):
-        program.maps["servers"].put(int(pid), 1)
-    program.iterate("task", _NOTHING)
+    adopt(program, {int(pid) for pid in held["pid"]}, left_out)
     return held
 
 
@@ -47,10 +50,11 @@ def holders(program: Program) -> Holdings:
     return found[found["listener"] > 0]
 
 
-def adopt(program: Program, pids: set[int]) -> None:
+def adopt(program: Program, pids: set[int], left_out: Counter[layout.Loss]) -> None:
     """Make workers of all threads of processes that turned out to hold a traced listener."""
     for pid in pids:
-        program.maps["servers"].put(pid, 1)
+        if not program.maps["servers"].add(pid, 1):
+            left_out[layout.Loss.PROCESSES_FULL] += 1
     program.iterate("task", _NOTHING)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ _LOSS_NAMES = {
     layout.Loss.WAKES_FULL: "wake-ups: no room for another pair of threads",
     layout.Loss.ACCEPTS_UNKNOWN: "accepts: of connections that have no record",
     layout.Loss.EVENTS_RING_FULL: "detail events: happened faster than they were read",
+    layout.Loss.PROCESSES_FULL: "processes: no room for another",
     layout.Loss.RETURNS_MISSED: "reads and writes: begun, and their end was not seen",
 }
 
@@ -81,6 +83,7 @@ class KernelSource:
         self._best_effort = any(way is not None and not way.exact for way in self._chosen.values())
         self._hooks = hooks_of(self._chosen, self._availability)
         self._program = Program(self._availability.btf, limits, self._hooks, detail=detail)
+        self._left_out: Counter[layout.Loss] = Counter()  # what had no room before tracing began
         self._started_ns = clock.now_ns()
         self._last_ns = 0
         self._ticks = 0
@@ -93,13 +96,11 @@ class KernelSource:
 
     def signals(self) -> tuple[SignalInUse, ...]:
         """How each signal is got here."""
-        in_use = []
-        for signal in SIGNALS:
-            way = self._chosen[signal.name]
-            in_use.append(
-                SignalInUse(signal.name, way.name if way else "", way.weaker if way else signal.without)
-            )
-        return tuple(in_use)
+        return tuple(
+            SignalInUse(signal.name, way.name if way else "", way.weaker if way else signal.without)
+            for signal in SIGNALS
+            for way in [self._chosen[signal.name]]
+        )
 
     def start(self) -> int:
         """Attach, then learn what is there already; how many of the target's listeners are."""
@@ -107,11 +108,12 @@ class KernelSource:
         for port in scope.ports:
             maps["target_ports"].put(port, 1)
         for pid in scope.pids:
-            maps["target_pids"].put(pid, 1)
+            if not maps["target_pids"].add(pid, 1):
+                self._left_out[layout.Loss.PROCESSES_FULL] += 1
         self._enter(Phase.SETTLING)
         for hook in self._hooks:
             self._program.attach(hook)
-        held = seeding.seed(self._program, scope)
+        held = seeding.seed(self._program, scope, self._left_out)
         self._enter(Phase.TRACING)
         self._keep_holders(held)
         self._refresh_notes()
@@ -236,7 +238,7 @@ class KernelSource:
         fresh = set(rows["pid"].tolist()) - set(self._holders["pid"].tolist())
         self._holders = rows
         if fresh:
-            seeding.adopt(self._program, fresh)
+            seeding.adopt(self._program, fresh, self._left_out)
 
     def _refresh_notes(self) -> None:
         """What of the target is out of reach: of the processes it names, else of those that serve."""
@@ -261,7 +263,8 @@ class KernelSource:
 
     def _health(self, now: int) -> Health:
         counts = self._program.maps["losses"].read_array(len(layout.Loss))
-        lost = tuple((_LOSS_NAMES[reason], int(counts[reason])) for reason in layout.Loss if counts[reason])
+        numbers = {reason: int(counts[reason]) + self._left_out[reason] for reason in layout.Loss}
+        lost = tuple((_LOSS_NAMES[reason], number) for reason, number in numbers.items() if number)
         missed = self._program.misses()
         for name, number in missed.items():
             if name not in _BEST_EFFORT:
