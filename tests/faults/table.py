@@ -27,8 +27,14 @@ def sentence(test: str) -> str:
     return words[0].upper() + words[1:]
 
 
-def write_faults(rows: Iterable[Row]) -> None:
+def write_faults(rows: Iterable[Row], *, keep: bool = False) -> None:
+    """Write the table; ``keep``: with the rows there of tests that were not run now."""
     lines = [[row.fault, row.holds, f"{row.tries:,}", row.outcome] for row in rows]
+    if keep:
+        ran = {line[1] for line in lines}
+        section = DOCUMENT.read_text().partition("<!-- faults -->")[2].partition("<!-- /faults -->")[0]
+        cells = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
+        lines = [row for row in cells[2:] if row[1] not in ran] + lines
     _replace("faults", ("fault", "what must hold", "tries", "outcome"), lines)
 
 
