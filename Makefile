@@ -62,7 +62,7 @@ bench-quick: ## the same once and shortly; writes nothing (some 5 minutes)
 	$(SUDO) $(PYTHON) -m tests.benchmarks --quick
 
 .PHONY: test-kernels
-test-kernels: prepare ## every way to a signal on this and three other kernels, in qemu; writes docs/kernels.md (an hour at most)
+test-kernels: prepare ## every way to a signal on this, 6.1 and 6.12, in qemu; writes docs/kernels.md (an hour at most)
 	@.ci/prepare kernels
 	$(SUDO) timeout -k 10 3600 $(PYTHON) -m tests.kernels.matrix --write
 

@@ -24,7 +24,7 @@ from tests.kernels import guest
 from tests.kernels.packages import kernel
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "kernels.md"
-KERNELS = ("6.1", "6.12", "6.12-rt")
+KERNELS = ("6.1", "6.12")
 #: Seconds for one kernel, from power on.
 LIMIT_S = 900
 #: How many connections each test makes: an emulated machine is some twenty times slower.
