@@ -107,7 +107,7 @@ class Dashboard(ReplayControls, App[int]):
         return next(screen for screen in self.screen_stack if isinstance(screen, MainScreen))
 
     def on_arrived(self, message: Arrived) -> None:
-        self.latest = message.moment
+        self.latest = self._collector.take() or self.latest
         if not self.paused:
             self._show()
 

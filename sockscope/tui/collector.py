@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import Event, Thread
+from threading import Event, Lock, Thread
 
 from textual.app import App
 
@@ -19,6 +19,8 @@ class Collector:
     def __init__(self, app: App[int], feed: Feed) -> None:
         self._app, self._feed = app, feed
         self._stopping = Event()
+        self._lock = Lock()
+        self._newest: Moment | None = None
         self._thread = Thread(target=self._run, name="collector", daemon=True)
 
     def start(self) -> None:
@@ -28,6 +30,19 @@ class Collector:
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join(timeout)
+
+    def take(self) -> Moment | None:
+        """The newest moment that has not been taken."""
+        with self._lock:
+            newest, self._newest = self._newest, None
+        return newest
+
+    def _offer(self, moment: Moment) -> None:
+        """One moment waits at most: a screen that is slow must not make a queue of them."""
+        with self._lock:
+            told, self._newest = self._newest is not None, moment
+        if not told:
+            self._app.post_message(Arrived())
 
     def _run(self) -> None:
         try:
@@ -46,7 +61,7 @@ class Collector:
         while not self._stopping.is_set():
             found = self._feed.next(_WAIT_S)
             if found is not None:
-                self._app.post_message(Arrived(Moment(*found)))
+                self._offer(Moment(*found))
             elif self._feed.ended and not told:
                 told = True
                 self._app.post_message(Ended(self._feed.ended))

@@ -6,17 +6,9 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
-from sockscope.tui.feed import Moment
 
-
-@dataclass
 class Arrived(Message):
-    """A new moment.  When the screen is slow only the last of several counts."""
-
-    moment: Moment
-
-    def can_replace(self, message: Message) -> bool:
-        return isinstance(message, Arrived)
+    """The collector has a moment that has not been taken: the newest, when there were several."""
 
 
 @dataclass

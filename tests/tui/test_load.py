@@ -14,6 +14,8 @@ from textual.pilot import Pilot
 from sockscope.model.history import History
 from sockscope.sources.synthetic import Scenario, SyntheticSource
 from sockscope.tui.app import Dashboard
+from sockscope.tui.collector import Collector
+from sockscope.tui.feed import Moment
 from sockscope.tui.rows.connections import COLUMNS, ConnectionRows
 from sockscope.tui.screens.main import MainScreen
 from sockscope.tui.table import Table
@@ -95,3 +97,26 @@ def test_history_keeps_up_with_the_largest_load_many_times_over() -> None:
         history.apply(batch)
     spent, covered = time.process_time() - begun, len(batches) * LARGE.interval_ns / 1e9
     assert spent < 0.05 * covered
+
+
+def test_a_slow_screen_makes_no_queue_of_moments() -> None:
+    class Slow:
+        def __init__(self) -> None:
+            self.posted: list[Any] = []
+
+        def post_message(self, message: Any) -> None:
+            self.posted.append(message)
+
+    app, feed = Slow(), LiveFeed(Scenario(), at_once=2)
+    feed.start()
+    found = [feed.next(1), (feed.tick(), feed.next(1))[1]]
+    assert all(found)
+    collector = Collector(app, feed)  # type: ignore[arg-type]
+    moments = [Moment(*each) for each in found if each]
+    for moment in moments:
+        collector._offer(moment)
+    assert len(app.posted) == 1
+    assert collector.take() is moments[1]
+    assert collector.take() is None
+    collector._offer(moments[0])
+    assert len(app.posted) == 2
