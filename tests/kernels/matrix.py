@@ -82,7 +82,9 @@ def _script(place: Path) -> str:
 
 def _read(release: str, place: Path, seconds: float) -> Outcome:
     signals = (
-        json.loads((place / "doctor.json").read_text())["signals"] if (place / "doctor.json").exists() else []
+        json.loads((place / "doctor.json").read_text())["signals"]
+        if (place / "doctor.json").exists() and (place / "doctor.json").stat().st_size
+        else []
     )
     found: list[dict[str, Any]] = []
     failed, passed = [], 0
