@@ -142,7 +142,11 @@ struct listener {
 	unsigned long long closed_ns;
 	unsigned long long established; /* connections that entered its accept queue */
 	unsigned long long accepted;
-	unsigned long long drops; /* sk_drops: handshakes refused because the queue was full */
+	unsigned long long drops;	  /* sk_drops: handshakes refused because the queue was full */
+	unsigned long long looks;	  /* arrivals at which its wait queue was looked at: one in 16 */
+	unsigned long long looks_several; /* of them: two or more waited for it */
+	unsigned long long waiters;	  /* who waited for it at those looks, added up */
+	unsigned long long exclusive;	  /* of them: those of whom one is woken for a connection */
 	unsigned int id;
 	unsigned int netns;	  /* inode of the network namespace */
 	unsigned int listened_by; /* worker.id; 0: before tracing began */

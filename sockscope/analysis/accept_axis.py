@@ -21,6 +21,15 @@ _IN_VAIN = 0.2
 #: Accepts that found nothing, for each connection: without a loop that accepts until nothing is left
 #: 0 to 0.05 was measured, with one 0.11 to 0.93.
 _FEW = 0.1
+#: Fewer looks at a wait queue than this tell nothing.
+_LOOKS = 8
+#: With an accept lock 1.0 to 1.3 waiters a look were measured, two or more in 3 to 32 % (who lets go of the
+#: lock stops watching a moment later); without one, as many as there are acceptors, in all looks.
+_ALONE = (0.7, 1.5)
+_SOMETIMES = 0.5
+#: epoll_wait, epoll_pwait and epoll_pwait2 of x86-64 and arm64: no other call in which threads wait for
+#: events has one of these numbers there.
+_EPOLL_WAITS = frozenset({232, 281, 441, 22})
 
 
 def accept_axis(
@@ -51,7 +60,9 @@ def accept_axis(
         return "one", (f"{len(real)} threads, one after another, accepted {total} connections",)
     most = max(len(real & by_listener[number].keys()) for number in used)
     says = f"{most} threads accepted {total} connections on one listening socket"
-    return "shared", (says, *_turns([snapshot.workers[number] for number in real & snapshot.workers.keys()]))
+    acceptors = [snapshot.workers[number] for number in real & snapshot.workers.keys()]
+    waited_for = [listener for listener in group.listeners if listener.id in used]
+    return "shared", (says, *_turns(acceptors), *_waiting(waited_for, acceptors))
 
 
 def _by_one(
@@ -90,6 +101,26 @@ def _turns(acceptors: list[Worker]) -> tuple[str, ...]:
     if empty <= _FEW * accepts:
         return (f"{each}: hardly ever do two come for the same",)
     return (f"{each}, but only {wasted} wake-ups were for nothing: such accepts end a burst of others",)
+
+
+def _waiting(listeners: list[Listener], acceptors: list[Worker]) -> tuple[str, ...]:
+    """How many wait for the listening socket at a time, and whether a lock keeps the others away."""
+    looks = sum(listener.looks for listener in listeners)
+    waiters = sum(listener.waiters for listener in listeners)
+    if looks < _LOOKS or not waiters:
+        return ()
+    several = sum(listener.looks_several for listener in listeners) / looks
+    exclusive = sum(listener.exclusive for listener in listeners) / waiters
+    each = waiters / looks
+    # an epoll instance watches a listener whether its thread is busy or idle: who does not is kept from it
+    watching = all(worker.last_wait in _EPOLL_WAITS for worker in acceptors)
+    if watching and exclusive <= 0.5 and _ALONE[0] <= each <= _ALONE[1] and several <= _SOMETIMES:
+        return (
+            f"one at a time watches the listening socket ({looks} looks at its wait queue found two or more in "
+            f"{100 * several:.0f} %): a lock lets one accept at a time",
+        )
+    woken = "one of them is woken" if exclusive > 0.5 else "all of them are woken"
+    return (f"{each:.1f} wait for the listening socket at a time; {woken} for a connection",)
 
 
 def _most_at_once(spans: Iterable[tuple[float, float]]) -> int:

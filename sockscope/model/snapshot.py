@@ -25,7 +25,12 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One listening socket.  Queue lengths are connections; ``backlog`` is the limit in force."""
+    """One listening socket.  Queue lengths are connections; ``backlog`` is the limit in force.
+
+    ``looks`` counts arrivals at which its wait queue was looked at (one in 16), ``looks_several`` those
+    at which two or more waited, ``waiters`` and ``exclusive`` add up who waited, and how many of them
+    are woken one at a time.
+    """
 
     id: int
     inode: int
@@ -46,6 +51,10 @@ class Listener:
     listened_by: int
     closed_ns: int
     holders: tuple[Holding, ...] = ()
+    looks: int = 0
+    looks_several: int = 0
+    waiters: int = 0
+    exclusive: int = 0
 
 
 @dataclass(frozen=True, slots=True)

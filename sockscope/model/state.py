@@ -178,6 +178,10 @@ def _listener(record: Any) -> Listener:
         listened_ns=int(record["listened_ns"]),
         listened_by=int(record["listened_by"]),
         closed_ns=int(record["closed_ns"]),
+        looks=int(record["looks"]),
+        looks_several=int(record["looks_several"]),
+        waiters=int(record["waiters"]),
+        exclusive=int(record["exclusive"]),
     )
 
 

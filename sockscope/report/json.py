@@ -90,6 +90,10 @@ def _listener(snapshot: Snapshot, listener: Listener) -> dict[str, Any]:
         "syn_queue": listener.syn_queue,
         "established": listener.established,
         "accepts": listener.accepted,
+        "looks": listener.looks,
+        "looks_several": listener.looks_several,
+        "waiters": listener.waiters,
+        "exclusive": listener.exclusive,
         "holders": [
             {"pid": held.pid, "comm": _comm(snapshot, held.pid), "descriptors": list(held.descriptors)}
             for held in listener.holders

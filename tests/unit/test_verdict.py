@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from sockscope.analysis.frame import Server
 from sockscope.analysis.groups import groups_of
@@ -288,3 +289,29 @@ def test_a_grandchild_for_each_connection_is_one_too() -> None:
 
 def test_workers_that_are_started_while_tracing_are_handed_descriptors() -> None:
     assert _children(2, 20).handoff == "process"
+
+
+@pytest.mark.parametrize(
+    ("looks_several", "waiters", "exclusive", "call", "says"),
+    [
+        (2, 41, 0, 232, "a lock lets one accept at a time"),
+        (40, 120, 120, 232, "3.0 wait for the listening socket at a time; one of them is woken"),
+        (40, 120, 0, 232, "3.0 wait for the listening socket at a time; all of them are woken"),
+        (2, 41, 0, 7, "1.0 wait for the listening socket at a time; all of them are woken"),  # poll: the others are busy
+    ],
+)  # fmt: skip
+def test_who_waits_for_the_listener_tells_of_a_lock(
+    looks_several: int, waiters: int, exclusive: int, call: int, says: str
+) -> None:
+    world = Small()
+    listener = world.listener(10, 11, 12)
+    row = world.listeners[0]
+    row["looks"], row["looks_several"], row["waiters"], row["exclusive"] = (
+        40,
+        looks_several,
+        waiters,
+        exclusive,
+    )
+    for pid in (10, 11, 12):
+        world.connect(50, listener, world.worker(pid, waits=60, wakeups=60, last_wait=call))
+    assert any(says in sentence for sentence in world.verdict().evidence)
