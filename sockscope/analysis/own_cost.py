@@ -30,11 +30,10 @@ def own_cost(snapshot: Snapshot) -> OwnCost | None:
         return None
     timed = bool(spent.probe_runs and spent.sampled_ns)
     share = spent.probe_ns / spent.sampled_ns if timed else None
-    reads = sum(worker.reads for worker in snapshot.workers.values())
     return OwnCost(
         user_share=spent.user_cpu_ns / spent.elapsed_ns,
         probe_share=share,
         event_ns=spent.probe_ns / spent.probe_runs if timed else None,
-        request_ns=share * spent.elapsed_ns / reads if share is not None and reads else None,
+        request_ns=spent.probe_ns / spent.sampled_reads if timed and spent.sampled_reads else None,
         resident_bytes=spent.resident_bytes,
     )

@@ -84,7 +84,8 @@ class HostCounters:
 @dataclass(frozen=True)
 class Cost:
     """What tracing costs, cumulative.  ``probe_ns`` and ``probe_runs`` cover only the moments in
-    which the kernel's BPF statistics were on (``sampled_ns`` of ``elapsed_ns``)."""
+    which the kernel's BPF statistics were on (``sampled_ns`` of ``elapsed_ns``), and in which threads read
+    ``sampled_reads`` times."""
 
     probe_ns: int = 0
     probe_runs: int = 0
@@ -92,6 +93,7 @@ class Cost:
     elapsed_ns: int = 0
     user_cpu_ns: int = 0
     resident_bytes: int = 0
+    sampled_reads: int = 0
 
 
 @dataclass(frozen=True)

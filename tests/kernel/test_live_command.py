@@ -74,7 +74,7 @@ def test_the_dashboard_shows_a_traced_server_answers_keys_and_leaves_the_termina
         for key, words in (
             ("2", ("expected", "Held by")),
             ("3", ("ss-worker-1", "Accepts")),
-            ("4", ("127.0.0.1:", "closed", "Exact")),
+            ("4", ("127.0.0.1:", "closed", "In queue", "first answer")),
             ("5", ("Severity",)),
             ("6", ("queue",)),
         ):

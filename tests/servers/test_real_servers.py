@@ -51,6 +51,8 @@ def test_a_real_server_is_seen_as_it_is(real: Real) -> None:
     roaming = verdict["roaming"] if real.may_roam else real.roaming
     assert told == (real.model, real.handoff, roaming), verdict["evidence"]
     assert verdict["confidence"] > 0.9, verdict["evidence"]
+    locked = any("a lock lets one accept at a time" in sentence for sentence in verdict["evidence"])
+    assert locked == ("accept_mutex on" in real.how), verdict["evidence"]
     assert verdict["comm"]
     _keep(real, verdict)
 

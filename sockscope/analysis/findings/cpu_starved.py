@@ -32,10 +32,12 @@ class CpuStarved:
         if used >= _OWN * cpus:  # they wait for each other: too-few-cpus tells that
             return
         felt = max(case.felt(worker) for worker in starved)
+        if felt < limits.felt_ns:  # a busy machine, and nobody waits for it
+            return
         waited = _waited(case, hungriest)
         yield diagnosis(
             self,
-            "warning" if felt >= limits.felt_ns else "notice",
+            "warning" if felt >= 2 * limits.felt_ns else "notice",
             case.name,
             f"{len(starved)} of its threads are ready to run and have no CPU for up to {percent(waited)} of the "
             f"time ({hungriest.comm or 'thread'} {hungriest.tid} waited {units.duration(hungriest.cpu_wait_ns)} "

@@ -90,6 +90,7 @@ class KernelSource:
         self._stats: int | None = None
         self._stats_since = 0
         self._sampled_ns = 0
+        self._sampled_reads = self._reads_since = 0
         self._holders = np.empty(0, HOLDER)
         self._listeners_known: set[int] = set()
         self._notes: tuple[str, ...] = ()
@@ -253,13 +254,18 @@ class KernelSource:
             os.close(self._stats)
             self._stats = None
             self._sampled_ns += now - self._stats_since
+            self._sampled_reads += max(self._reads() - self._reads_since, 0)
         elif self._ticks % _SAMPLED_TICKS == 1:
             try:
                 with privileges.raised(privileges.Capability.SYS_ADMIN):
                     self._stats = syscall.enable_stats()
-                self._stats_since = now
+                self._stats_since, self._reads_since = now, self._reads()
             except OSError:  # older than 5.8, or not allowed: the cost stays unknown
                 self._stats = None
+
+    def _reads(self) -> int:
+        """By all threads that live."""
+        return int(self._program.places["workers"].changed(0)["reads"].sum())
 
     def _health(self, now: int) -> Health:
         counts = self._program.maps["losses"].read_array(len(layout.Loss))
@@ -275,6 +281,7 @@ class KernelSource:
             probe_ns=probe_ns,
             probe_runs=probe_runs,
             sampled_ns=self._sampled_ns,
+            sampled_reads=self._sampled_reads,
             elapsed_ns=now - self._started_ns,
             user_cpu_ns=int((usage.ru_utime + usage.ru_stime) * 1e9),
             resident_bytes=_resident(),

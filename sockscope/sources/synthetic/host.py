@@ -80,5 +80,5 @@ def health(workers: Array, lost: int, now: int) -> Health:
     told = (("connections: closed faster than they were read", lost),) if lost else ()
     return Health(
         told,
-        Cost(runs // 8 * 180, runs // 8, elapsed // 8, elapsed, int(elapsed * 0.012), 84_000_000),
+        Cost(runs // 8 * 180, runs // 8, elapsed // 8, elapsed, int(elapsed * 0.012), 84_000_000, runs // 24),
     )

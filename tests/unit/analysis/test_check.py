@@ -164,7 +164,7 @@ def test_a_recording_that_is_not_there_is_1() -> None:
 def test_without_a_recording_it_traces_the_target(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
-    def traced(target: object, duration_ns: int) -> object:
+    def traced(target: object, duration_ns: int, started: object) -> object:
         asked.extend([str(target), duration_ns])
         return healthy(world).frame()
 
