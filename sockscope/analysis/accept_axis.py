@@ -61,8 +61,8 @@ def accept_axis(
     most = max(len(real & by_listener[number].keys()) for number in used)
     says = f"{most} threads accepted {total} connections on one listening socket"
     acceptors = [snapshot.workers[number] for number in real & snapshot.workers.keys()]
-    waited_for = [listener for listener in group.listeners if listener.id in used]
-    return "shared", (says, *_turns(acceptors), *_waiting(waited_for, acceptors))
+    apart = len({worker.pid for worker in acceptors}) == len(acceptors)
+    return "shared", (says, *_turns(acceptors), *_waiting(group, used, acceptors, apart))
 
 
 def _by_one(
@@ -75,11 +75,13 @@ def _by_one(
             f"one thread accepted {total} connections: they went to {len(used)} of {together} sockets of one "
             "address and port",
         )
-    siblings = _siblings(snapshot, group, used, snapshot.workers.get(acceptor))
-    if siblings:
+    worker = snapshot.workers.get(acceptor)
+    siblings = _siblings(snapshot, group, used, worker)
+    if worker is not None and siblings:
         return "shared", (
             f"one process accepted all {total} connections; {siblings} more of its kind, children of the same "
             "parent, hold the listening socket too",
+            *_waiting(group, used, [worker], apart=True),
         )
     return "one", (f"one thread accepted {total} connections",)
 
@@ -103,8 +105,12 @@ def _turns(acceptors: list[Worker]) -> tuple[str, ...]:
     return (f"{each}, but only {wasted} wake-ups were for nothing: such accepts end a burst of others",)
 
 
-def _waiting(listeners: list[Listener], acceptors: list[Worker]) -> tuple[str, ...]:
-    """How many wait for the listening socket at a time, and whether a lock keeps the others away."""
+def _waiting(group: Group, used: set[int], acceptors: list[Worker], apart: bool) -> tuple[str, ...]:
+    """How many wait for the listening socket at a time, and whether a lock keeps the others away.
+
+    :param apart: whether each acceptor is a process of its own; threads may all wait in one epoll instance
+    """
+    listeners = [listener for listener in group.listeners if listener.id in used]
     looks = sum(listener.looks for listener in listeners)
     waiters = sum(listener.waiters for listener in listeners)
     if looks < _LOOKS or not waiters:
@@ -113,13 +119,13 @@ def _waiting(listeners: list[Listener], acceptors: list[Worker]) -> tuple[str, .
     exclusive = sum(listener.exclusive for listener in listeners) / waiters
     each = waiters / looks
     # an epoll instance watches a listener whether its thread is busy or idle: who does not is kept from it
-    watching = all(worker.last_wait in _EPOLL_WAITS for worker in acceptors)
+    watching = apart and all(worker.last_wait in _EPOLL_WAITS for worker in acceptors)
     if watching and exclusive <= 0.5 and _ALONE[0] <= each <= _ALONE[1] and several <= _SOMETIMES:
         return (
             f"one at a time watches the listening socket ({looks} looks at its wait queue found two or more in "
             f"{100 * several:.0f} %): a lock lets one accept at a time",
         )
-    woken = "one of them is woken" if exclusive > 0.5 else "all of them are woken"
+    woken = "one is woken" if exclusive > 0.5 else "all are woken"
     return (f"{each:.1f} wait for the listening socket at a time; {woken} for a connection",)
 
 

@@ -50,7 +50,10 @@ def _workers(history: HistoryView, server: Server, name: str, ends: Array) -> It
             who,
             *(
                 _amount(float(part), full, busy)
-                for part in (*(quarter.mean() for quarter in np.array_split(row, 4)), row.max())
+                for part in (
+                    *((quarter if quarter.size else row).mean() for quarter in np.array_split(row, 4)),
+                    row.max(),
+                )
             ),
         )
         for who, row in zip(labels, values, strict=True)

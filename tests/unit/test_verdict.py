@@ -295,9 +295,9 @@ def test_workers_that_are_started_while_tracing_are_handed_descriptors() -> None
     ("looks_several", "waiters", "exclusive", "call", "says"),
     [
         (2, 41, 0, 232, "a lock lets one accept at a time"),
-        (40, 120, 120, 232, "3.0 wait for the listening socket at a time; one of them is woken"),
-        (40, 120, 0, 232, "3.0 wait for the listening socket at a time; all of them are woken"),
-        (2, 41, 0, 7, "1.0 wait for the listening socket at a time; all of them are woken"),  # poll: the others are busy
+        (40, 120, 120, 232, "3.0 wait for the listening socket at a time; one is woken"),
+        (40, 120, 0, 232, "3.0 wait for the listening socket at a time; all are woken"),
+        (2, 41, 0, 7, "1.0 wait for the listening socket at a time; all are woken"),  # poll: the others are busy
     ],
 )  # fmt: skip
 def test_who_waits_for_the_listener_tells_of_a_lock(
