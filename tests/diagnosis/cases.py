@@ -256,7 +256,7 @@ CONTROLS: tuple[Case, ...] = (
 #: Shown, not counted: findings that are advice, limits that the user sets, and what clients alone do.
 SHOWN: tuple[Case, ...] = (
     Case("a limit for the largest share", reference("shared", "--workers=4"), CALM, "share-above-limit", thresholds=Thresholds(max_share=0.5)),
-    Case("a limit for the queue wait", reference("single", "--work=3000"), http(rate=80, concurrency=32), "queue-wait-above-limit", thresholds=Thresholds(max_queue_wait_ns=1_000_000)),
+    Case("a limit for the queue wait", reference("single", "--work=3000"), http(concurrency=6, think=5), "queue-wait-above-limit", thresholds=Thresholds(max_queue_wait_ns=1_000_000)),
     Case("eight workers, five times the connections that one needs", reference("shared", "--workers=8"), http(rate=40, concurrency=4), "idle-workers"),
     Case("hand-off to another CPU", faulty("crossing"), http(rate=200, concurrency=16), "handoff-across-cpus"),
     Case("clients that connect and wait", reference("shared", "--workers=2"), late_clients, "client-slow"),
