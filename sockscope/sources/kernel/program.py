@@ -31,7 +31,10 @@ from sockscope.sources.kernel.ring import Ring
 from sockscope.sources.kernel.tracefs import event_number
 from sockscope.sources.kernel.way import BY_BTF, BY_KPROBE, Hook
 
-PROBES = ("places", "state", "lifecycle", "accept", "io", "by_functions", "wait", "wake", "tasks", "seed")
+PROBES = (
+    "places", "state", "threads", "sockets", "connections", "waiters",
+    "lifecycle", "accept", "io", "by_functions", "wait", "wake", "tasks", "seed",
+)  # fmt: skip
 _ITERATORS = {"task_file": "bpf_iter__task_file", "task": "bpf_iter__task", "tcp": "bpf_iter__tcp"}
 _U8, _U16, _U32, _U64 = (np.dtype(f"<u{size}") for size in (1, 2, 4, 8))
 

@@ -18,7 +18,7 @@ from sockscope.records.batch import HOLDER, MORE_IO, WAKE, Batch, Cost, Health
 from sockscope.records.batch import Signal as SignalInUse
 from sockscope.records.layout import Phase
 from sockscope.sources import privileges
-from sockscope.sources.kernel import clock, seeding, syscall, unix_listeners
+from sockscope.sources.kernel import clock, losses, seeding, syscall, unix_listeners
 from sockscope.sources.kernel.availability import Availability
 from sockscope.sources.kernel.program import Limits, Program
 from sockscope.sources.kernel.scope import resolve
@@ -31,27 +31,8 @@ _HOLDERS_TICKS = 5
 _NOTES_TICKS = 50
 _OVERLAP_NS = 50_000_000
 
-_LOSS_NAMES = {
-    layout.Loss.CONNECTIONS_FULL: "connections: no room for another open one",
-    layout.Loss.CLOSED_RING_FULL: "connections: closed faster than they were read",
-    layout.Loss.WORKERS_FULL: "deeds of threads: no room for another thread",
-    layout.Loss.ENDED_RING_FULL: "threads: ended faster than they were read",
-    layout.Loss.MORE_IO_FULL: "reads and writes: no room for a further thread on a connection",
-    layout.Loss.LISTENERS_FULL: "listeners: no room for another",
-    layout.Loss.WAKES_FULL: "wake-ups: no room for another pair of threads",
-    layout.Loss.ACCEPTS_UNKNOWN: "accepts: of connections that have no record",
-    layout.Loss.EVENTS_RING_FULL: "detail events: happened faster than they were read",
-    layout.Loss.PROCESSES_FULL: "processes: no room for another",
-    layout.Loss.RETURNS_MISSED: "reads and writes: begun, and their end was not seen",
-}
-
-
 #: Probes that have begun end within microseconds, unless their CPU was taken away.
 _UNDER_WAY_S = 0.005
-
-_MISSED = "events: a probe was at work on that CPU already"
-#: Probes whose counts are of use though one in a million is missing.
-_BEST_EFFORT = frozenset({"on_waking"})
 
 
 class KernelSource:
@@ -270,11 +251,7 @@ class KernelSource:
     def _health(self, now: int) -> Health:
         counts = self._program.maps["losses"].read_array(len(layout.Loss))
         numbers = {reason: int(counts[reason]) + self._left_out[reason] for reason in layout.Loss}
-        lost = tuple((_LOSS_NAMES[reason], number) for reason, number in numbers.items() if number)
-        missed = self._program.misses()
-        for name, number in missed.items():
-            if name not in _BEST_EFFORT:
-                lost += ((f"{_MISSED} ({name})", number),)
+        lost = losses.told(numbers, self._program.misses())
         probe_ns, probe_runs = self._program.run_time()
         usage = resource.getrusage(resource.RUSAGE_SELF)
         cost = Cost(

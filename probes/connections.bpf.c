@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT
+ *
+ * Connections: a record begun, known, and accepted.  Nothing here is attached.
+ */
+
+/* A blank record for the connection whose head that is; 0 when there is no room. */
+static __always_inline struct connection *connection_begun(struct sock_common *head, u32 *place)
+{
+	struct connection *fresh = connection_taken(place);
+
+	if (!fresh) {
+		lose(LOSS_CONNECTIONS_FULL);
+		return 0;
+	}
+	__builtin_memset(fresh, 0, sizeof(*fresh));
+	put_ends(fresh, head);
+	return fresh;
+}
+
+/* A new connection's record is filled, and can be found from now on. */
+static __always_inline void connection_known(u64 key, struct connection *connection, u32 place)
+{
+	__sync_lock_test_and_set(&connection->id, next_serial(SERIAL_CONNECTION));
+	if (settle(key, place))
+		return;
+	connection_given_back(connection, place);
+	lose(LOSS_CONNECTIONS_FULL);
+}
+
+/* The same where somebody else may find the same socket at the same moment. */
+static __always_inline u64 connection_known_first(u64 key, struct connection *connection, u32 place)
+{
+	u64 id = next_serial(SERIAL_CONNECTION);
+	u32 kept;
+
+	__sync_lock_test_and_set(&connection->id, id);
+	kept = settle_first(key, place);
+	if (kept == place)
+		return id;
+	connection_given_back(connection, place);
+	if (kept == NOWHERE)
+		lose(LOSS_CONNECTIONS_FULL);
+	return 0;
+}
+
+/* The connection is the worker's from now on; ``worker`` may be 0. */
+static __always_inline void accepted_by(struct connection *connection, struct worker *worker, u64 now)
+{
+	connection->accepted_ns = now;
+	connection->touched_ns = now;
+	connection->accepted_cpu = bpf_get_smp_processor_id();
+	if (!worker)
+		return;
+	connection->acceptor = worker->id;
+	worker->accepts++;
+	worker->touched_ns = now;
+	worker->flags |= WORKER_GOT_WORK;
+	HAPPENED(EVENT_ACCEPT, worker, connection->id, 0, connection->listener, now);
+	if (connection->established_ns)
+		COUNT_DURATION(worker->queue_wait, now - connection->established_ns);
+}
+
+static __always_inline int is_unaccepted(struct connection *connection)
+{
+	u32 when = connection->flags & (CONNECTION_OPEN_BEFORE | CONNECTION_UNACCEPTED_BEFORE);
+
+	return !connection->accepted_ns && when != CONNECTION_OPEN_BEFORE;
+}
+
+/* The listener in whose queue the connection stood; 0 when it is unknown or closed. */
+static __always_inline struct listener *queued_on(struct connection *connection)
+{
+	u32 number = connection->listener;
+	u64 *key = number ? listener_keys.lookup(&number) : 0, listening;
+
+	if (!key)
+		return 0;
+	listening = *key;
+	return listeners.lookup(&listening);
+}
+
+/* Accepted without the system call: its listener is the one that it was queued on. */
+static __always_inline void accepted_silently(struct connection *connection, struct worker *worker, u64 now)
+{
+	struct listener *listener = queued_on(connection);
+
+	if (listener)
+		__sync_fetch_and_add(&listener->accepted, 1);
+	accepted_by(connection, worker, now);
+}

@@ -1,0 +1,35 @@
+"""What the probes could not record, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sockscope.records import layout
+
+NAMES = {
+    layout.Loss.CONNECTIONS_FULL: "connections: no room for another open one",
+    layout.Loss.CLOSED_RING_FULL: "connections: closed faster than they were read",
+    layout.Loss.WORKERS_FULL: "deeds of threads: no room for another thread",
+    layout.Loss.ENDED_RING_FULL: "threads: ended faster than they were read",
+    layout.Loss.MORE_IO_FULL: "reads and writes: no room for a further thread on a connection",
+    layout.Loss.LISTENERS_FULL: "listeners: no room for another",
+    layout.Loss.WAKES_FULL: "wake-ups: no room for another pair of threads",
+    layout.Loss.ACCEPTS_UNKNOWN: "accepts: of connections that have no record",
+    layout.Loss.EVENTS_RING_FULL: "detail events: happened faster than they were read",
+    layout.Loss.PROCESSES_FULL: "processes: no room for another",
+    layout.Loss.RETURNS_MISSED: "reads and writes: begun, and their end was not seen",
+}
+
+_MISSED = "events: a probe was at work on that CPU already"
+#: Probes whose counts are of use though one in a million is missing.
+_BEST_EFFORT = frozenset({"on_waking"})
+
+
+def told(counts: Mapping[layout.Loss, int], missed: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+    """(what and where, how many) of all that is lost.
+
+    :param missed: probe → runs that the kernel refused, since it was at work on that CPU already
+    """
+    lost = [(NAMES[reason], number) for reason, number in counts.items() if number]
+    lost += [(f"{_MISSED} ({name})", number) for name, number in missed.items() if name not in _BEST_EFFORT]
+    return tuple(lost)
