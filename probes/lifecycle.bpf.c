@@ -174,7 +174,7 @@ int on_state(struct bpf_raw_tracepoint_args *ctx)
 		return 0;
 	}
 	connection = connection_of(key);
-	if (!connection)
+	if (!connection || phase() == PHASE_ENDING)
 		return 0;
 	connection->touched_ns = bpf_ktime_get_ns();
 	if (!connection->ending_ns) {
@@ -252,7 +252,8 @@ int on_destroy(struct bpf_raw_tracepoint_args *ctx)
 	if (place == NOWHERE)
 		return 0;
 	connection = connections.lookup(&place);
-	if (!connection)
+	/* at the end it stays as it is being read: open, without what it did since */
+	if (!connection || phase() == PHASE_ENDING)
 		return 0;
 	connection->touched_ns = bpf_ktime_get_ns();
 	if (!connection->closed_ns)
