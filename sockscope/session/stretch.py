@@ -80,15 +80,17 @@ class Stretch:
         )
 
     def _of_connections(self, records: Records) -> Records:
-        earlier = (records["accepted_ns"] > 0) & (records["accepted_ns"] < self.started_ns)
+        at, base = self._connections.of(records)
+        # a batch is stamped before it is read: some of those in it were accepted after its time
+        known = at.copy()
+        known[at] = base["accepted_ns"] > 0
+        earlier = known | (records["accepted_ns"] > 0) & (records["accepted_ns"] < self.started_ns)
         if not earlier.any():
             return records
         records = records.copy()
         for name in (*_BEFORE, *_BEFORE_TOO):
             records[name][earlier] = 0
         records["flags"][earlier] |= int(ConnectionFlag.OPEN_BEFORE)
-        at, base = self._connections.of(records)
-        known = at & earlier
         then = base[known[at]]
         for name in _IO:
             # a slot is claimed once and for all: what it held belongs to the same thread

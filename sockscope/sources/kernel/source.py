@@ -111,8 +111,8 @@ class KernelSource:
     def batch(self, *, whole: bool = False, final: bool = False) -> Batch:
         """What changed since the last batch, or all that is in the maps (``whole``).
 
-        Rings are read before maps: what closes in between is in the next batch; in the last one
-        (``final``) they are read once more.  The deeds in ``more_io`` come last.
+        Rings are read before maps: what closes in between is in the next batch; in a ``whole`` one,
+        and in the last (``final``), they are read once more.  The deeds in ``more_io`` come last.
         """
         program = self._program
         if whole:
@@ -123,14 +123,17 @@ class KernelSource:
         # a little overlap: a record may have been stamped just before and changed just after
         since = self._last_ns - _OVERLAP_NS
         connections = program.places["connections"].changed(since)
+        workers = program.places["workers"].changed(since)
+        listeners = program.maps["listeners"].read_all()[1]
+        if whole or final:
+            late = self._ended_things()
+            closed, ended, shut = map(np.concatenate, zip((closed, ended, shut), late, strict=True))
+            connections, workers, listeners = map(
+                _still_there, (connections, workers, listeners), (closed, ended, shut)
+            )
         if self._best_effort:
             for records in (closed, connections):
                 records["flags"] |= int(layout.ConnectionFlag.BEST_EFFORT)
-        workers = program.places["workers"].changed(since)
-        listeners = program.maps["listeners"].read_all()[1]
-        if final:
-            late = self._ended_things()
-            closed, ended, shut = map(np.concatenate, zip((closed, ended, shut), late, strict=True))
         more_io = self._more_io(closed)
         wakes = self._wakes()
         self._refresh_holders(listeners, final)
@@ -264,6 +267,11 @@ class KernelSource:
             resident_bytes=_resident(),
         )
         return Health(lost, cost, self._notes)
+
+
+def _still_there(records: Any, gone: Any) -> Any:
+    """``records`` without those whose final record came while they were read."""
+    return records[~np.isin(records["id"], gone["id"])] if len(gone) else records
 
 
 def _resident() -> int:

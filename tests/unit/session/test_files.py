@@ -6,6 +6,7 @@ import itertools
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,21 @@ def test_the_counts_of_all_files_together_are_those_of_the_session(name: str, tm
     assert set(closed) == {
         int(number)
         for number in whole.connections["id"][whole.connections["flags"] & int(ConnectionFlag.CLOSED) != 0]
+    }
+
+
+def test_what_is_accepted_while_the_batch_at_a_cut_is_read_counts_once(tmp_path: Path) -> None:
+    meta, batches = session("handoff", 4)
+    early = [replace(batch, time_ns=batch.time_ns - 60 * SECOND) for batch in batches]
+    sink = Rotation(tmp_path / "web.sockscope", replace(meta, started_ns=0), Every(octets=1), None)
+    feed(sink, early)
+    (whole,) = last([_single(tmp_path / "one", meta, batches)])
+    deeds = {"bytes_read": 0, "reads": 0}
+    for batch in last(sink.written()):
+        for name in deeds:
+            deeds[name] += int(batch.connections["io"][name].sum() + batch.more_io[name].sum())
+    assert deeds == {
+        name: int(whole.connections["io"][name].sum() + whole.more_io[name].sum()) for name in deeds
     }
 
 
