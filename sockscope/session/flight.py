@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sockscope import units
+from sockscope.analysis.findings import explained
+from sockscope.analysis.frame import Finding
 from sockscope.errors import SockscopeError
 from sockscope.records.batch import Batch, Meta
 from sockscope.session.joining import FROM_START, LATER
@@ -71,7 +73,7 @@ class FlightRecorder:
         self.tally.count(batch)
         self._recording.take(batch)
         if self._watch:
-            self._reasons += [f"{one.id} on {one.subject}" for one in self._watch.new(batch)]
+            self._reasons += map(_reason, self._watch.new(batch))
         if self._joining and self._joining.has_ended():
             self._finish_joining()
         if self._turning and not batch.final:
@@ -201,6 +203,12 @@ def _private_folder(path: Path) -> Path:
         ) from error
     give(folder)
     return folder
+
+
+def _reason(finding: Finding) -> str:
+    """In words; the finding that was asked for may be one that it explains."""
+    symptoms = f" (which explains {', '.join(explained(finding))})" if explained(finding) else ""
+    return f"{finding.id} on {finding.subject}{symptoms}"
 
 
 def _size(path: Path) -> int:
