@@ -74,20 +74,20 @@ def test_the_dashboard_shows_a_traced_server_answers_keys_and_leaves_the_termina
         for key, words in (
             ("2", ("expected", "Held by")),
             ("3", ("ss-worker-1", "Accepts")),
-            ("4", ("127.0.0.1:", "closed", "In queue", "first answer")),
+            ("4", ("127.0.0.1:", "closed", "Exact")),
             ("5", ("Severity",)),
             ("6", ("queue",)),
         ):
             terminal.type(key)
             wait_until(terminal.shows(*words), 20, f"screen {key}: {words}")
         terminal.type("4")
-        wait_until(terminal.shows("Answered", "In queue"), 20, "the connections")
+        wait_until(terminal.shows("Exact"), 20, "the connections")
         terminal.type("Enter")
         wait_until(
             terminal.shows("established", "accepted", "Where the time went"), 20, "one connection's way"
         )
         terminal.type("Escape")  # a key that follows at once would be taken as Alt with it
-        wait_until(terminal.shows("Answered", "In queue"), 20, "the way back")
+        wait_until(terminal.shows("Exact", "In queue"), 20, "the way back")
         terminal.type("p")
         wait_until(terminal.shows("paused"), 20, "the pause")
         terminal.type("p")

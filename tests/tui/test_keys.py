@@ -13,7 +13,9 @@ from textual.pilot import Pilot
 from sockscope.analysis.frame import Frame
 from sockscope.sources.synthetic import Scenario
 from sockscope.tui.app import Dashboard
+from sockscope.tui.columns import fitting
 from sockscope.tui.feed import Moment
+from sockscope.tui.rows.connections import COLUMNS
 from sockscope.tui.rows.listeners import ListenerRows
 from sockscope.tui.screens.connection import ConnectionScreen
 from sockscope.tui.screens.finding import FindingScreen
@@ -89,6 +91,14 @@ def test_columns_that_do_not_fit_are_reached_sideways() -> None:
         assert table(app, "workers").shift == 0
 
     drive(busy(), steps, size=(80, 24))
+
+
+@pytest.mark.parametrize("width", [80, 120, 140])
+def test_who_did_it_how_sure_that_is_and_how_long_it_took_are_seen_at_every_width(width: int) -> None:
+    longest = {"acceptor": 30, "reader": 30}
+    seen, widths = fitting(COLUMNS, 0, width - 3, longest)
+    assert [column.key for column in seen][:6] == ["peer", "state", "acceptor", "reader", "exact", "wait"]
+    assert sum(widths) + len(widths) <= width - 3
 
 
 def test_sorting_goes_through_the_columns_and_turns() -> None:

@@ -21,6 +21,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("state", "State", 6),
     Column("acceptor", "Accepted by", 12, grows=True, thread=True),
     Column("reader", "Read by", 12, grows=True, thread=True),
+    Column("exact", "Exact", 6),  # beside what it is about, and on the screen at 80 columns
     Column("wait", "In queue", 9, right=True),
     Column("data", "Data wait", 10, right=True),
     Column("answer", "Answered", 9, right=True),
@@ -29,7 +30,6 @@ COLUMNS: tuple[Column, ...] = (
     Column("out", "Out", 7, right=True),
     Column("age", "Age", 8, right=True),
     Column("listener", "To", 6, right=True),
-    Column("exact", "Exact", 6),
 )
 
 KEYS: tuple[Key, ...] = (
