@@ -37,7 +37,7 @@ def connections_of(
     """
     records = snapshot.connections
     if most is not None and len(records) > most:
-        records = records[np.sort(longest(np.add.reduce(waited(records)), most))]
+        records = records[np.sort(longest(np.sum(waited(records), axis=0), most))]
     deeds = snapshot.deeds
     starts = np.searchsorted(deeds["connection"], records["id"], side="left")
     ends = np.searchsorted(deeds["connection"], records["id"], side="right")

@@ -70,10 +70,10 @@ def _heat_of(history: HistoryView, workers: list[Worker]) -> tuple[Array, str, f
     ids = [worker.id for worker in workers]
     busy = history.worker("busy", ids) / 1e9 / history.seconds
     if busy.sum() > 0:
-        full = _round_up(float(busy.max()))
+        full = _round_up(float(np.max(busy)))
         return np.clip(busy / full, 0, 1), "Busy time (away from waiting) of each worker", full
     reads = (history.worker("reads", ids) + history.worker("answers", ids)) / history.seconds
-    full = float(reads.max())
+    full = float(np.max(reads))
     return reads / full if full else reads, "Reads and writes a second of each worker", full
 
 

@@ -15,7 +15,7 @@ def acceptor_of(case: Case, listener: Listener) -> Worker | None:
     if not len(took):
         return None
     numbers, counts = np.unique(took, return_counts=True)
-    return case.snapshot.workers.get(int(numbers[counts.argmax()]))
+    return case.snapshot.workers.get(int(numbers[np.argmax(counts)]))
 
 
 def meant_for(case: Case, listener: Listener) -> Worker | None:

@@ -24,7 +24,7 @@ class HeavyConnections:
             if top is None or figure.fairness.max_over_mean < limits.effect:
                 continue
             few = max(len(sizes) // 10, 1)
-            part = float(np.sort(sizes)[::-1][:few].sum() / sizes.sum()) if sizes.sum() else 0.0
+            part = float(np.sort(sizes)[::-1][:few].sum()) / float(sizes.sum()) if sizes.sum() else 0.0
             loads = {worker.id: case.load(worker) for worker in case.serving}
             if part < _CONCENTRATED or (figure.name == "bytes" and _bytes_are_cheap(case, top.id)):
                 continue

@@ -116,7 +116,7 @@ class HeatMap(Drawn, can_focus=True):
         values = history.worker(metric.series, ids, cells)
         seconds = history.seconds[len(history.seconds) - values.shape[1] :]
         per_second = values if metric.unit == "duration" else values / np.maximum(seconds, 1e-9)
-        top = float(per_second.max(initial=0.0)) or 1.0
+        top = float(np.max(per_second, initial=0.0)) or 1.0
         first = max(0, min(self.cursor - (height - 3), len(workers) - (height - 2)))
         shown = range(first, min(first + max(height - 2, 1), len(workers)))
         lines = [self._title(metric, server, ids, width, len(shown), len(workers))]

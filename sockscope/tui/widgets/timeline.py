@@ -43,8 +43,8 @@ class Timeline(Drawn):
         history = self.moment.history
         values = history.listener(self.series, self.ids, cells).max(axis=0)
         limits = history.listener("backlog", self.ids, 1) if self.series == "queue" else np.zeros(1)
-        limit = float(limits.max(initial=0.0))
-        peak = float(values.max(initial=0.0))
+        limit = float(np.max(limits, initial=0.0))
+        peak = float(np.max(values, initial=0.0))
         near = bool(limit) and peak > limit / 4
         top = max(limit * 1.05 if near else peak, float(body))
         title.add(f"   longest {peak:.0f}" if len(values) else "", style("text"))
