@@ -151,6 +151,9 @@ def chi2_survival(chi2: float, degrees: int) -> float:
 def _chance(chi2: float, things: float, degrees: int) -> float:
     """P of shares as uneven as this by chance alone.
 
+    With five to ten observations a sharer it is an approximation: simulated, what it gives as one in
+    a thousand came up to 1.2 times in a thousand; from a hundred on, as often as stated.
+
     Two sharers are a coin: counts are whole, the χ² curve is not, and it promises too little
     chance without a correction for continuity (F. Yates, 1934).
     """
