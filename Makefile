@@ -47,7 +47,7 @@ test-faults: prepare ## every fault of docs/reliability.md, and its table (15 mi
 fuzz: prepare ## every reader fed by atheris for 20 s, command lines by hypothesis (10 minutes at most)
 	$(PYTHON) -m pip install -q --disable-pip-version-check --require-hashes -r .ci/locked-fuzz.txt
 	timeout -k 10 400 $(PYTHON) -m tests.fuzz.run --seconds 20 --write
-	timeout -k 10 200 $(PYTHON) -m pytest -q -m 'slow or not slow' tests/fuzz
+	timeout -k 10 200 $(PYTHON) -m pytest -q --hypothesis-profile=new -m 'slow or not slow' tests/fuzz
 
 test-packages: prepare ## the wheel by pipx and uv, and in trees of Debian 12 and 13 (downloads; 15 minutes at most)
 	$(SUDO) timeout -k 10 900 $(PYTHON) -m pytest -m 'slow or not slow' tests/packages
