@@ -108,7 +108,8 @@ def independent_of(sizes: Any) -> float:
     few connections would (L. Kish, Survey Sampling, 1965: the effective sample size).
     """
     held = np.asarray(sizes, float)  # of a million connections: no loop
-    squares = float(np.dot(held, held))
+    # not np.dot: OpenBLAS shares that among a thread a CPU, which then spin for longer than the sum takes
+    squares = float(np.square(held).sum())
     return float(held.sum()) ** 2 / squares if squares else 0.0
 
 
