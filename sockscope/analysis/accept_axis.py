@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from math import inf
 
 from sockscope.analysis.frame import Group
+from sockscope.analysis.needs import is_traced
 from sockscope.model.snapshot import Listener, Snapshot, Worker
 
 #: An acceptor with a smaller part than this is an accident (a reload, a probe), not a sharer.
@@ -62,7 +63,8 @@ def accept_axis(
     says = f"{most} threads accepted {total} connections on one listening socket"
     acceptors = [snapshot.workers[number] for number in real & snapshot.workers.keys()]
     apart = len({worker.pid for worker in acceptors}) == len(acceptors)
-    return "shared", (says, *_turns(acceptors), *_waiting(group, used, acceptors, apart))
+    turns = _turns(acceptors) if is_traced(snapshot, "waits", "wakeups_wasted") else ()
+    return "shared", (says, *turns, *_waiting(group, used, acceptors, apart))
 
 
 def _by_one(

@@ -7,6 +7,7 @@ from dataclasses import replace
 from sockscope.analysis.findings import findings_of
 from sockscope.analysis.frame import Frame
 from sockscope.analysis.groups import groups_of
+from sockscope.analysis.needs import untraced
 from sockscope.analysis.thresholds import Thresholds
 from sockscope.analysis.verdict import verdict
 from sockscope.analysis.waits import data_waits, queue_waits
@@ -19,6 +20,7 @@ _DEFAULTS = Thresholds()
 
 def analyse(meta: Meta, snapshot: Snapshot, thresholds: Thresholds = _DEFAULTS) -> Frame:
     """Groups, verdicts, waits and findings of one moment."""
+    snapshot = replace(snapshot, untraced=untraced(meta))
     groups = groups_of(snapshot)
     servers = tuple(verdict(snapshot, group) for group in groups)
     frame = Frame(

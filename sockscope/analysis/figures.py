@@ -20,6 +20,7 @@ import numpy as np
 
 from sockscope.analysis.fairness import Fairness, fairness, independent_of
 from sockscope.analysis.frame import Group, Server
+from sockscope.analysis.needs import NEEDS
 from sockscope.model.snapshot import Snapshot, Worker
 from sockscope.records.layout import ConnectionFlag, WorkerFlag
 
@@ -51,7 +52,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Figures:
-    """All figures of one server.  ``bytes`` are read and written together."""
+    """All figures of one server.  ``bytes`` are read and written together.
+
+    As a sequence: those whose signals were traced.
+    """
 
     accepts: Figure
     open: Figure
@@ -59,9 +63,11 @@ class Figures:
     bytes: Figure
     busy: Figure
     cpu: Figure
+    untraced: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[Figure]:
-        return iter((self.accepts, self.open, self.reads, self.bytes, self.busy, self.cpu))
+        figures = (self.accepts, self.open, self.reads, self.bytes, self.busy, self.cpu)
+        return (figure for figure in figures if self.untraced.isdisjoint(NEEDS.get(figure.name, ())))
 
 
 def figures_of(snapshot: Snapshot, server: Server) -> Figures:
@@ -84,6 +90,7 @@ def figures_of(snapshot: Snapshot, server: Server) -> Figures:
         ),
         busy=Figure("busy time", serving, fairness(busy, counts=False, independent=independent)),
         cpu=Figure("CPU time", serving, fairness(cpu, counts=False, independent=independent)),
+        untraced=snapshot.untraced,
     )
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from sockscope.analysis.accept_axis import accept_axis
 from sockscope.analysis.frame import Group, Handoff, Server
+from sockscope.analysis.needs import is_traced, missing
 from sockscope.analysis.requests_handed import requests_handed
 from sockscope.model.snapshot import Snapshot, Worker
 
@@ -130,6 +131,8 @@ def _relation(acceptor: Worker | None, reader: Worker | None, parents: Mapping[i
 
 def _serve_axis(snapshot: Snapshot, seen: _Seen) -> tuple[str, Handoff, tuple[str, ...], int]:
     """(how it serves, kind of hand-off, what says so, connections that agree)."""
+    if not is_traced(snapshot, "readers"):
+        return "untraced", "unknown", (), 0
     known = seen.read - seen.served["unknown"]
     if not known:
         return "nobody", "unknown", (), 0
@@ -148,10 +151,13 @@ def _serve_axis(snapshot: Snapshot, seen: _Seen) -> tuple[str, Handoff, tuple[st
             return "handoff", kind, (says,), known - kept
         # both ways are how it serves, then: threads that share out what they accepted among themselves
         return "handoff", kind, (says, f"the other {kept} were read by their acceptor"), known
+    says = f"{kept} of {known} connections were read by their acceptor"
+    if without := missing(snapshot, "requests handed"):
+        not_seen = f"whether requests are handed to other threads was not traced (no {', no '.join(sorted(without))})"
+        return "self", "none", (says, not_seen), kept
     handed = requests_handed(snapshot, seen.readers)
     if handed.to_workers:
         return "dispatch", "request", (handed.says,), known
-    says = f"{kept} of {known} connections were read by their acceptor"
     return "self", "none", (says, handed.says), kept
 
 
@@ -163,6 +169,8 @@ def _name(seen: _Seen, accept: str, serve: str) -> tuple[str, str]:
         return "unknown", f"too few connections to tell: {seen.total}"
     if accept == "nobody":
         return "unknown", "nobody accepted a connection while it was traced"
+    if serve == "untraced":
+        return "unknown", "which threads read was not traced, so who serves cannot be told"
     if serve == "nobody":
         return "unknown", "nobody read a connection that was accepted while it was traced"
     if accept == "one":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from sockscope import units
-from sockscope.commands.target_options import add_target_options, target_of
+from sockscope.commands.target_options import add_target_options, add_without, signals_of, target_of
 from sockscope.errors import SockscopeError, UsageError
 
 if TYPE_CHECKING:
@@ -61,13 +61,14 @@ class Check:
         parser.add_argument("--format", choices=("text", "json", "junit"), default="text")
         parser.add_argument("--thresholds", type=Path, metavar="FILE", help="a TOML file of thresholds")
         add_target_options(parser)
+        add_without(parser.add_argument_group("tracing"))
 
     def run(self, args: argparse.Namespace) -> int:
         from sockscope.analysis.bar import bar_of
         from sockscope.analysis.findings import findings_of
 
         bar, thresholds = bar_of(args.fail_on, "--fail-on"), _thresholds(args)
-        frame = _frame(args)
+        frame = _frame(args, bar)
         result = judge(frame, findings_of(frame, thresholds), bar, thresholds.fewest)
         sys.stdout.write({"text": as_text, "json": as_json, "junit": as_junit}[args.format](result))
         return result.status
@@ -75,7 +76,8 @@ class Check:
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome; ``unclear`` says why nothing can be told, for each server or for all."""
+    """The outcome; ``unclear`` says why nothing can be told, for each server or for all; ``unjudged`` are the
+    ids of findings that need a signal which was not traced."""
 
     status: int
     bar: Bar
@@ -83,6 +85,7 @@ class Result:
     others: tuple[Finding, ...]
     unclear: tuple[str, ...]
     servers: tuple[tuple[str, str, int], ...]
+    unjudged: tuple[str, ...] = ()
 
 
 def judge(frame: Frame, findings: Iterable[Finding], bar: Bar, fewest: int) -> Result:
@@ -100,8 +103,26 @@ def judge(frame: Frame, findings: Iterable[Finding], bar: Bar, fewest: int) -> R
     if not servers:
         unclear = ["nobody listened"]
     nothing_told = not servers or len(unclear) == len(servers)
+    unjudged = _unjudged(frame)
+    # what was asked for by name and not looked for has not passed
+    asked = sorted(bar.ids & unjudged.keys())
+    unclear += [f"{name} needs what was not traced: {unjudged[name]}" for name in asked]
+    nothing_told = nothing_told or bool(asked)
     status = FOUND if failing else COULD_NOT_TELL if nothing_told else PASSED
-    return Result(status, bar, tuple(failing), tuple(others), tuple(unclear), servers)
+    return Result(status, bar, tuple(failing), tuple(others), tuple(unclear), servers, tuple(unjudged))
+
+
+def _unjudged(frame: Frame) -> dict[str, str]:
+    """Id of a finding that cannot be told → the signals that were not traced and that it needs."""
+    from sockscope.analysis.findings import FINDINGS
+    from sockscope.analysis.needs import untraced
+
+    missing = untraced(frame.meta)
+    return {
+        detector.id: ", ".join(name for name in detector.needs if name in missing)
+        for detector in FINDINGS
+        if not missing.isdisjoint(detector.needs)
+    }
 
 
 def as_text(result: Result) -> str:
@@ -112,6 +133,9 @@ def as_text(result: Result) -> str:
         lines.append(f"  {units.printable(finding.explanation)}")
         lines += [f"  - {units.printable(line)}" for line in finding.remedy]
     lines += [f"could not tell: {units.printable(line)}" for line in result.unclear]
+    others = [name for name in result.unjudged if name not in result.bar.ids]
+    if result.bar.severity and others:
+        lines.append(f"not judged, since signals that they need were not traced: {', '.join(others)}")
     below = f", {len(result.others)} below it" if result.others else ""
     lines.append(
         {
@@ -136,6 +160,7 @@ def as_json(result: Result) -> str:
             for finding in (*result.failing, *result.others)
         ],
         "unclear": list(result.unclear),
+        "unjudged": list(result.unjudged),
         "servers": [
             {"name": name, "model": model, "connections": number} for name, model, number in result.servers
         ],
@@ -162,9 +187,10 @@ def as_junit(result: Result) -> str:
             if finding.id == detector.id:
                 out = ElementTree.SubElement(case, "system-out")
                 out.text = _xml(f"{finding.severity}: {finding.explanation}")
-        if result.status == COULD_NOT_TELL and not len(case):
+        if not len(case) and (result.status == COULD_NOT_TELL or detector.id in result.unjudged):
             skipped += 1
-            ElementTree.SubElement(case, "skipped", message=_xml("; ".join(result.unclear)))
+            why = "; ".join(result.unclear) or "a signal that it needs was not traced"
+            ElementTree.SubElement(case, "skipped", message=_xml(why))
     suite.set("tests", str(len(FINDINGS)))
     suite.set("failures", str(failures))
     suite.set("skipped", str(skipped))
@@ -186,7 +212,20 @@ def _thresholds(args: argparse.Namespace) -> Thresholds:
     return thresholds
 
 
-def _frame(args: argparse.Namespace) -> Frame:
+def signals_for(bar: Bar) -> dict[str, str]:
+    """What a check against this bar need not trace, as ``--signals`` would say it: where only findings by
+    id count, the signals that none of them needs."""
+    from sockscope.analysis.findings import FINDINGS
+    from sockscope.sources.kernel.signals import OFF, SIGNALS
+
+    if bar.severity:
+        return {}
+    needed = {signal for detector in FINDINGS if detector.id in bar.ids for signal in detector.needs}
+    needed |= {signal.of for signal in SIGNALS if signal.name in needed}
+    return {signal.name: OFF for signal in SIGNALS if signal.optional and signal.name not in needed}
+
+
+def _frame(args: argparse.Namespace, bar: Bar) -> Frame:
     from sockscope.session.frames import frame_of_live, frame_of_recording
     from sockscope.session.settling import settle
     from sockscope.sources.target import Target
@@ -194,9 +233,11 @@ def _frame(args: argparse.Namespace) -> Frame:
     target = target_of(args)
     if args.file is None:
         duration = units.parse_duration(args.duration or "10s")
-        return frame_of_live(target, duration, started=lambda _: settle())
-    if args.duration is not None or target != Target():
-        raise UsageError("--duration and a target are for tracing now; a recording has its own")
+        return frame_of_live(
+            target, duration, signals=signals_for(bar) | signals_of(args), started=lambda _: settle()
+        )
+    if args.duration is not None or target != Target() or args.without:
+        raise UsageError("--duration, --without and a target are for tracing now; a recording has its own")
     if not args.file.exists():
         raise SockscopeError(f"there is no recording {args.file}; sockscope record -o FILE makes one")
     return frame_of_recording(args.file)

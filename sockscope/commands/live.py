@@ -10,7 +10,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sockscope.commands.target_options import add_target_options, add_tracing_options, pairs_of, target_of
+from sockscope.commands.target_options import (
+    add_target_options,
+    add_tracing_options,
+    pairs_of,
+    signals_of,
+    target_of,
+)
 from sockscope.errors import SockscopeError, UsageError
 
 if TYPE_CHECKING:
@@ -56,7 +62,7 @@ class Live:
         feed = live_feed(
             target,
             interval_s=args.interval,
-            signals=pairs_of(args.signals, "--signals"),
+            signals=signals_of(args),
             limits=pairs_of(args.limits, "--limits"),
         )
         return show(make_app(feed, save=save_report, theme=f"sockscope-{args.theme}"))

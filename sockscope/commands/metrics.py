@@ -7,7 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sockscope.commands.target_options import add_target_options, add_tracing_options, pairs_of, target_of
+from sockscope.commands.target_options import (
+    add_target_options,
+    add_tracing_options,
+    pairs_of,
+    signals_of,
+    target_of,
+)
 from sockscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +81,7 @@ def _serve(args: argparse.Namespace, exposition: Exposition) -> int:
 
     place = place_of(args.listen)
     limits = limits_of(pairs_of(args.limits, "--limits"))
-    with LiveSession(target_of(args), limits, pairs_of(args.signals, "--signals")) as session:
+    with LiveSession(target_of(args), limits, signals_of(args)) as session:
         state = State(_KEPT_CLOSED)
         state.started_at(session.meta.started_ns)
         frame = analyse(session.meta, state.snapshot())

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 
 from sockscope import units
 from sockscope.commands.record_plan import Plan, add_place_options, plan_of
-from sockscope.commands.target_options import add_target_options, add_tracing_options, pairs_of, target_of
+from sockscope.commands.target_options import (
+    add_target_options,
+    add_tracing_options,
+    pairs_of,
+    signals_of,
+    target_of,
+)
 from sockscope.errors import SockscopeError, UsageError
 from sockscope.sources.target import Target
 
@@ -59,7 +65,7 @@ class Record:
         plan = plan_of(args)
         duration = units.parse_duration(args.duration) if args.duration else None
         target = target_of(args)
-        limits, signals = limits_of(pairs_of(args.limits, "--limits")), pairs_of(args.signals, "--signals")
+        limits, signals = limits_of(pairs_of(args.limits, "--limits")), signals_of(args)
         # False where we may not look: to make it there says why
         if not plan.several and os.path.lexists(args.output) and not args.force:
             raise SockscopeError(f"{args.output} exists; choose another name, or --force to overwrite it")

@@ -49,8 +49,9 @@ def target_of(args: argparse.Namespace) -> Target:
 
 
 def add_tracing_options(parser: argparse.ArgumentParser) -> None:
-    """Add --signals and --limits, for who wants to choose how it is traced."""
+    """Add --without, --signals and --limits, for who wants to choose what is traced, and how."""
     group = parser.add_argument_group("tracing")
+    add_without(group)
     group.add_argument(
         "--signals", action="append", default=[], metavar="NAME=WAY",
         help="get a signal by this way, or 'off' (sockscope doctor lists them; may repeat)",
@@ -59,6 +60,33 @@ def add_tracing_options(parser: argparse.ArgumentParser) -> None:
         "--limits", action="append", default=[], metavar="NAME=NUMBER",
         help="room in the kernel: connections, workers, listeners, ... (may repeat)",
     )  # fmt: skip
+
+
+def add_without(group: argparse._ArgumentGroup) -> None:
+    """Add --without."""
+    group.add_argument(
+        "--without", action="append", default=[], metavar="SIGNALS",
+        help="do not trace these, and pay less: data-ready, read, write, wait, wake (with commas; may repeat); what "
+        "needs them is told as not traced",
+    )  # fmt: skip
+
+
+def signals_of(args: argparse.Namespace) -> dict[str, str]:
+    """Signal → way, from --signals, and ``off`` for those of --without.
+
+    :raises UsageError: for a word that cannot be right, or when the two contradict each other
+    """
+    from sockscope.sources.kernel.signals import OFF, left_out
+
+    ways = pairs_of(getattr(args, "signals", []), "--signals")
+    names = [name.strip() for text in args.without for name in text.split(",") if name.strip()]
+    for name in left_out(dict.fromkeys(names, OFF)):
+        if ways.get(name, OFF) != OFF:
+            raise UsageError(
+                f"--without leaves {name} out, and --signals says how to get it; take one of them"
+            )
+        ways[name] = OFF
+    return ways
 
 
 def pairs_of(given: list[str], option: str) -> dict[str, str]:

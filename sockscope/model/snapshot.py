@@ -124,6 +124,7 @@ class Snapshot:
     ``connections`` holds all open ones and those closed ones that are kept, as CONNECTION records;
     ``deeds`` who did what on them.  ``flows`` and ``flow_counts`` cover *all* connections since the
     start, kept or not; so do ``parts``, what each thread did for each listener (PART rows).
+    ``untraced`` names the signals that were not traced: what needs them is not known, and is not 0.
     """
 
     time_ns: int
@@ -140,6 +141,7 @@ class Snapshot:
     processes: Mapping[int, Process] = field(default_factory=dict)
     hosts: tuple[HostCounters, ...] = ()
     health: Health = field(default_factory=Health)
+    untraced: frozenset[str] = frozenset()
 
     @property
     def elapsed_ns(self) -> int:

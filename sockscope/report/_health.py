@@ -8,6 +8,7 @@ import numpy as np
 
 from sockscope import units
 from sockscope.analysis.frame import Frame
+from sockscope.analysis.needs import NOT_TRACED
 from sockscope.analysis.own_cost import own_cost
 from sockscope.model.deeds import is_exact
 from sockscope.report._json_connections import WHY_INEXACT
@@ -31,8 +32,8 @@ def health(frame: Frame) -> Iterator[Safe]:
     weaker = [signal for signal in frame.meta.signals if signal.weaker]
     if weaker:
         yield table(
-            "What this kernel does not tell, or tells less well", ("signal", "got by", "so"),
-            [(signal.name, signal.way or "nothing", signal.weaker) for signal in weaker], figures=3,
+            "What was not traced, or is told less well", ("signal", "got by", "so"),
+            [(signal.name, signal.way or NOT_TRACED, signal.weaker) for signal in weaker], figures=3,
         )  # fmt: skip
     if snapshot.health.notes:
         yield tag("ul", [tag("li", note) for note in snapshot.health.notes])

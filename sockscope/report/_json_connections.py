@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sockscope import units
+from sockscope.analysis.needs import is_traced
 from sockscope.model.deeds import is_exact
 from sockscope.model.snapshot import Snapshot, Worker
 from sockscope.records.layout import ConnectionFlag
@@ -53,24 +54,10 @@ def connections_of(
             "remote": units.endpoint(record["remote"].tobytes(), int(record["remote_port"])),
             "listener": inodes.get(int(record["listener"])),
             "acceptor": thread(workers, int(record["acceptor"])),
-            "readers": [
-                {
-                    **who(workers, int(deed["worker"])),
-                    "reads": int(deed["reads"]),
-                    "bytes": int(deed["bytes_read"]),
-                }
-                for deed in mine
-                if deed["reads"]
-            ],
-            "writers": [
-                {
-                    **who(workers, int(deed["worker"])),
-                    "writes": int(deed["writes"]),
-                    "bytes": int(deed["bytes_written"]),
-                }
-                for deed in mine
-                if deed["writes"]
-            ],
+            "readers": _did(workers, mine, "reads", "bytes_read") if is_traced(snapshot, "readers") else None,
+            "writers": _did(workers, mine, "writes", "bytes_written")
+            if is_traced(snapshot, "writers")
+            else None,
             "queue_wait_ns": accepted - established if established and accepted else None,
             "first_read_wait_ns": max(first_read - first_data, 0) if first_data and first_read else None,
             "data_wait_max_ns": int(record["data_wait_max_ns"]) or None,
@@ -83,6 +70,14 @@ def connections_of(
             "exact": bool(exact[index]),
             "inexact": [words for flag, words in WHY_INEXACT if flags & flag],
         }
+
+
+def _did(workers: dict[int, Worker], deeds: Any, verb: str, octets: str) -> list[dict[str, Any]]:
+    return [
+        {**who(workers, int(deed["worker"])), verb: int(deed[verb]), "bytes": int(deed[octets])}
+        for deed in deeds
+        if deed[verb]
+    ]
 
 
 def who(workers: dict[int, Worker], number: int) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 
 from sockscope import units
 from sockscope.analysis.fairness import Fairness
 from sockscope.analysis.figures import figures_of
 from sockscope.analysis.frame import Frame, Server, Wait
+from sockscope.analysis.needs import NOT_TRACED, is_traced
 from sockscope.model.histogram import percentile
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Worker
@@ -21,7 +22,7 @@ from sockscope.report.charts import waits
 from sockscope.report.charts.flow import flow
 from sockscope.report.charts.shares import band, shares
 from sockscope.report.charts.svg import Drawn
-from sockscope.report.text import model_words
+from sockscope.report.text import busy_words, model_words
 
 _ROWS = 100
 _SLOW = 10
@@ -48,7 +49,7 @@ def server_sections(frame: Frame, history: HistoryView | None, server: Server, n
         "Heights are parts of all connections; queues show the most that waited in them, of their limit.",
         scrolls=True,
     )
-    yield behind("Who did what, as a table", _workers(server))
+    yield behind("Who did what, as a table", _workers(frame, server))
     yield from _shares(frame, server, name)
     if history is not None and history.ticks > 1:
         yield from over_time(frame, history, server, name)
@@ -64,7 +65,10 @@ def _cards(frame: Frame, server: Server) -> Safe:
     facts = [
         (units.count(server.connections), "connections"),
         (_p99(frame.queue_wait[group.name]), "queue wait, p99"),
-        (_p99(frame.data_wait[group.name]), "data wait, p99"),
+        (
+            _p99(frame.data_wait[group.name]) if is_traced(frame.snapshot, "data_wait") else NOT_TRACED,
+            "data wait, p99",
+        ),
         (f"{longest:,} / {limit:,}", "longest queue / limit"),
         (units.count(drops), "dropped"),
         ("one thread" if group.fairness.judgement == "alone" else group.fairness.words, "accepts"),
@@ -98,31 +102,32 @@ def label(worker: Worker) -> str:
     return f"{worker.comm} {worker.tid}"
 
 
-def _workers(server: Server) -> Safe:
+#: Heading → the figure behind it, and its cell for a thread.
+_COLUMNS: dict[str, tuple[str, Callable[[Worker], str]]] = {
+    "reads": ("reads", lambda worker: units.count(worker.reads)),
+    "bytes read": ("bytes_read", lambda worker: units.size(worker.bytes_read)),
+    "writes": ("writes", lambda worker: units.count(worker.writes)),
+    "bytes written": ("bytes_written", lambda worker: units.size(worker.bytes_written)),
+    "busy": ("busy_ns", busy_words),
+    "longest stall": (
+        "stall_max_ns",
+        lambda worker: units.duration(worker.stall_max_ns) if worker.stall_max_ns else "–",
+    ),
+}
+
+
+def _workers(frame: Frame, server: Server) -> Safe:
     accepts = server.group.accepts
     active = sorted(
         (worker for worker in server.workers if worker.did_something),
         key=lambda worker: (-accepts.get(worker.id, 0), -worker.reads, worker.tid),
     )
-    head = (
-        "thread",
-        "pid",
-        "tid",
-        "accepts",
-        "reads",
-        "bytes read",
-        "writes",
-        "bytes written",
-        "busy",
-        "longest stall",
-    )
+    shown = {head: cell for head, (figure, cell) in _COLUMNS.items() if is_traced(frame.snapshot, figure)}
+    head = ("thread", "pid", "tid", "accepts", *shown)
     rows = [
         (
             worker.comm, str(worker.pid), str(worker.tid), units.count(accepts.get(worker.id, 0)),
-            units.count(worker.reads), units.size(worker.bytes_read), units.count(worker.writes),
-            units.size(worker.bytes_written),
-            units.share(worker.busy_ns, worker.busy_ns + worker.wait_ns) if worker.waits else "–",
-            units.duration(worker.stall_max_ns) if worker.stall_max_ns else "–",
+            *(cell(worker) for cell in shown.values()),
         )
         for worker in islice(active, _ROWS)
     ]  # fmt: skip

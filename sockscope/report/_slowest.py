@@ -10,6 +10,7 @@ import numpy as np
 from sockscope import units
 from sockscope.analysis.figures import connections_of, main_readers
 from sockscope.analysis.frame import Server
+from sockscope.analysis.needs import is_traced
 from sockscope.model.snapshot import Snapshot
 
 Records = np.ndarray[Any, np.dtype[Any]]
@@ -39,7 +40,7 @@ class Steps:
     @property
     def path(self) -> str:
         """Who accepted it, and who read it if that was another."""
-        read = "" if self.reader == self.acceptor else f", read by {self.reader}"
+        read = "" if self.reader in ("", self.acceptor) else f", read by {self.reader}"
         return f"accepted by {self.acceptor}{read}"
 
 
@@ -55,7 +56,7 @@ def slowest(snapshot: Snapshot, server: Server, number: int) -> list[Steps]:
         Steps(
             units.endpoint(records["remote"][index].tobytes(), int(records["remote_port"][index])),
             label(snapshot, int(records["acceptor"][index])),
-            label(snapshot, int(reader)),
+            label(snapshot, int(reader)) if is_traced(snapshot, "readers") else "",
             int(queue[index]),
             int(data[index]),
             int(service[index]),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
 from sockscope.analysis.frame import Finding, Frame, Group, Server, Wait
+from sockscope.analysis.needs import is_traced
 from sockscope.analysis.own_cost import own_cost
 from sockscope.analysis.waits import from_histogram
 from sockscope.model.history import HistoryView
@@ -42,8 +44,7 @@ def document(
         "listeners": [_listener(snapshot, listener) for listener in snapshot.listeners],
         "groups": [_group(frame, group) for group in frame.groups],
         "workers": [
-            _worker(worker, roles.get(worker.id, []), _wakes(snapshot, worker))
-            for worker in snapshot.workers.values()
+            _worker(snapshot, worker, roles.get(worker.id, [])) for worker in snapshot.workers.values()
         ],
         "connections": list(connections_of(snapshot, names, connections)),
         "servers": [_server(frame, server, history) for server in frame.servers],
@@ -141,7 +142,7 @@ def _wakes(snapshot: Snapshot, worker: Worker) -> list[dict[str, int]]:
     return [{"tid": wake.wakee, "wakes": wake.wakes, "after_read": wake.after_read} for wake in mine]
 
 
-def _worker(worker: Worker, roles: list[str], wakes: list[dict[str, int]]) -> dict[str, Any]:
+def _worker(snapshot: Snapshot, worker: Worker, roles: list[str]) -> dict[str, Any]:
     counted = (
         "accepts", "accepts_empty", "accepts_failed", "reads", "bytes_read", "reads_empty", "ends_of_stream",
         "writes", "bytes_written", "waits", "wakeups", "wakeups_wasted", "wait_ns", "busy_ns", "stall_max_ns",
@@ -153,9 +154,9 @@ def _worker(worker: Worker, roles: list[str], wakes: list[dict[str, int]]) -> di
         "parent_pid": worker.parent_pid,
         "comm": worker.comm,
         "roles": roles,
-        **{name: getattr(worker, name) for name in counted},
-        "answer_wait": _wait(from_histogram(worker.answer)),
-        "wakes": wakes,
+        **{name: getattr(worker, name) if is_traced(snapshot, name) else None for name in counted},
+        "answer_wait": _wait(from_histogram(worker.answer)) if is_traced(snapshot, "answer") else None,
+        "wakes": _wakes(snapshot, worker) if is_traced(snapshot, "wakes") else None,
         "ended_ns": worker.ended_ns or None,
     }
 
@@ -192,13 +193,17 @@ def _server(frame: Frame, server: Server, history: HistoryView | None) -> dict[s
         "evidence": list(server.evidence),
         "why": server.why,
         "connections": server.connections,
-        "acceptors": [{"pid": worker.pid, "tid": worker.tid} for worker in server.acceptors],
-        "readers": [{"pid": worker.pid, "tid": worker.tid} for worker in server.readers],
-        "writers": [{"pid": worker.pid, "tid": worker.tid} for worker in server.writers],
+        "acceptors": _threads(server.acceptors),
+        "readers": _threads(server.readers) if is_traced(frame.snapshot, "readers") else None,
+        "writers": _threads(server.writers) if is_traced(frame.snapshot, "writers") else None,
         "queue_wait": _wait(frame.queue_wait[name]),
-        "data_wait": _wait(frame.data_wait[name]),
+        "data_wait": _wait(frame.data_wait[name]) if is_traced(frame.snapshot, "data_wait") else None,
         "shares": plain_shares(frame, server, history),
     }
+
+
+def _threads(workers: Iterable[Worker]) -> list[dict[str, int]]:
+    return [{"pid": worker.pid, "tid": worker.tid} for worker in workers]
 
 
 def _wait(wait: Wait) -> dict[str, Any]:

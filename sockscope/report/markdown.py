@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from sockscope import units
 from sockscope.analysis.figures import figures_of
 from sockscope.analysis.frame import Finding, Frame, Server, Wait
+from sockscope.analysis.needs import NOT_TRACED, is_traced
+from sockscope.model.snapshot import Worker
 from sockscope.report._health import cost, exactness
 from sockscope.report._slowest import slowest
-from sockscope.report.text import model_words
+from sockscope.report.text import busy_words, model_words
 
 _WORKERS, _SLOW = 16, 5
 
@@ -68,7 +70,7 @@ def _lines(frame: Frame) -> Iterator[str]:
     yield exactness(frame)
     for signal in frame.meta.signals:
         if signal.weaker:
-            yield f"Signal {escaped(signal.name)} ({escaped(signal.way) or 'missing'}): {escaped(signal.weaker)}."
+            yield f"Signal {escaped(signal.name)} ({escaped(signal.way) or NOT_TRACED}): {escaped(signal.weaker)}."
     yield cost(frame)
 
 
@@ -98,7 +100,7 @@ def _server(frame: Frame, server: Server) -> Iterator[str]:
     yield ""
     yield from grid(
         ("wait", "measured", "p50", "p99", "longest"),
-        [("queue", *_wait(frame.queue_wait[name])), ("data", *_wait(frame.data_wait[name]))],
+        [("queue", *_wait(frame.queue_wait[name])), ("data", *_data_wait(frame, name))],
     )
     yield ""
     yield from grid(
@@ -134,7 +136,7 @@ def _server(frame: Frame, server: Server) -> Iterator[str]:
             2,
         )
         yield ""
-    yield from _workers(server)
+    yield from _workers(frame, server)
     slow = slowest(frame.snapshot, server, _SLOW)
     if slow:
         yield ""
@@ -153,21 +155,31 @@ def _wait(wait: Wait) -> tuple[str, ...]:
     return (units.count(wait.samples), *(units.duration(ns) for ns in (wait.p50, wait.p99, wait.longest)))
 
 
-def _workers(server: Server) -> Iterator[str]:
+def _data_wait(frame: Frame, name: str) -> tuple[str, ...]:
+    if is_traced(frame.snapshot, "data_wait"):
+        return _wait(frame.data_wait[name])
+    return (NOT_TRACED, "–", "–", "–")
+
+
+def _workers(frame: Frame, server: Server) -> Iterator[str]:
     accepts = server.group.accepts
     active = [worker for worker in server.workers if worker.did_something]
     active.sort(key=lambda worker: (-accepts.get(worker.id, 0), -worker.reads, worker.tid))
+    columns: dict[str, tuple[str, Callable[[Worker], str]]] = {
+        "reads": ("reads", lambda worker: units.count(worker.reads)),
+        "writes": ("writes", lambda worker: units.count(worker.writes)),
+        "busy_ns": ("busy", busy_words),
+    }
+    shown = [column for figure, column in columns.items() if is_traced(frame.snapshot, figure)]
     yield from grid(
-        ("thread", "pid", "tid", "accepts", "reads", "writes", "busy"),
+        ("thread", "pid", "tid", "accepts", *(head for head, _ in shown)),
         [
             (
                 worker.comm,
                 str(worker.pid),
                 str(worker.tid),
                 units.count(accepts.get(worker.id, 0)),
-                units.count(worker.reads),
-                units.count(worker.writes),
-                units.share(worker.busy_ns, worker.busy_ns + worker.wait_ns) if worker.waits else "–",
+                *(cell(worker) for _, cell in shown),
             )
             for worker in islice(active, _WORKERS)
         ],

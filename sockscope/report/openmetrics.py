@@ -2,7 +2,7 @@
 
 Label sets are bounded: so many servers and workers have series of their own, in the order of their
 coming and for good; the work of all other workers is summed up under ``worker="other"``.  Metrics and
-labels are listed in docs/metrics.md.
+labels are listed in docs/metrics.md.  What needs a signal that was not traced has no series.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from sockscope.analysis.figures import connections_of, figures_of, open_each
 from sockscope.analysis.frame import Frame, Server
+from sockscope.analysis.needs import is_traced
 from sockscope.model.histogram import EDGES
 from sockscope.model.snapshot import Snapshot
 
@@ -97,6 +98,8 @@ class Exposition:
         _of_queues(out, labelled)
         _of_shares(out, frame.snapshot, labelled)
         for kind, words in _WAITS.items():
+            if not is_traced(frame.snapshot, kind):
+                continue
             name = f"sockscope_{kind}_seconds"
             out.family(name, "histogram", words + "; the sum is taken from the middles of buckets", "seconds")
             for labels, server in labelled:
@@ -109,6 +112,8 @@ class Exposition:
             if worker.id not in self._workers and worker.did_something
         ]
         for name, field, words, unit in _WORK:
+            if not is_traced(snapshot, field):
+                continue
             full = f"sockscope_worker_{name}"
             out.family(
                 full, "counter", words, name.rpartition("_")[2] if name.endswith(("bytes", "seconds")) else ""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from sockscope import units
 from sockscope.analysis.frame import Frame, Server, Wait
+from sockscope.analysis.needs import NOT_TRACED, is_traced
 from sockscope.analysis.own_cost import own_cost
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Worker
@@ -53,7 +54,8 @@ def server_lines(frame: Frame, server: Server, history: HistoryView | None = Non
         yield f"               {sentence}"
     yield f"  connections  {units.count(server.connections)}"
     yield f"  queue wait   {_wait(frame.queue_wait[name])}"
-    yield f"  data wait    {_wait(frame.data_wait[name])}"
+    data_wait = _wait(frame.data_wait[name]) if is_traced(frame.snapshot, "data_wait") else NOT_TRACED
+    yield f"  data wait    {data_wait}"
     for listener in group.listeners:
         full = f", {units.count(listener.drops)} dropped" if listener.drops else ""
         closed = ", closed" if listener.closed_ns else ""
@@ -104,13 +106,19 @@ def _worker_table(frame: Frame, server: Server) -> Iterator[str]:
     ]
     active.sort(key=lambda worker: (-accepts.get(worker.id, 0), -reads[worker.id], worker.tid))
     total = sum(accepts.values())
-    yield f"  {'pid/tid':<17}{'thread':<17}{'accepted':>9}{'':>8} {'reads':>10} {'writes':>10}  busy"
+    columns: dict[str, tuple[str, Callable[[Worker], str]]] = {
+        "reads": (f" {'reads':>10}", lambda worker: f" {reads[worker.id] or '–':>10}"),
+        "writes": (f" {'writes':>10}", lambda worker: f" {writes[worker.id] or '–':>10}"),
+        "busy_ns": ("  busy", lambda worker: f"  {busy_words(worker)}"),
+    }
+    shown = [column for figure, column in columns.items() if is_traced(frame.snapshot, figure)]
+    yield f"  {'pid/tid':<17}{'thread':<17}{'accepted':>9}{'':>8}{''.join(head for head, _ in shown)}".rstrip()
     for worker in islice(active, _WORKERS_SHOWN):
         taken = accepts.get(worker.id, 0)
         share = units.share(taken, total) if taken else ""
         yield (
-            f"  {f'{worker.pid}/{worker.tid}':<17}{worker.comm:<17}{taken or '–':>9}{share:>8} "
-            f"{reads[worker.id] or '–':>10} {writes[worker.id] or '–':>10}  {_busy(worker)}"
+            f"  {f'{worker.pid}/{worker.tid}':<17}{worker.comm:<17}{taken or '–':>9}{share:>8}"
+            f"{''.join(cell(worker) for _, cell in shown)}"
         )
     if len(active) > _WORKERS_SHOWN:
         yield f"  … and {len(active) - _WORKERS_SHOWN} more threads"
@@ -122,7 +130,8 @@ def _worker_table(frame: Frame, server: Server) -> Iterator[str]:
         yield "  (busy and data wait cover all that these threads do, on other listeners too)"
 
 
-def _busy(worker: Worker) -> str:
+def busy_words(worker: Worker) -> str:
+    """The part of its time that a thread was away from waiting."""
     return units.share(worker.busy_ns, worker.busy_ns + worker.wait_ns) if worker.waits else "–"
 
 
@@ -153,7 +162,7 @@ def _health(frame: Frame) -> Iterator[str]:
         yield "lost: nothing"
     weaker = [signal for signal in frame.meta.signals if signal.weaker]
     for signal in weaker:
-        yield f"signal {signal.name} ({signal.way or 'missing'}): {signal.weaker}"
+        yield f"signal {signal.name} ({signal.way or NOT_TRACED}): {signal.weaker}"
     for note in health.notes:
         yield f"note: {note}"
     cost = own_cost(frame.snapshot)

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from sockscope.analysis.needs import is_traced
+from sockscope.model.snapshot import Snapshot
+from sockscope.tui.filters import Key
+
 #: From how many cells on long names of threads get room, and how much at most.
 _WIDE, _LONGEST_NAME = 100, 21
 #: Cells at the end of a heading that says how many columns are not seen.
@@ -14,7 +18,8 @@ _MOST_SPARE = 24
 
 @dataclass(frozen=True)
 class Column:
-    """One column.  ``least_first`` says which way the first sort by it goes; ``thread``: names of threads."""
+    """One column.  ``least_first`` says which way the first sort by it goes; ``thread``: names of threads;
+    ``figure``: what of ``analysis.needs`` it shows, when it is not called so itself."""
 
     key: str
     title: str
@@ -23,6 +28,18 @@ class Column:
     least_first: bool = False
     grows: bool = False
     thread: bool = False
+    figure: str = ""
+
+
+def traced(columns: Sequence[Column], snapshot: Snapshot) -> tuple[Column, ...]:
+    """Those whose signals were traced: the others would show zeros that were not counted."""
+    return tuple(column for column in columns if is_traced(snapshot, column.figure or column.key))
+
+
+def traced_keys(keys: Sequence[Key], columns: Sequence[Column], snapshot: Snapshot) -> tuple[Key, ...]:
+    """What rows with these columns can be filtered by."""
+    hidden = {column.key for column in columns} - {column.key for column in traced(columns, snapshot)}
+    return tuple(key for key in keys if key.name not in hidden and is_traced(snapshot, key.name))
 
 
 def fitting(

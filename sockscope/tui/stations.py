@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sockscope import units
 from sockscope.analysis.frame import Server
+from sockscope.analysis.needs import is_traced
 from sockscope.model.snapshot import Listener, Worker
 from sockscope.tui.feed import Moment
 from sockscope.tui.names import worker_name
@@ -17,11 +18,12 @@ SOCKET = "socket "
 
 @dataclass(frozen=True)
 class Row:
-    """One queue or thread in a station: how full or how busy it is, and what it does a second."""
+    """One queue or thread in a station: how full or how busy it is (None: not traced), and what it does a
+    second."""
 
     identity: int
     name: str
-    part: float
+    part: float | None
     words: str
     style: str = "text"
 
@@ -76,7 +78,9 @@ def flow_of(moment: Moment, server: Server) -> Flow:
         stations.append(_threads(moment, "read + answer", "reader", readers, "reads"))
         arrows.append(f"{units.count(float(accepted.sum()))}/s")
     else:
-        stations.append(_threads(moment, "accept + read + answer", "acceptor", acceptors, "accepts"))
+        known = is_traced(moment.frame.snapshot, "reader")
+        title = "accept + read + answer" if known else "accept"
+        stations.append(_threads(moment, title, "acceptor", acceptors, "accepts"))
     return Flow(tuple(stations), tuple(arrows), paired)
 
 
@@ -100,11 +104,12 @@ def _threads(moment: Moment, title: str, colour: str, workers: Sequence[Worker],
     workers = sorted(workers, key=lambda item: (item.pid, item.tid)) if colour != "acceptor" else workers
     ids = [item.id for item in workers]
     rates, busy = moment.history.rates(series, ids), moment.history.rates("busy", ids) / 1e9
+    traced = is_traced(moment.frame.snapshot, "busy")
     rows = tuple(
         Row(
             worker.id,
             worker_name(worker),
-            float(part),
+            float(part) if traced else None,
             f"{units.count(float(rate))}/s",
             "critical" if part > 0.9 else "text",
         )

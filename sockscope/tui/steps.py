@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sockscope.analysis.frame import Frame
+from sockscope.analysis.needs import NOT_TRACED, is_traced
 from sockscope.records.layout import ConnectionFlag
 from sockscope.tui.names import name_of
 
@@ -49,6 +51,7 @@ def steps_of(frame: Frame, record: Any) -> list[Step]:
     before = bool(int(record["flags"]) & ConnectionFlag.OPEN_BEFORE)
     closed = int(record["closed_ns"])
     unseen = "not seen" if before else "never" if closed else NOT_YET
+    told = partial(_why_not, frame, unseen)
     reader, writer = first_of(frame, record, "reads"), first_of(frame, record, "writes")
     data_first = bool(data) and (not accepted or data < accepted)
     steps = [
@@ -56,12 +59,16 @@ def steps_of(frame: Frame, record: Any) -> list[Step]:
         Step("accepted", accepted, name_of(frame, int(record["acceptor"])),
              "in the accept queue" + (", data waiting" if data_first else ""), "acceptor", unseen),
         Step("first data", data, "kernel", "in the accept queue" if data_first else "until the client sent something",
-             "accent", unseen),
-        Step("first read", read, reader, "until a thread read it", "reader", unseen),
-        Step("first answer", int(record["first_write_ns"]), writer, "of work", "writer", unseen),
+             "accent", told("data")),
+        Step("first read", read, reader, "until a thread read it", "reader", told("reader")),
+        Step("first answer", int(record["first_write_ns"]), writer, "of work", "writer", told("writer")),
         Step("closed", closed, _closer(record), "of further traffic", "muted", "still open"),
     ]  # fmt: skip
     return sorted(steps, key=lambda step: (step.at_ns == 0, step.at_ns))
+
+
+def _why_not(frame: Frame, otherwise: str, what: str) -> str:
+    return otherwise if is_traced(frame.snapshot, what) else NOT_TRACED
 
 
 def first_of(frame: Frame, record: Any, verb: str) -> str:

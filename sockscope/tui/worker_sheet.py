@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from sockscope import units
+from sockscope.analysis.needs import NOT_TRACED, is_traced
 from sockscope.model.snapshot import Worker
 from sockscope.tui.feed import Moment
 from sockscope.tui.lines import Line, columns, sparkline
@@ -44,9 +45,10 @@ def charts(moment: Moment, number: int, palette: Palette, width: int, height: in
     if worker is None:
         return []
     most = max(min(width // _CHART_WIDTH, len(_CHARTS)), 1)
-    filled = [chart for chart in _CHARTS if getattr(worker, chart[0]).any()]
-    keep = sorted(_CHARTS, key=lambda chart: (chart not in filled, chart[0] == "answer"))[:most]
-    chosen = [chart for chart in _CHARTS if chart in keep]
+    known = [chart for chart in _CHARTS if is_traced(moment.frame.snapshot, chart[0])]
+    filled = [chart for chart in known if getattr(worker, chart[0]).any()]
+    keep = sorted(known, key=lambda chart: (chart not in filled, chart[0] == "answer"))[:most]
+    chosen = [chart for chart in known if chart in keep]
     wide = width // len(chosen)
     blocks = [
         distribution(title, getattr(worker, name), wide - 2, height, palette, colour)
@@ -70,22 +72,29 @@ def _numbers(moment: Moment, worker: Worker, palette: Palette, width: int) -> Li
             ("accepted", "accepts", worker.accepts), ("reads", "reads", worker.reads),
             ("answers", "answers", worker.writes),
         )
+        if is_traced(moment.frame.snapshot, series)
     ]  # fmt: skip
     line = Line().add(" ")
     for name, number, rate in pairs:
         _pair(line, palette, name, f"{units.count(number)} ({units.count(rate)}/s)")
     if width - line.width > 32:
-        _pair(line, palette, "bytes in", units.size(worker.bytes_read))
-        _pair(line, palette, "out", units.size(worker.bytes_written))
+        for name, figure in (("bytes in", "bytes_read"), ("out", "bytes_written")):
+            if is_traced(moment.frame.snapshot, figure):
+                _pair(line, palette, name, units.size(getattr(worker, figure)))
     return line
 
 
 def _loop(moment: Moment, worker: Worker, palette: Palette, width: int) -> Line:
     busy, cpu = (float(moment.history.rates(name, [worker.id])[0]) / 1e7 for name in ("busy", "cpu"))
-    line = _pair(Line().add(" "), palette, "busy", f"{busy:.0f} %")
+    snapshot = moment.frame.snapshot
+    line = Line().add(" ")
+    waits = is_traced(snapshot, "busy")
+    _pair(line, palette, "busy", f"{busy:.0f} %" if waits else NOT_TRACED)
     _pair(line, palette, "CPU", f"{cpu:.0f} %")
-    wasted = units.share(worker.wakeups_wasted, worker.wakeups)
-    _pair(line, palette, "wake-ups", f"{units.count(worker.wakeups)}, {wasted} for nothing")
+    if waits:
+        wasted = units.share(worker.wakeups_wasted, worker.wakeups)
+        vain = f", {wasted} for nothing" if is_traced(snapshot, "wasted") else ""
+        _pair(line, palette, "wake-ups", f"{units.count(worker.wakeups)}{vain}")
     if worker.stall_max_ns:
         ago = units.duration(moment.frame.snapshot.time_ns - worker.stall_max_at_ns)
         _pair(line, palette, "longest stall", units.duration(worker.stall_max_ns))
@@ -97,7 +106,7 @@ def _loop(moment: Moment, worker: Worker, palette: Palette, width: int) -> Line:
 def _over_time(moment: Moment, worker: Worker, palette: Palette, width: int) -> list[Line]:
     """Its last minutes: how busy it was, and its longest stall in each tick."""
     room = (width - 50) // 2
-    if room < 12 or not moment.history.ticks:
+    if room < 12 or not moment.history.ticks or not is_traced(moment.frame.snapshot, "busy"):
         return []
     style, history = palette.style, moment.history
     busy = list(history.worker("busy", [worker.id])[0] / (history.seconds * 1e9))

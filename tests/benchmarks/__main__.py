@@ -18,7 +18,7 @@ from tests.benchmarks.probes import probe_time
 from tests.benchmarks.results import TABLES, Results, Row
 from tests.benchmarks.tables import document
 from tests.benchmarks.throughput import one_round
-from tests.benchmarks.tracers import TRACERS
+from tests.benchmarks.tracers import LESS, TRACERS
 from tests.benchmarks.workloads import CLOSE, KEEPALIVE, WORKLOADS
 
 Part = tuple[str, str, Callable[[], Iterable[Row]], int]
@@ -29,7 +29,7 @@ def parts(quick: bool) -> list[Part]:
     seconds = 1 if quick else 3
     rounds = 1 if quick else 5
     there = [tracer for tracer in TRACERS if tracer.is_there()]
-    counted = [tracer for tracer in there if tracer.name in _COUNTED]
+    counted = [*(tracer for tracer in there if tracer.name in _COUNTED), *LESS]
     sizes = (1_000, 100_000) if quick else (1_000, 10_000, 100_000, 1_000_000)
     found: list[Part] = [
         ("throughput", f"throughput {workload.name}", partial(one_round, workload, there, seconds), rounds)

@@ -1,6 +1,6 @@
 """The dashboard's live feed without its screen: frames each second until SIGTERM, then one line of JSON.
 
-``python -m tests.benchmarks.headless PORT``: ``first`` is the monotonic second at which the first
+``python -m tests.benchmarks.headless PORT [SIGNALS]``, without those signals: ``first`` is the monotonic second at which the first
 connection was in a frame, ``first_cpu`` the CPU time until then.
 """
 
@@ -13,10 +13,11 @@ import sys
 import time
 
 from sockscope.session.feeds import live_feed
+from sockscope.sources.kernel.signals import OFF
 from sockscope.sources.target import Target
 
 
-def main(port: int) -> None:
+def main(port: int, without: str = "") -> None:
     over = False
 
     def end(*_: object) -> None:
@@ -24,7 +25,12 @@ def main(port: int) -> None:
         over = True
 
     signal.signal(signal.SIGTERM, end)
-    feed = live_feed(Target(ports=(port,)), interval_s=1.0, signals={}, limits={})
+    feed = live_feed(
+        Target(ports=(port,)),
+        interval_s=1.0,
+        signals=dict.fromkeys(without.split(","), OFF) if without else {},
+        limits={},
+    )
     feed.start()
     print("attached", flush=True)
     first, first_cpu, ticks, began = 0.0, 0.0, 0, time.process_time()
@@ -55,4 +61,4 @@ def main(port: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *sys.argv[2:])

@@ -99,7 +99,7 @@ def _probes(rows: list[Row]) -> Iterator[str]:
         ),
     )
     for (workload, tracer), some in grouped(rows, "workload", "tracer").items():
-        if not tracer.startswith("sockscope live"):
+        if tracer != "sockscope live":
             continue
         names = sorted({name for row in some for name in row["programs"]})
         yield (

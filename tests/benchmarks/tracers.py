@@ -215,6 +215,15 @@ def _without_headers(place: Path) -> Mapping[str, str]:
 
 UNTRACED = "untraced"
 LIVE = Tracer("sockscope live", _sockscope("tests.benchmarks.headless", "{port}"), ready="attached")
+#: Live mode with less to tell, for the time in the probes.
+LESS = tuple(
+    Tracer(
+        f"sockscope live --without {signals}",
+        _sockscope("tests.benchmarks.headless", "{port}", signals),
+        ready="attached",
+    )
+    for signals in ("data-ready,wait,wake", "read,write,wait")
+)
 TRACERS = (
     LIVE,
     Tracer("sockscope live, with its screen", _sockscope("sockscope", "live", "--port", "{port}"), screen=True),

@@ -92,6 +92,11 @@ def findings_of(frame: Frame, thresholds: Thresholds) -> tuple[Finding, ...]:
     return tuple(diagnosis.finding for diagnosis in diagnoses)
 
 
+def judged(untraced: frozenset[str]) -> tuple[Detector, ...]:
+    """The detectors that can tell something though these signals were not traced."""
+    return tuple(detector for detector in FINDINGS if untraced.isdisjoint(detector.needs))
+
+
 def explained(finding: Finding) -> tuple[str, ...]:
     """Ids of the findings that this one is the cause of."""
     return tuple(str(finding.evidence.get("explains", "")).split())
@@ -101,7 +106,7 @@ def _causes(case: Case) -> list[Diagnosis]:
     """The diagnoses of one server that no other explains, each with its symptoms taken in."""
     if not len(case.connections) and not case.server.connections:
         return []
-    left = [diagnosis for detector in FINDINGS for diagnosis in detector.look(case)]
+    left = [diagnosis for detector in judged(case.snapshot.untraced) for diagnosis in detector.look(case)]
     causes = []
     while left:
         # where each is the cause of another, in a circle, the first in the tuple is the root

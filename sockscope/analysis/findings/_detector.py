@@ -25,10 +25,14 @@ class Diagnosis:
 
 
 class Detector(Protocol):
-    """Looks at one server and says what is wrong with it; says nothing when all is well."""
+    """Looks at one server and says what is wrong with it; says nothing when all is well.
+
+    ``needs`` are the optional signals without which it cannot tell, and is not asked.
+    """
 
     id: str
     title: str
+    needs: tuple[str, ...]
 
     def look(self, case: Case) -> Iterable[Diagnosis]: ...
 

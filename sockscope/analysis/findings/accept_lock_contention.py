@@ -12,6 +12,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class AcceptLockContention:
     id = "accept-lock-contention"
     title = "Connections wait for an accept lock while workers sleep"
+    needs: tuple[str, ...] = ("wait",)
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         limits, crowd = case.thresholds, case.accepting

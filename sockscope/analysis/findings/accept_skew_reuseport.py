@@ -15,6 +15,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class AcceptSkewReuseport:
     id = "accept-skew-reuseport"
     title = "The SO_REUSEPORT group is more uneven than hashing explains"
+    needs: tuple[str, ...] = ()
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         members, limits = case.listeners, case.thresholds

@@ -13,6 +13,7 @@ from sockscope.analysis.frame import Severity
 class AcceptSkewShared:
     id = "accept-skew-shared"
     title = "One shared accept queue feeds some workers far more than others"
+    needs: tuple[str, ...] = ("wait",)
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         figure, group, limits = case.figures.accepts, case.group, case.thresholds

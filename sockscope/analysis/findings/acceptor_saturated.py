@@ -12,6 +12,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class AcceptorSaturated:
     id = "acceptor-saturated"
     title = "The acceptor is saturated while readers wait for work"
+    needs: tuple[str, ...] = ("read", "data-ready", "wait")
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         server, limits = case.server, case.thresholds

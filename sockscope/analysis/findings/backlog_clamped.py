@@ -11,6 +11,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class BacklogClamped:
     id = "backlog-clamped"
     title = "net.core.somaxconn cuts the backlog short"
+    needs: tuple[str, ...] = ()
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         host = case.host

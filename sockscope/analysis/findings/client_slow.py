@@ -14,6 +14,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class ClientSlow:
     id = "client-slow"
     title = "Clients send their first bytes late"
+    needs: tuple[str, ...] = ("data-ready",)
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         rows, limits = case.connections, case.thresholds

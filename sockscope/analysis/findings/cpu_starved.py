@@ -13,6 +13,7 @@ from sockscope.model.snapshot import Worker
 class CpuStarved:
     id = "cpu-starved"
     title = "Others use the CPU that the workers wait for"
+    needs: tuple[str, ...] = ("read", "data-ready", "write", "wait")
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         limits = case.thresholds

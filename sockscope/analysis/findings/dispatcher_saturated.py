@@ -12,6 +12,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class DispatcherSaturated:
     id = "dispatcher-saturated"
     title = "The dispatcher is saturated while its workers wait for requests"
+    needs: tuple[str, ...] = ("read", "data-ready", "write", "wait")
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         server, limits = case.server, case.thresholds

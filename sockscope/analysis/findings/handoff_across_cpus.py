@@ -12,6 +12,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class HandoffAcrossCpus:
     id = "handoff-across-cpus"
     title = "The hand-off moves connections across CPUs"
+    needs: tuple[str, ...] = ("read",)
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         limits, rows = case.thresholds, case.connections

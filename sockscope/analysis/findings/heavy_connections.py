@@ -14,6 +14,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class HeavyConnections:
     id = "heavy-connections"
     title = "A few heavy connections load some workers more than others"
+    needs: tuple[str, ...] = ("read", "data-ready", "wait")
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         limits = case.thresholds

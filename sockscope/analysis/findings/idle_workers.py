@@ -11,6 +11,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class IdleWorkers:
     id = "idle-workers"
     title = "Some workers get nothing to do"
+    needs: tuple[str, ...] = ("read", "data-ready", "wait")
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         figure = case.figures.reads

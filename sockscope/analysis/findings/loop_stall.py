@@ -18,6 +18,7 @@ from sockscope.model.snapshot import Worker
 class LoopStall:
     id = "loop-stall"
     title = "Blocking work on an event loop"
+    needs: tuple[str, ...] = ("read", "data-ready", "write", "wait")
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         limits = case.thresholds

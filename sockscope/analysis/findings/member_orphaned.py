@@ -13,6 +13,7 @@ from sockscope.analysis.findings._member import meant_for
 class MemberOrphaned:
     id = "member-orphaned"
     title = "Nobody accepts from a socket of the SO_REUSEPORT group"
+    needs: tuple[str, ...] = ("wait",)
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         members, waits = case.listeners, case.queue_waits

@@ -15,6 +15,7 @@ from sockscope.analysis.findings._member import acceptor_of, meant_for
 class MemberStalled:
     id = "member-stalled"
     title = "A member of the SO_REUSEPORT group does not keep up"
+    needs: tuple[str, ...] = ("wait",)
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         limits, waits = case.thresholds, case.queue_waits

@@ -11,6 +11,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class OpenConnectionsSkew:
     id = "open-connections-skew"
     title = "Open connections pile up on some workers"
+    needs: tuple[str, ...] = ("read", "wait")
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         figure, limits = case.figures.open, case.thresholds

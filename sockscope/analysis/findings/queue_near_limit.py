@@ -11,6 +11,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class QueueNearLimit:
     id = "queue-near-limit"
     title = "The accept queue is close to its limit"
+    needs: tuple[str, ...] = ()
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         for listener in case.listeners:

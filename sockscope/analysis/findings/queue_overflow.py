@@ -12,6 +12,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class QueueOverflow:
     id = "queue-overflow"
     title = "The accept queue overflows"
+    needs: tuple[str, ...] = ()
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         for listener in case.listeners:

@@ -8,11 +8,13 @@ from sockscope import units
 from sockscope.analysis.findings._case import Case, percent
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 from sockscope.analysis.frame import Severity
+from sockscope.analysis.needs import is_traced
 
 
 class QueueWaitHigh:
     id = "queue-wait-high"
     title = "Connections wait long to be accepted"
+    needs: tuple[str, ...] = ()
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         limits, waits = case.thresholds, case.queue_waits
@@ -39,7 +41,7 @@ class QueueWaitHigh:
                 "late": late,
                 "waiting_now": int((~waits.over).sum()),
                 "connections": len(waits),
-                "acceptor_load": round(max(case.loads(case.server.acceptors), default=0.0), 3),
+                **_load(case),
             },
             (
                 "Take all that waits at each wake-up (accept4 until EAGAIN), and accept before serving.",
@@ -49,10 +51,18 @@ class QueueWaitHigh:
         )
 
 
+def _load(case: Case) -> dict[str, float]:
+    if not is_traced(case.snapshot, "waits"):
+        return {}
+    return {"acceptor_load": round(max(case.loads(case.server.acceptors), default=0.0), 3)}
+
+
 def _fault(case: Case) -> str:
     loads = case.loads(case.server.acceptors)
     if not loads:
         return "Nobody accepts."
+    if not is_traced(case.snapshot, "waits"):
+        return f"Whether {'they are' if len(loads) > 1 else 'the acceptor is'} busy was not traced."
     if min(loads) >= case.thresholds.busy:
         return f"All {len(loads)} acceptors are busy ({percent(min(loads))} of the time or more)."
     if max(loads) >= case.thresholds.busy:

@@ -12,6 +12,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class QueueWaitLimit:
     id = "queue-wait-above-limit"
     title = "Connections wait longer to be accepted than the limit allows"
+    needs: tuple[str, ...] = ()
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         limit, waits = case.thresholds.max_queue_wait_ns, case.queue_waits

@@ -13,6 +13,7 @@ from sockscope.analysis.frame import Severity
 class ReaderLate:
     id = "reader-late"
     title = "Requests lie unread on accepted connections"
+    needs: tuple[str, ...] = ("read", "data-ready", "wait")
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         limits, waits = case.thresholds, case.data_waits

@@ -11,6 +11,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class ReuseportUnused:
     id = "reuseport-unused"
     title = "SO_REUSEPORT is set, but the workers share one socket"
+    needs: tuple[str, ...] = ()
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         if not case.group.reuseport or len(case.listeners) != 1:

@@ -11,6 +11,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class ShareLimit:
     id = "share-above-limit"
     title = "A worker accepts more than the limit allows"
+    needs: tuple[str, ...] = ()
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         figure, limit = case.figures.accepts, case.thresholds.max_share

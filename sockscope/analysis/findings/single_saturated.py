@@ -12,6 +12,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class SingleSaturated:
     id = "single-saturated"
     title = "The one thread that does everything is saturated"
+    needs: tuple[str, ...] = ("read", "data-ready", "wait")
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         server = case.server

@@ -20,6 +20,7 @@ _SAME = 2.0
 class Straggler:
     id = "straggler"
     title = "One worker is slower than its peers at the same work"
+    needs: tuple[str, ...] = ("read", "write")
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         limits = case.thresholds

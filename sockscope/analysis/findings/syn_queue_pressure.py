@@ -14,6 +14,7 @@ _FEWEST = 32
 class SynQueuePressure:
     id = "syn-queue-pressure"
     title = "Half-open handshakes pile up"
+    needs: tuple[str, ...] = ()
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         if not case.listeners:

@@ -12,6 +12,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class ThunderingHerd:
     id = "thundering-herd"
     title = "Each connection wakes several acceptors, and all but one in vain"
+    needs: tuple[str, ...] = ("read", "write", "wait")
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         limits, crowd = case.thresholds, case.server.acceptors

@@ -12,6 +12,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class TooFewCpus:
     id = "too-few-cpus"
     title = "Workers wait for each other's CPU"
+    needs: tuple[str, ...] = ("read", "wait")
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         limits = case.thresholds

@@ -12,6 +12,7 @@ from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 class WastedWakeups:
     id = "wasted-wakeups"
     title = "Readers are woken for nothing"
+    needs: tuple[str, ...] = ("read", "write", "wait")
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         limits = case.thresholds

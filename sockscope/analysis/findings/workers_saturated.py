@@ -15,6 +15,7 @@ _QUEUED = 1.5
 class WorkersSaturated:
     id = "workers-saturated"
     title = "All workers are saturated"
+    needs: tuple[str, ...] = ("read", "data-ready", "write", "wait")
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
         crowd, limits = case.serving, case.thresholds

@@ -22,6 +22,9 @@ def _call(name: str, function: str) -> Hook:
     return Hook("tracepoint", f"syscalls:sys_{name}", function)
 
 
+#: The way of a signal that is left out.
+OFF = "off"
+
 _SPLICE = _call("exit_splice", "on_splice_exit")
 _SENDS = (("inet_sendmsg", "3"), ("inet6_sendmsg", "3"), ("inet_sendpage", "5"))
 _OWN_CALLBACKS = "sockets with kernel TLS or in a sockmap"
@@ -76,6 +79,8 @@ SIGNALS: tuple[Signal, ...] = (
         ),
         without="no data wait; Fast Open connections are known only from accept on",
         needed=False,
+        optional=True,
+        of="read",
     ),
     Signal(
         "accept",
@@ -149,6 +154,7 @@ SIGNALS: tuple[Signal, ...] = (
             ),
         ),
         without="readers are unknown",
+        optional=True,
     ),
     Signal(
         "write",
@@ -193,6 +199,7 @@ SIGNALS: tuple[Signal, ...] = (
             ),
         ),
         without="writers are unknown",
+        optional=True,
     ),
     Signal(
         "wait",
@@ -210,6 +217,7 @@ SIGNALS: tuple[Signal, ...] = (
         ),
         without="no busy time, no stalls, no wasted wake-ups",
         needed=False,
+        optional=True,
     ),
     Signal(
         "wake",
@@ -217,6 +225,8 @@ SIGNALS: tuple[Signal, ...] = (
         (Way("tracepoint", (_raw("sched_waking", "on_waking"),)),),
         without="a dispatcher that writes the answers itself looks like a single thread",
         needed=False,
+        optional=True,
+        of="read",
     ),
     Signal(
         "tasks",
@@ -236,6 +246,22 @@ SIGNALS: tuple[Signal, ...] = (
 )
 
 
+def left_out(forced: Mapping[str, str] | None) -> frozenset[str]:
+    """The signals that ``NAME=off`` leaves out, with those that tell nothing without them.
+
+    :raises UsageError: for a signal that does not exist, or that nothing can be traced without
+    """
+    off = {name for name, wish in (forced or {}).items() if wish == OFF}
+    known = {signal.name: signal for signal in SIGNALS}
+    optional = ", ".join(signal.name for signal in SIGNALS if signal.optional)
+    for name in sorted(off):
+        if name not in known:
+            raise UsageError(f"no signal is called {name!r}; those that can be left out are {optional}")
+        if not known[name].optional:
+            raise UsageError(f"without {name} nothing can be told; what can be left out is {optional}")
+    return frozenset(signal.name for signal in SIGNALS if off & {signal.name, signal.of})
+
+
 def choose(
     available: Callable[[Hook], bool], forced: Mapping[str, str] | None = None
 ) -> dict[str, Way | None]:
@@ -250,13 +276,14 @@ def choose(
     for name in wishes:
         if name not in known:
             raise UsageError(f"no signal is called {name!r}; there are {', '.join(sorted(known))}")
+    unwanted = left_out(wishes)
     chosen: dict[str, Way | None] = {}
     for signal in SIGNALS:
-        wish = wishes.get(signal.name)
-        ways = signal.ways if wish is None else tuple(way for way in signal.ways if way.name == wish)
-        if wish == "off" and not signal.needed:
+        if signal.name in unwanted:
             chosen[signal.name] = None
             continue
+        wish = wishes.get(signal.name)
+        ways = signal.ways if wish is None else tuple(way for way in signal.ways if way.name == wish)
         if not ways:
             names = ", ".join(way.name for way in signal.ways)
             raise UsageError(f"signal {signal.name} has no way {wish!r}; it has {names}")

@@ -22,7 +22,7 @@ from sockscope.sources.kernel import clock, losses, seeding, syscall, unix_liste
 from sockscope.sources.kernel.availability import Availability
 from sockscope.sources.kernel.program import Limits, Program
 from sockscope.sources.kernel.scope import resolve
-from sockscope.sources.kernel.signals import SIGNALS, choose, hooks_of
+from sockscope.sources.kernel.signals import SIGNALS, choose, hooks_of, left_out
 from sockscope.sources.target import Target
 
 #: Statistics cost every probe a little, so they are on in one tick of this many.
@@ -56,8 +56,9 @@ class KernelSource:
         self._scope = resolve(target)
         self._availability = Availability.of_running_kernel()
         self._chosen = choose(self._availability, forced)
+        self._unwanted = left_out(forced)
         for signal in SIGNALS:
-            if signal.needed and self._chosen[signal.name] is None:
+            if signal.needed and self._chosen[signal.name] is None and signal.name not in self._unwanted:
                 raise SockscopeError(
                     f"this kernel has no way to tell {signal.tells}; sockscope doctor says more"
                 )
@@ -78,11 +79,12 @@ class KernelSource:
 
     def signals(self) -> tuple[SignalInUse, ...]:
         """How each signal is got here."""
-        return tuple(
-            SignalInUse(signal.name, way.name if way else "", way.weaker if way else signal.without)
-            for signal in SIGNALS
-            for way in [self._chosen[signal.name]]
-        )
+        told = []
+        for signal in SIGNALS:
+            way = self._chosen[signal.name]
+            without = f"left out: {signal.without}" if signal.name in self._unwanted else signal.without
+            told.append(SignalInUse(signal.name, way.name if way else "", way.weaker if way else without))
+        return tuple(told)
 
     def start(self) -> int:
         """Attach, then learn what is there already; how many of the target's listeners are."""

@@ -54,10 +54,16 @@ class Way:
 
 @dataclass(frozen=True)
 class Signal:
-    """Something that sockscope must learn from the kernel, and what is lost without it."""
+    """Something that sockscope must learn from the kernel, and what is lost without it.
+
+    Where a kernel has no way to a ``needed`` one nothing is traced.  ``optional``: its user may leave it
+    out, to pay less; ``of``: it tells nothing without that other signal, and is left out with it.
+    """
 
     name: str
     tells: str
     ways: tuple[Way, ...]
     without: str
     needed: bool = True
+    optional: bool = False
+    of: str = ""

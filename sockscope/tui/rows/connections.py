@@ -10,7 +10,7 @@ from sockscope import units
 from sockscope.analysis.frame import Frame
 from sockscope.model.deeds import is_exact
 from sockscope.records.layout import ConnectionFlag
-from sockscope.tui.columns import Column
+from sockscope.tui.columns import Column, traced_keys
 from sockscope.tui.filters import Key, Mask
 from sockscope.tui.names import name_of
 
@@ -66,7 +66,7 @@ class ConnectionRows:
 
     @property
     def keys(self) -> tuple[Key, ...]:
-        return KEYS
+        return traced_keys(KEYS, COLUMNS, self._frame.snapshot)
 
     def __len__(self) -> int:
         return len(self.records)

@@ -9,7 +9,7 @@ import numpy as np
 from sockscope import units
 from sockscope.model.snapshot import Worker
 from sockscope.records.layout import WorkerFlag
-from sockscope.tui.columns import Column
+from sockscope.tui.columns import Column, traced_keys
 from sockscope.tui.feed import Moment
 from sockscope.tui.filters import Key, Mask
 from sockscope.tui.lines import bar, plain
@@ -22,7 +22,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("roles", "Roles", 5),
     Column("accepts", "Accepts", 8, right=True),
     Column("share", "Its share", 11),
-    Column("open", "Open", 5, right=True),
+    Column("open", "Open", 5, right=True, figure="open connections"),
     Column("reads", "Reads", 8, right=True),
     Column("busy", "Busy", 5, right=True),
     Column("stall", "Max stall", 9, right=True),
@@ -32,7 +32,7 @@ COLUMNS: tuple[Column, ...] = (
     Column("answers", "Answers", 8, right=True),
     Column("wasted", "Wasted", 7, right=True),
     Column("wakeups", "Wake-ups", 9, right=True),
-    Column("state", "State", 8),
+    Column("state", "State", 8, figure="busy"),
     Column("last_cpu", "On CPU", 6, right=True),
 )
 
@@ -59,6 +59,7 @@ class WorkerRows:
     def __init__(self, moment: Moment, *, by_process: bool = False) -> None:
         frame, history = moment.frame, moment.history
         self._now = frame.snapshot.time_ns
+        self.keys = traced_keys(KEYS, COLUMNS, frame.snapshot)
         self._roles = roles_of(frame)
         workers = [
             worker for worker in frame.snapshot.workers.values() if worker.did_something or worker.busy_ns
@@ -89,10 +90,6 @@ class WorkerRows:
         self.values["share"] = self.values["accepts"]
         self._total = float(self.values["accepts"].sum())
         self._most = float(self.values["accepts"].max(initial=0))
-
-    @property
-    def keys(self) -> tuple[Key, ...]:
-        return KEYS
 
     def __len__(self) -> int:
         return len(self._ids)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 
-from sockscope.tui.columns import Column
+from sockscope.tui.columns import Column, traced
 from sockscope.tui.feed import Moment
 from sockscope.tui.messages import FilterChanged, RowChosen
 from sockscope.tui.table import Rows, Table
@@ -46,6 +46,7 @@ class TabledView(View):
         return self.query_one(Table)
 
     def show(self, moment: Moment) -> None:
+        self.table.columns = traced(self.columns, moment.frame.snapshot)
         self.table.show(self.rows(moment))
         self._say()
         self.show_below(moment)

@@ -91,7 +91,7 @@ class FlowMap(Drawn):
             gauge = 6 if inner >= len(words) + 20 else 4 if inner >= len(words) + 16 else 0
             name = inner - len(words) - gauge - (2 if gauge else 1)
             canvas.put(x + 2, y, fit(_shortened(row.name, name), name), style(station.colour))
-            if gauge:
+            if gauge and row.part is not None:
                 canvas.put(
                     x + 2 + name + 1,
                     y,

@@ -15,6 +15,7 @@ from sockscope import units
 from sockscope.analysis.fairness import Fairness
 from sockscope.analysis.figures import Figure
 from sockscope.analysis.frame import Server
+from sockscope.analysis.needs import NOT_TRACED, is_traced
 from sockscope.model.snapshot import Worker
 from sockscope.tui.drawn import Drawn
 from sockscope.tui.lines import Line, bar, cells_each
@@ -108,6 +109,9 @@ class HeatMap(Drawn, can_focus=True):
                 Line().add(f" Workers over time: {metric.title}", style("bold text")),
                 Line().add("  no thread has accepted or read a connection yet", style("muted")),
             ]
+        if not is_traced(self.moment.frame.snapshot, metric.series):
+            title = self._title(metric, server, [], width, len(workers), len(workers))
+            return [title, Line().add(f"  {NOT_TRACED}", style("warning"))]
         names = min(max(len(worker_name(worker)) for worker in workers) + 2, 20)
         shares = _SHARES + 9 if width >= 100 else 16 if width >= 70 else 0
         cells = max(width - names - shares - 11, 8)

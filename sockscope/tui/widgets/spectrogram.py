@@ -10,6 +10,7 @@ from rich.style import Style
 from textual.reactive import reactive
 
 from sockscope import units
+from sockscope.analysis.needs import NOT_TRACED, is_traced
 from sockscope.model.histogram import EDGES, percentile
 from sockscope.tui.drawn import Drawn
 from sockscope.tui.lines import Line, cells_each
@@ -45,6 +46,8 @@ class Spectrogram(Drawn):
             head.add(f"   each is one {each}", style("muted"))
         if self.moment is None or not self.moment.history.ticks:
             return [head, Line().add("  the first tick is still to come", style("muted"))]
+        if not is_traced(self.moment.frame.snapshot, kind):
+            return [head, Line().add(f"  {NOT_TRACED}", style("warning"))]
         cells = max(width - 12, 10)
         counts = self.moment.history.spectrum(kind, self.ids, cells)
         if not counts.sum():

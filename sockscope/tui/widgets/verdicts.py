@@ -10,6 +10,7 @@ from textual.reactive import reactive
 
 from sockscope import units
 from sockscope.analysis.frame import Finding, Frame, Server
+from sockscope.analysis.needs import NOT_TRACED, is_traced
 from sockscope.tui.drawn import Drawn
 from sockscope.tui.feed import Moment
 from sockscope.tui.lines import Line, fit, plain
@@ -122,6 +123,8 @@ def judgement(moment: Moment, server: Server) -> tuple[str, str, str]:
     """Sign, words and colour for how fairly the work is shared among those that read."""
     figures = moment.figures(server)
     serving = len(server.acceptors) <= 1 and server.model != "single"
+    if serving and not is_traced(moment.frame.snapshot, "reads"):
+        return "?", f"reads were {NOT_TRACED}", "muted"
     fair = figures.reads.fairness if serving else figures.accepts.fairness
     words = fair.words
     if fair.judgement == "alone":

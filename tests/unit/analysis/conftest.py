@@ -14,7 +14,7 @@ from sockscope.analysis.frame import Finding, Frame
 from sockscope.analysis.thresholds import Thresholds
 from sockscope.model.histogram import bucket_of
 from sockscope.model.state import State
-from sockscope.records.batch import HOLDER, MORE_IO, QUEUE, THREAD_CPU, Batch, HostCounters, Meta
+from sockscope.records.batch import HOLDER, MORE_IO, QUEUE, THREAD_CPU, Batch, HostCounters, Meta, Signal
 from sockscope.records.layout import CONNECTION, LISTENER, WORKER, ConnectionFlag, WorkerFlag
 
 MS = 1_000_000
@@ -30,6 +30,7 @@ class World:
         self.start_ns = 100 * S
         self.end_ns = self.start_ns + round(seconds * S)
         self.cpus = cpus
+        self.untraced: tuple[str, ...] = ()
         self.listeners: list[Any] = []
         self.workers: list[Any] = []
         self.connections: list[Any] = []
@@ -206,7 +207,8 @@ class World:
                 final=True,
             )
         )
-        meta = Meta("host", "6.18", "0", "port 80", "", self.cpus, self.start_ns, 0, ())
+        signals = tuple(Signal(name, "", "left out") for name in self.untraced)
+        meta = Meta("host", "6.18", "0", "port 80", "", self.cpus, self.start_ns, 0, signals)
         return analyse(meta, state.snapshot())
 
     def findings(self, **limits: Any) -> tuple[Finding, ...]:

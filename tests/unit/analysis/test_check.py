@@ -164,10 +164,47 @@ def test_a_recording_that_is_not_there_is_1() -> None:
 def test_without_a_recording_it_traces_the_target(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
-    def traced(target: object, duration_ns: int, started: object) -> object:
-        asked.extend([str(target), duration_ns])
+    def traced(target: object, duration_ns: int, signals: object, started: object) -> object:
+        asked.extend([str(target), duration_ns, signals])
         return healthy(world).frame()
 
     monkeypatch.setattr(frames, "frame_of_live", traced)
     assert parsed("--port", "80", "--duration", "2s") == 0
-    assert asked == ["port 80", 2_000_000_000]
+    assert asked == ["port 80", 2_000_000_000, {}]
+
+
+@pytest.mark.parametrize(
+    ("words", "off"),
+    [
+        (("--fail-on", "queue-overflow,accept-skew-reuseport"), "data-ready read write wait wake"),
+        (("--fail-on", "thundering-herd"), "data-ready wake"),
+        (("--fail-on", "client-slow"), "write wait wake"),
+        (("--fail-on", "queue-overflow,critical"), ""),
+        (("--without", "write,wait"), "write wait"),
+    ],
+)
+def test_only_the_signals_that_the_findings_asked_for_need_are_traced(
+    words: tuple[str, ...], off: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, str]] = []
+
+    def traced(target: object, duration_ns: int, signals: dict[str, str], started: object) -> object:
+        asked.append(signals)
+        return healthy(world).frame()
+
+    monkeypatch.setattr(frames, "frame_of_live", traced)
+    parsed(*words)
+    assert asked == [dict.fromkeys(off.split(), "off")]
+
+
+def test_a_finding_asked_for_whose_signal_was_not_traced_has_not_passed(
+    world: World, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    it = healthy(world)
+    it.untraced = ("wait",)
+    assert run(it, "--fail-on", "loop-stall") == 1
+    assert "loop-stall needs what was not traced: wait" in capsys.readouterr().out
+    assert run(it, "--fail-on", "queue-overflow") == 0
+    capsys.readouterr()
+    assert run(it) == 0
+    assert "not judged, since signals that they need were not traced: " in capsys.readouterr().out

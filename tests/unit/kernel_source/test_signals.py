@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sockscope.errors import UsageError
-from sockscope.sources.kernel.signals import SIGNALS, choose, hooks_of
+from sockscope.sources.kernel.signals import SIGNALS, choose, hooks_of, left_out
 from sockscope.sources.kernel.way import Hook
 
 
@@ -93,6 +93,16 @@ def test_a_way_can_be_asked_for_and_a_signal_switched_off() -> None:
     assert chosen["wake"] is None
 
 
+def test_what_tells_nothing_without_another_signal_goes_with_it() -> None:
+    assert left_out({"read": "off"}) == {"read", "data-ready", "wake"}
+    assert left_out({"wait": "off", "write": "off"}) == {"wait", "write"}
+    chosen = choose(_everything, {"read": "off", "write": "off", "wait": "off"})
+    functions = {hook.function for hook in hooks_of(chosen, _everything)}
+    assert functions == {
+        "on_state", "on_destroy", "on_accept", "on_ring_complete", "on_fork", "on_exit", "on_rename"
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("wish", "says"),
     [
@@ -101,7 +111,8 @@ def test_a_way_can_be_asked_for_and_a_signal_switched_off() -> None:
             {"read": "magic"},
             "signal read has no way 'magic'; it has tracepoint, fentry, kprobe, system-calls",
         ),
-        ({"accept": "off"}, "signal accept has no way 'off'"),
+        ({"accept": "off"}, "without accept nothing can be told; what can be left out is data-ready, read"),
+        ({"raed": "off"}, "no signal is called 'raed'"),
     ],
 )
 def test_what_does_not_exist_is_refused_with_what_does(wish: dict[str, str], says: str) -> None:

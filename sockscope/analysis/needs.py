@@ -1,0 +1,72 @@
+"""Which signals each figure needs: what was not traced is told as such, and never as 0.
+
+A signal may be missing because the kernel has no way to it, or because it was left out to pay less.
+Findings carry their own needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sockscope.model.snapshot import Snapshot
+from sockscope.records.batch import Meta
+
+NOT_TRACED = "not traced"
+
+#: Figure (a worker's field, a kind of shared work, a wait, a column) → the signals that it comes from,
+#: beside those without which nothing is traced.
+NEEDS: Mapping[str, frozenset[str]] = {
+    name: frozenset(signals.split())
+    for name, signals in {
+        "readers": "read",
+        "reads": "read",
+        "bytes_read": "read",
+        "reads_empty": "read",
+        "ends_of_stream": "read",
+        "open connections": "read",
+        "CPU time": "read",
+        "writers": "write",
+        "writes": "write",
+        "bytes_written": "write",
+        "bytes": "read write",
+        "answer": "read write",
+        "data_wait": "read data-ready",
+        "waits": "wait",
+        "wakeups": "wait",
+        "wait_ns": "wait",
+        "busy_ns": "wait",
+        "stall": "wait",
+        "stall_max_ns": "wait",
+        "busy time": "wait read",
+        # woken, and nothing that it tried gave anything: every kind of deed must be seen
+        "wakeups_wasted": "wait read write",
+        "wakes": "wake read",
+        # the dashboard's words
+        "reader": "read",
+        "handed": "read",
+        "in": "read",
+        "out": "write",
+        "writer": "write",
+        "answers": "write",
+        "data": "read data-ready",
+        "busy": "wait",
+        "wasted": "wait read write",
+        # whether the reader's requests are done by others
+        "requests handed": "wait wake read write",
+    }.items()
+}
+
+
+def untraced(meta: Meta) -> frozenset[str]:
+    """The signals that were not traced."""
+    return frozenset(signal.name for signal in meta.signals if not signal.way)
+
+
+def missing(snapshot: Snapshot, what: str) -> frozenset[str]:
+    """Of the signals that a figure needs those that were not traced; empty: it is known."""
+    return NEEDS.get(what, frozenset()) & snapshot.untraced
+
+
+def is_traced(snapshot: Snapshot, *what: str) -> bool:
+    """Whether all these figures are known."""
+    return not any(missing(snapshot, one) for one in what)

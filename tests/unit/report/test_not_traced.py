@@ -1,0 +1,138 @@
+"""What was not traced is nowhere told as a number: no zero, no share, no verdict, no finding rests on it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from sockscope.analysis.analyse import analyse
+from sockscope.analysis.findings import FINDINGS, judged
+from sockscope.analysis.frame import Frame
+from sockscope.analysis.needs import NEEDS
+from sockscope.model.snapshot import Worker
+from sockscope.records.batch import Signal
+from sockscope.report import html, markdown, text
+from sockscope.report.json import document
+from sockscope.report.openmetrics import Exposition
+from sockscope.sources.kernel.signals import SIGNALS
+from sockscope.tui.columns import traced, traced_keys
+from sockscope.tui.rows import connections, workers
+from tests.unit.report.conftest import shown
+
+_HEADING = re.compile(r"\bthread\b.*\baccept(ed|s)\b(?!.*were)")
+_OPTIONAL = {signal.name for signal in SIGNALS if signal.optional}
+
+
+def without(*missing: str, scenario: str = "straggler", **fields: int) -> Frame:
+    """The frame of a scenario in which these signals were not traced; ``fields`` of all workers as given."""
+    frame, _ = shown(scenario)
+    signals = tuple(
+        Signal(signal.name, "" if signal.name in missing else "tracepoint", "") for signal in SIGNALS
+    )
+    snapshot = replace(
+        frame.snapshot,
+        workers={number: replace(one, **fields) for number, one in frame.snapshot.workers.items()},
+    )
+    return analyse(replace(frame.meta, signals=signals), snapshot)
+
+
+def everything(frame: Frame) -> tuple[str, ...]:
+    return (
+        text.render(frame),
+        markdown.render(frame),
+        html.render(frame),
+        json.dumps(document(frame)),
+        Exposition().render(frame),
+    )
+
+
+def test_needs_name_signals_that_can_be_missing_and_figures_that_there_are() -> None:
+    assert set().union(*NEEDS.values()) <= _OPTIONAL
+    for detector in FINDINGS:
+        assert set(detector.needs) <= _OPTIONAL, detector.id
+    fields = set(Worker.__dataclass_fields__)
+    assert {"reads", "writes", "busy_ns", "wakeups", "stall", "answer", "data_wait"} <= fields & NEEDS.keys()
+
+
+def test_whatever_the_counters_of_waits_hold_nothing_of_them_is_told_when_waits_were_not_traced() -> None:
+    quiet = dict.fromkeys(
+        ("waits", "wakeups", "wakeups_wasted", "wait_ns", "busy_ns", "stall_max_ns", "stall_max_at_ns"), 0
+    )
+    loud = {name: 987_654_321 for name in quiet}
+    told = [everything(without("wait", "wake", **held)) for held in (quiet, loud)]
+    assert told[0] == told[1]
+    assert text.render(without(**quiet)) != text.render(without(**loud))
+
+
+@pytest.mark.parametrize(
+    ("missing", "fields", "families", "headings"),
+    [
+        ("read", {"reads", "bytes_read"}, {"worker_reads", "data_wait_seconds", "answer_seconds"}, {"reads"}),
+        ("write", {"writes", "bytes_written"}, {"worker_writes", "answer_seconds"}, {"writes"}),
+        ("wait", {"waits", "busy_ns"}, {"worker_busy_seconds", "stall_seconds"}, {"busy"}),
+        ("wake", set(), set(), set()),
+        ("data-ready", set(), {"data_wait_seconds"}, set()),
+    ],
+)
+def test_each_report_leaves_out_what_one_signal_would_have_told(
+    missing: str, fields: set[str], families: set[str], headings: set[str]
+) -> None:
+    frame, whole = without(missing), without()
+    plain, all_plain = document(frame), document(whole)
+    for worker, full in zip(plain["workers"], all_plain["workers"], strict=True):
+        assert {name for name in fields if worker[name] is not None} == set()
+        assert all(full[name] is not None for name in fields)
+    exposed, all_exposed = Exposition().render(frame), Exposition().render(whole)
+    for family in families:
+        assert f"sockscope_{family}" in all_exposed
+        assert f"sockscope_{family}" not in exposed
+    for told, full in (
+        (text.render(frame), text.render(whole)),
+        (markdown.render(frame), markdown.render(whole)),
+    ):
+        table = next(line for line in told.splitlines() if _HEADING.search(line))
+        complete = next(line for line in full.splitlines() if _HEADING.search(line))
+        assert headings.isdisjoint(table.replace("|", " ").split())
+        assert headings <= set(complete.replace("|", " ").split())
+    if missing in ("read", "data-ready"):
+        assert "data wait    not traced" in text.render(frame)
+        assert plain["servers"][0]["data_wait"] is None
+
+
+@pytest.mark.parametrize("missing", sorted(_OPTIONAL))
+def test_no_finding_is_told_that_needs_what_was_not_traced(missing: str) -> None:
+    for scenario in ("straggler", "overflow", "handoff"):
+        found = {finding.id for finding in without(missing, scenario=scenario).findings}
+        assert found <= {detector.id for detector in judged(frozenset({missing}))}
+    skewed = {finding.id for finding in without(missing, scenario="handoff").findings}
+    assert ("open-connections-skew" in skewed) == (missing not in ("read", "wait"))
+    assert {finding.id for finding in without(missing, scenario="overflow").findings} >= {"queue-overflow"}
+
+
+def test_without_reads_the_verdict_says_who_accepts_and_that_who_serves_is_not_known() -> None:
+    (server,) = without("read", "data-ready", "wake").servers
+    assert server.model == "unknown"
+    assert "which threads read was not traced" in server.why
+    assert any("accepted" in sentence for sentence in server.evidence)
+
+
+@pytest.mark.parametrize("missing", ["wait", "wake", "write"])
+def test_a_verdict_that_nobody_is_handed_requests_says_when_that_was_not_looked_for(missing: str) -> None:
+    (server,) = without(missing).servers
+    assert server.model == "shared"
+    assert any(f"was not traced (no {missing})" in sentence for sentence in server.evidence)
+
+
+def test_the_dashboards_tables_have_no_column_and_no_filter_for_what_was_not_traced() -> None:
+    snapshot = without("read", "data-ready", "wake", "write", "wait").snapshot
+    kept = {column.key for column in traced(workers.COLUMNS, snapshot)}
+    assert kept == {"name", "roles", "accepts", "share", "pid", "cpu", "last_cpu"}
+    kept = {column.key for column in traced(connections.COLUMNS, snapshot)}
+    assert kept == {"peer", "state", "acceptor", "wait", "age", "listener", "exact"}
+    assert {key.name for key in traced_keys(workers.KEYS, workers.COLUMNS, snapshot)} == {
+        "name", "pid", "role", "accepts", "cpu"
+    }  # fmt: skip
+    assert traced(workers.COLUMNS, without().snapshot) == workers.COLUMNS
