@@ -61,7 +61,7 @@ def test_whatever_the_counters_of_waits_hold_nothing_of_them_is_told_when_waits_
     quiet = dict.fromkeys(
         ("waits", "wakeups", "wakeups_wasted", "wait_ns", "busy_ns", "stall_max_ns", "stall_max_at_ns"), 0
     )
-    loud = {name: 987_654_321 for name in quiet}
+    loud = dict.fromkeys(quiet, 987654321)
     told = [everything(without("wait", "wake", **held)) for held in (quiet, loud)]
     assert told[0] == told[1]
     assert text.render(without(**quiet)) != text.render(without(**loud))
