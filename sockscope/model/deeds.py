@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,6 @@ FLOW = np.dtype(
         ("writers", "<u2"),
     ]
 )
-_FLOW_PAIRS = (("listener", "acceptor"), ("reader", "writer"), ("readers", "writers"))
 
 #: What one thread did on all connections of one listener.
 PART = np.dtype(
@@ -73,18 +73,42 @@ def flows_of(connections: Records, deeds: Records) -> Records:
     """For each connection, in the order given, its FLOW."""
     flows = np.zeros(len(connections), FLOW)
     flows["listener"], flows["acceptor"] = connections["listener"], connections["acceptor"]
-    order = np.argsort(connections["id"], kind="stable")
-    ids = connections["id"][order]
+    if not len(deeds):
+        return flows
+    place = _place_of(connections, deeds)
     for verb, main, number in (("reads", "reader", "readers"), ("writes", "writer", "writers")):
-        did = deeds[deeds[verb] > 0]
-        if not len(did):
-            continue
-        did = did[np.lexsort((-did[verb].astype(np.int64), did["connection"]))]
-        unique, first, counts = np.unique(did["connection"], return_index=True, return_counts=True)
-        where = order[np.searchsorted(ids, unique)]
-        flows[main][where] = did["worker"][first]
-        flows[number][where] = np.minimum(counts, 65535)
+        did = np.flatnonzero(deeds[verb])
+        where = place[did]
+        starts = _runs(where)
+        counts = np.diff(starts, append=len(where))
+        several = np.repeat(counts > 1, counts)
+        if several.any():
+            # most often one thread does it all; only where several did they need putting in order
+            some = did[several]
+            order = np.lexsort((-deeds[verb][some].astype(np.int64), deeds["connection"][some]))
+            did[several] = some[order]
+        first = where[starts]
+        flows[main][first] = deeds["worker"][did[starts]]
+        flows[number][first] = np.minimum(counts, 65535)
     return flows
+
+
+def _place_of(connections: Records, deeds: Records) -> Records:
+    """For each deed, the index of its connection; deeds are in the order of the connections' ids."""
+    ids = connections["id"]
+    order = None if (ids[1:] >= ids[:-1]).all() else np.argsort(ids, kind="stable")
+    wanted = deeds["connection"]
+    if order is None and len(wanted) == len(ids) and (wanted == ids).all():
+        return np.arange(len(ids))
+    found: Records = np.searchsorted(ids, wanted, sorter=order)
+    return found if order is None else order[found]
+
+
+def _runs(values: Records) -> Records:
+    """Where runs of equal values begin."""
+    if not len(values):
+        return np.empty(0, np.intp)
+    return np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])
 
 
 def parts_of(connections: Records, deeds: Records) -> Records:
@@ -92,12 +116,7 @@ def parts_of(connections: Records, deeds: Records) -> Records:
 
     :param deeds: of these connections
     """
-    order = np.argsort(connections["id"], kind="stable")
-    owner = (
-        order[np.searchsorted(connections["id"], deeds["connection"], sorter=order)]
-        if len(deeds)
-        else order[:0]
-    )
+    owner = _place_of(connections, deeds)
     rows = np.zeros(len(deeds), PART)
     rows["listener"] = connections["listener"][owner]
     for name in ("worker", "reads", "bytes_read", "writes", "bytes_written"):
@@ -109,7 +128,7 @@ def added_up(parts: Records) -> Records:
     """PART rows with those of the same listener and thread put together."""
     if not len(parts):
         return parts
-    order, starts = _equal_ones(_pair(parts, "listener", "worker"))
+    order, starts = _equal_ones(parts, ("listener", "worker"))
     first = parts[order[starts]]
     total = np.zeros(len(first), PART)
     total["listener"], total["worker"] = first["listener"], first["worker"]
@@ -122,25 +141,26 @@ def tally(flows: Records) -> tuple[Records, Records]:
     """Equal flows put together: (distinct flows, how many of each)."""
     if not len(flows):
         return flows, np.empty(0, np.int64)
-    keys = [_pair(flows, *names) for names in _FLOW_PAIRS]
-    order, starts = _equal_ones(*keys)
+    order, starts = _equal_ones(flows, FLOW.names or ())
     return flows[order[starts]], np.diff(starts, append=len(flows))
 
 
-def _pair(rows: Records, high: str, low: str) -> Records:
-    """Two fields as one number: records themselves are slow to sort."""
-    pair: Records = rows[high].astype(np.uint64) << np.uint64(32) | rows[low]
-    return pair
+def _equal_ones(rows: Records, names: Sequence[str]) -> tuple[Records, Records]:
+    """An order that puts rows with equal fields side by side, and where in it each run of them begins.
 
-
-def _equal_ones(*keys: Records) -> tuple[Records, Records]:
-    """An order that puts rows with equal keys side by side, and where in it each run of them begins."""
-    order = np.lexsort(keys[::-1])
-    differs = np.zeros(len(order), bool)
-    differs[0] = True
-    for key in keys:
-        differs[1:] |= np.diff(key[order]) != 0
-    return order, np.flatnonzero(differs)
+    Records themselves are slow to sort, and so is field after field: the fields go into one number.
+    """
+    bits = [int(rows[name].max()).bit_length() for name in names]
+    if sum(bits) > 64:
+        order = np.lexsort([rows[name] for name in names])
+        differs = [np.flatnonzero(np.diff(rows[name][order].astype(np.int64))) + 1 for name in names]
+        return order, np.unique(np.concatenate([[0], *differs]))
+    key: Records = np.zeros(len(rows), np.uint64)
+    for name, width in zip(names, bits, strict=True):
+        key = key << np.uint64(width) | rows[name]
+    # numbers of 16 bits are sorted by counting
+    order = np.argsort(key.astype(np.uint16) if sum(bits) <= 16 else key, kind="stable")
+    return order, _runs(key[order])
 
 
 def is_exact(connections: Records) -> Any:
