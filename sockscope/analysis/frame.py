@@ -48,7 +48,8 @@ class Server:
 
     ``model`` is ``single``, ``handoff``, ``dispatch``, ``shared``, ``reuseport``, a hybrid such as
     ``shared+handoff``, or ``unknown`` with the reason in ``why``.  ``confidence`` is the lower end
-    of the 95 % interval of the part of all connections that behave as the verdict says, 0 to 1.
+    of the 95 % interval of the part of all connections that behave as the verdict says, 0 to 1; below
+    a half where ``evidence`` says that another model is as likely.
     ``evidence`` are sentences with numbers that a person can check.
     """
 

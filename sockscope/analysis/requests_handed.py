@@ -34,6 +34,10 @@ _PIECES = 6.2
 _WORK = 0.165
 #: The same, when they do it in pieces: 0.08 to 0.43 was measured of pools that read files.
 _WORK_IN_PIECES = 0.6
+#: How far off the signs and the CPU times may be: on a machine that is full of other work a lock wakes
+#: more often, and dispatchers whose workers do nothing at all came down to where helper pools are.
+#: Within that, the likelier is told, and that it is not certain.
+_PIECES_OFF, _WORK_OFF = 1.25, 1.4
 #: Part of the answers that come in a later turn than the read, from which on somebody else is at
 #: work on them in between: dispatchers were measured at 0.97 to 1, servers that answer themselves
 #: at 0 (Nginx, lighttpd) to 0.4 (Redis, which reads for several clients, then answers them).
@@ -49,10 +53,14 @@ _WORKED_NS = 1000.0
 
 @dataclass(frozen=True)
 class Handed:
-    """Whether requests are handed on, and the sentence that says why (empty: nothing to say)."""
+    """Whether requests are handed on, and the sentence that says why (empty: nothing to say).
+
+    Not ``certain`` where workers that do next to nothing and helpers that do much look the same.
+    """
 
     to_workers: bool
     says: str
+    certain: bool = True
 
 
 def requests_handed(snapshot: Snapshot, numbers: Iterable[int]) -> Handed:
@@ -87,15 +95,32 @@ def _by_waking(snapshot: Snapshot, readers: dict[int, Worker]) -> Handed:
     times = sum(wake.wakes for wake in wakes if (readers[wake.waker].pid, wake.wakee) in wakees)
     helped = sum(worker.cpu_ns for worker in snapshot.workers.values() if (worker.pid, worker.tid) in wakees)
     own = sum(worker.cpu_ns for worker in readers.values())
-    in_pieces = times * times > _PIECES * reads * after_read
-    enough = _WORK_IN_PIECES if in_pieces else _WORK
-    if helped and own and helped < enough * own:
-        return Handed(
-            False,
-            f"{says}; but those are helpers: woken {times / reads:.1f} times for each read, they used "
-            f"{helped / own:.0%} of the CPU time that the readers used themselves",
+    if not helped or not own:  # their CPU time is not known
+        return Handed(True, says)
+    pieces, share = times * times / (_PIECES * reads * after_read), helped / own
+    to_workers = _are_workers(share, pieces)
+    at_least = _are_workers(share / _WORK_OFF, pieces * _PIECES_OFF)
+    at_most = _are_workers(share * _WORK_OFF, pieces / _PIECES_OFF)
+    if not to_workers:
+        says += (
+            f"; but those are helpers: woken {times / reads:.1f} times for each read, they used {share:.0%} of "
+            "the CPU time that the readers used themselves"
         )
-    return Handed(True, says)
+    elif not at_least:
+        says += f"; those used {share:.0%} of the CPU time that the readers used themselves"
+    if at_least == at_most:
+        return Handed(to_workers, says)
+    return Handed(
+        to_workers, f"{says}, which leaves it uncertain whether they are helpers or workers", certain=False
+    )
+
+
+def _are_workers(share: float, pieces: float) -> bool:
+    """
+    :param share: CPU time of the woken threads over the readers'
+    :param pieces: in how many pieces a request goes to them; from 1 on that is what helpers get
+    """
+    return share >= (_WORK_IN_PIECES if pieces > 1 else _WORK)
 
 
 def _by_polling(snapshot: Snapshot, readers: dict[int, Worker]) -> Handed:

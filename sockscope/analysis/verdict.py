@@ -156,9 +156,12 @@ def _serve_axis(snapshot: Snapshot, seen: _Seen) -> tuple[str, Handoff, tuple[st
         not_seen = f"whether requests are handed to other threads was not traced (no {', no '.join(sorted(without))})"
         return "self", "none", (says, not_seen), kept
     handed = requests_handed(snapshot, seen.readers)
+    agree = known if handed.to_workers else kept
+    if not handed.certain:  # it may be one as well as the other
+        agree //= 2
     if handed.to_workers:
-        return "dispatch", "request", (handed.says,), known
-    return "self", "none", (says, handed.says), kept
+        return "dispatch", "request", (handed.says,), agree
+    return "self", "none", (says, handed.says), agree
 
 
 _READERS: dict[Handoff, str] = {"thread": "thread", "process": "process", "fork": "process, forked for it,"}

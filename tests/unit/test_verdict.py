@@ -202,6 +202,20 @@ def test_a_helper_with_one_small_job_a_request_is_not_dispatched_to() -> None:
     )
 
 
+@pytest.mark.parametrize(("cpu_of_each", "wakes_a_read"), [(28 * US, 1.0), (36 * US, 1.0), (70 * US, 2.1)])
+def test_where_helpers_and_workers_look_alike_it_is_told_to_be_uncertain(
+    cpu_of_each: int, wakes_a_read: float
+) -> None:
+    found = _reader_that_wakes(cpu_of_each, wakes_a_read=wakes_a_read)
+    assert found.confidence < 0.5
+    assert found.evidence[-1].endswith("which leaves it uncertain whether they are helpers or workers")
+
+
+@pytest.mark.parametrize("cpu_of_each", [5 * US, 20 * US, 50 * US])
+def test_elsewhere_it_is_certain(cpu_of_each: int) -> None:
+    assert _reader_that_wakes(cpu_of_each).confidence > 0.9
+
+
 def test_a_helper_pool_with_several_jobs_a_request_is_not_dispatched_to() -> None:
     assert _reader_that_wakes(70 * US, wakes_a_read=4.1).model == "single"
 
