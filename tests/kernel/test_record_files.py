@@ -126,11 +126,11 @@ def test_a_finding_makes_the_flight_recorder_write_while_the_server_goes_on(tmp_
     out = tmp_path / "web.sockscope"
     ring = ("--ring", "1m", "--on-finding", "queue-overflow")
     with (
-        servers.start("single", backlog=2, work=3000) as server,
+        servers.start("single", backlog=4, work=5000) as server,
         _recorder("-o", out, *ring, "--port", server.port) as recorder,
     ):
         load(server.port, "--connections", 20, "--concurrency", 1)  # nothing to find in these
-        load(server.port, "--connections", 200, "--concurrency", 48)
+        load(server.port, "--connections", 60, "--concurrency", 24, "--timeout", 60)
         wait_until(lambda: list(tmp_path.glob("web-*")), 20, "the file of the finding")
         (found,) = _documents(list(tmp_path.glob("web-*")))
         said = _end(recorder)

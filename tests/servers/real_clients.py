@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import struct
 import threading
@@ -10,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 REQUESTS = 3
+_numbers = itertools.count()
 
 
 class Wire:
     """One connection to a server on loopback; bytes are counted both ways."""
 
-    def __init__(self, port: int, timeout_s: float = 20) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout_s)
+    def __init__(self, port: int, timeout_s: float = 20, own: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout_s, (own, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.local = "{}:{}".format(*self.socket.getsockname()[:2])
         self.sent = self.received = 0
@@ -75,13 +77,18 @@ class Booked:
 Talk = Callable[[Wire], None]
 
 
-def drive(port: int, talk: Talk, connections: int, concurrency: int = 16) -> list[Booked]:
-    """So many connections, each talking once; ``concurrency`` at a time."""
+def drive(
+    port: int, talk: Talk, connections: int, concurrency: int = 16, *, spread: bool = False
+) -> list[Booked]:
+    """So many connections, each talking once; ``concurrency`` at a time.
+
+    :param spread: each from a loopback address of its own
+    """
     books: list[Booked] = []
     lock = threading.Lock()
 
     def once(_: int) -> None:
-        wire = Wire(port)
+        wire = Wire(port, own=_another_address()) if spread else Wire(port)
         try:
             talk(wire)
         finally:
@@ -92,6 +99,12 @@ def drive(port: int, talk: Talk, connections: int, concurrency: int = 16) -> lis
     with ThreadPoolExecutor(concurrency) as pool:
         list(pool.map(once, range(connections)))
     return books
+
+
+def _another_address() -> str:
+    """Of 127.0.0.0/8, each handed out once."""
+    number = next(_numbers)
+    return f"127.1.{number // 250 % 250}.{number % 250 + 1}"
 
 
 def http(wire: Wire) -> None:

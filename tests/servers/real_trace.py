@@ -45,7 +45,8 @@ class Watching:
 
     def drive(self, connections: int, concurrency: int = 16) -> list[Booked]:
         """Clients come and go; back when the server has closed all their connections too."""
-        books = drive(self._started.port, self._started.real.talk, connections, concurrency)
+        real = self._started.real
+        books = drive(self._started.port, real.talk, connections, concurrency, spread=real.spread)
         self.books += books
         self.until_closed()
         return books

@@ -110,7 +110,7 @@ def scraping(port: int, directory: Path) -> Iterator[Callable[[str], Any]]:
     finally:
         process.terminate()
         _, said = process.communicate(timeout=20)
-    assert not [line for line in said.splitlines() if "Received SIGTERM" not in line], said
+    assert not [line for line in said.splitlines() if "exiting gracefully" not in line], said
 
 
 def questions() -> dict[str, str]:
