@@ -1,9 +1,11 @@
 """Read a BPF ring buffer in bulk: one structured array a drain, no callback a record.
 
 Layout (kernel/bpf/ringbuf.c): page 0 of the map is the consumer's position (writable), page 1 the
-producer's (read only), then the data, mapped twice in a row so that no record wraps.  A record is
-an 8-byte header (u32 length with BUSY and DISCARD bits on top, u32 page offset) and its payload,
-padded to 8.  One ring holds records of one size, so a drain is one view and one copy.
+producer's (read only), then the data, and then the data once more, so that no record wraps.  We map
+of the second copy only what a record at the end reaches into: the kernel maps every page at once
+(remap_vmalloc_range), and each counts as ours.  A record is an 8-byte header (u32 length with BUSY
+and DISCARD bits on top, u32 page offset) and its payload, padded to 8.  One ring holds records of
+one size, so a drain is a view and a copy, two where it comes to the ring's end.
 
 A ring buffer tells nobody what it refused: the probes count that in the map ``losses``.
 """
@@ -33,8 +35,13 @@ class Ring:
         self._framed = np.dtype([("length", "<u4"), ("page", "<u4"), ("payload", record)])
         self._record = record
         self._consumer_map = mmap.mmap(fd, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        beyond = -(-self._framed.itemsize // mmap.PAGESIZE) * mmap.PAGESIZE
         self._producer_map = mmap.mmap(
-            fd, mmap.PAGESIZE + 2 * self._size, mmap.MAP_SHARED, mmap.PROT_READ, offset=mmap.PAGESIZE
+            fd,
+            mmap.PAGESIZE + self._size + min(beyond, self._size),
+            mmap.MAP_SHARED,
+            mmap.PROT_READ,
+            offset=mmap.PAGESIZE,
         )
         self._consumer = np.frombuffer(self._consumer_map, np.uint64, 1)
         self._producer = np.frombuffer(self._producer_map, np.uint64, 1)
@@ -44,10 +51,10 @@ class Ring:
         at, end = int(self._consumer[0]), int(self._producer[0])
         parts = []
         while at < end:
-            count = min(end - at, self._size) // self._framed.itemsize
-            framed = np.frombuffer(
-                self._producer_map, self._framed, count, offset=mmap.PAGESIZE + at % self._size
-            )
+            begin = at % self._size
+            last = -(-(self._size - begin) // self._framed.itemsize)  # with the one that reaches beyond
+            count = min((end - at) // self._framed.itemsize, last)
+            framed = np.frombuffer(self._producer_map, self._framed, count, offset=mmap.PAGESIZE + begin)
             busy = np.flatnonzero(framed["length"] & _BUSY)  # a writer still at work: stop before it
             if len(busy):
                 framed = framed[: busy[0]]
