@@ -41,25 +41,36 @@ class Connections:
         if not len(records):
             return
         is_closed = (records["flags"] & int(ConnectionFlag.CLOSED)) != 0
-        closed, changed = records[is_closed], records[~is_closed]
-        changed = changed[~np.isin(changed["id"], closed["id"])]
-        if len(changed):
-            _, last = np.unique(changed["id"][::-1], return_index=True)
+        ids = np.ascontiguousarray(records["id"])
+        changed = np.flatnonzero(~is_closed)
+        if len(changed) < len(records):
+            changed = changed[~np.isin(ids[changed], ids[is_closed])]
+        if (ids[changed[1:]] <= ids[changed[:-1]]).any():
+            _, last = np.unique(ids[changed[::-1]], return_index=True)
             changed = changed[len(changed) - 1 - last]
         self._open_deeds = None
-        self._update(changed, closed)
-        if len(closed):
-            self._close(closed)
+        self._update(records[changed], ids[is_closed])
+        if is_closed.any():
+            self._close(records[is_closed])
 
     def _update(self, changed: Records, closed: Records) -> None:
         """Open ones stay in the order of their ids: so those that changed are found and written over,
-        and of a million others none is moved."""
-        ids = self._open["id"]
+        and of a million others none is moved.
+
+        :param changed: in the order of their ids
+        :param closed: ids
+        """
+        ids = np.ascontiguousarray(self._open["id"])
         where = np.searchsorted(ids, changed["id"])
         known = where < len(ids)
         known[known] = ids[where[known]] == changed["id"][known]
+        gone = np.isin(ids, closed) if len(closed) else np.zeros(len(ids), bool)
+        if np.count_nonzero(known) + np.count_nonzero(gone) == len(
+            ids
+        ):  # under full load nothing stands still
+            self._open = changed
+            return
         self._open[where[known]] = changed[known]
-        gone = np.isin(ids, closed["id"]) if len(closed) else np.zeros(len(ids), bool)
         if known.all() and not gone.any():
             return
         self._open = np.concatenate([self._open[~gone], changed[~known]])
@@ -116,10 +127,11 @@ class Connections:
             self._flows[key] = self._flows.get(key, 0) + int(number)
         self._closed.append(closed)
         self._kept += len(closed)
-        if self._keep is None:
-            return
-        while self._closed and self._kept - len(self._closed[0]) >= self._keep:
-            dropped = self._closed.pop(0)
-            self._kept -= len(dropped)
+        while self._keep is not None and self._kept > self._keep:
+            oldest = self._closed.pop(0)
+            cut = min(self._kept - self._keep, len(oldest))
+            self._kept -= cut
+            if cut < len(oldest):
+                self._closed.insert(0, oldest[cut:])
             if len(self._more_io):
-                self._more_io = self._more_io[~np.isin(self._more_io["connection"], dropped["id"])]
+                self._more_io = self._more_io[~np.isin(self._more_io["connection"], oldest["id"][:cut])]

@@ -21,6 +21,7 @@ from sockscope.analysis.figures import (
     main_readers,
     serving_sharers,
 )
+from sockscope.analysis.findings._waits import Waits
 from sockscope.analysis.frame import Frame, Group, Server
 from sockscope.analysis.thresholds import Thresholds
 from sockscope.model.histogram import EDGES, percentile
@@ -33,41 +34,6 @@ Records = np.ndarray[Any, np.dtype[Any]]
 #: Something that happened this often, or in this part of the time, is no accident.
 AGAIN = 3
 PART_OF_TIME = 0.2
-
-
-@dataclass(frozen=True)
-class Waits:
-    """One wait a connection: how long, when it ended, on whose account, and whether it is over."""
-
-    ns: Records
-    end_ns: Records
-    listener: Records
-    acceptor: Records
-    reader: Records
-    over: Records
-
-    def of(self, chosen: Any) -> Waits:
-        """Those of some connections."""
-        columns = (self.ns, self.end_ns, self.listener, self.acceptor, self.reader, self.over)
-        return Waits(*(column[chosen] for column in columns))
-
-    def episodes(self, least_ns: int) -> tuple[int, int]:
-        """Stretches in which somebody waited ``least_ns`` or more: how many, and how long together."""
-        late = self.ns >= least_ns
-        ends, begins = self.end_ns[late], self.end_ns[late] - self.ns[late]
-        number = together = reached = 0
-        for at in np.argsort(begins):
-            begin, end = int(begins[at]), int(ends[at])
-            number += begin > reached
-            together += max(end - max(begin, reached), 0)
-            reached = max(reached, end)
-        return number, together
-
-    def percentile(self, fraction: float) -> float:
-        return float(np.percentile(self.ns, 100 * fraction)) if len(self.ns) else 0.0
-
-    def __len__(self) -> int:
-        return len(self.ns)
 
 
 @dataclass(frozen=True)
@@ -158,6 +124,21 @@ class Case:
         ends = np.where(rows["accepted_ns"] > 0, rows["accepted_ns"], now).astype(np.int64)
         waited = ends - rows["established_ns"].astype(np.int64)
         return self._waits(waited, ends, rows["accepted_ns"] > 0).of(chosen)
+
+    @cached_property
+    def queue_waits_by_listener(self) -> Mapping[int, Waits]:
+        """The same, by the listener's id; listeners without any are not in it."""
+        return self.queue_waits.by_listener()
+
+    @cached_property
+    def main_acceptors(self) -> Mapping[int, int]:
+        """Who accepted most of each listener's connections (of equals the smallest id), by the listener's id."""
+        rows = self.connections
+        acceptors = rows["acceptor"]
+        pairs = rows["listener"].astype(np.uint64) << np.uint64(32) | acceptors
+        numbers, counts = np.unique(pairs[acceptors > 0], return_counts=True)
+        upwards = numbers[np.lexsort((~numbers, counts))]  # so that the last of a listener's is the one
+        return {int(pair) >> 32: int(pair) & 0xFFFFFFFF for pair in upwards}
 
     @cached_property
     def data_waits(self) -> Waits:

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from sockscope.analysis.findings._case import Case
 from sockscope.model.snapshot import Listener, Worker
 
 
 def acceptor_of(case: Case, listener: Listener) -> Worker | None:
     """The thread that accepted most of a listener's connections; None when nobody did."""
-    rows = case.connections
-    took = rows["acceptor"][(rows["listener"] == listener.id) & (rows["acceptor"] > 0)]
-    if not len(took):
-        return None
-    numbers, counts = np.unique(took, return_counts=True)
-    return case.snapshot.workers.get(int(numbers[np.argmax(counts)]))
+    number = case.main_acceptors.get(listener.id)
+    return None if number is None else case.snapshot.workers.get(number)
 
 
 def meant_for(case: Case, listener: Listener) -> Worker | None:

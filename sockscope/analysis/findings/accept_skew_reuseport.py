@@ -23,14 +23,17 @@ class AcceptSkewReuseport:
             return
         # those that joined later had not the same chance: count from the last one's birth on
         begun = max(listener.listened_ns for listener in members)
-        rows = case.connections[case.connections["established_ns"] > begun]
+        since = case.connections["established_ns"] > begun
         if begun:
-            each = [float((rows["listener"] == listener.id).sum()) for listener in members]
+            whose, number = np.unique(case.connections["listener"][since], return_counts=True)
+            counts = dict(zip(whose.tolist(), number.tolist(), strict=True))
+            each = [float(counts.get(listener.id, 0)) for listener in members]
         else:
             each = [float(listener.established) for listener in members]
         fair = fairness(each)
         if fair.total < limits.fewest or fair.judgement != "uneven" or fair.max_over_mean < limits.effect:
             return
+        rows = case.connections[since]
         sources = len(np.unique(rows["remote"], axis=0)) if len(rows) else 0
         tuples = len(np.unique(rows[["remote", "remote_port"]])) if len(rows) else 0
         empty = sum(not number for number in each)

@@ -16,18 +16,16 @@ class MemberOrphaned:
     needs: tuple[str, ...] = ("wait",)
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
-        members, waits = case.listeners, case.queue_waits
+        members = case.listeners
         total = sum(listener.established for listener in members)
         if len(members) < 2 or not any(listener.accepted for listener in members):
             return
         for listener in members:
-            stuck = waits.of((waits.listener == listener.id) & ~waits.over)
-            if (
-                listener.accepted
-                or meant_for(case, listener)
-                or not len(stuck)
-                or float(stuck.ns.max()) < case.thresholds.hang_ns
-            ):
+            mine = case.queue_waits_by_listener.get(listener.id)
+            if listener.accepted or mine is None or meant_for(case, listener):
+                continue
+            stuck = mine.of(~mine.over)
+            if not len(stuck) or float(stuck.ns.max()) < case.thresholds.hang_ns:
                 continue
             held = (
                 ", ".join(f"process {h.pid} (descriptor {h.descriptors[0]})" for h in listener.holders)

@@ -22,12 +22,15 @@ class MemberStalled:
         members = case.listeners
         if len(members) < 2 or not len(waits):
             return
-        p90 = {item.id: waits.of(waits.listener == item.id).percentile(0.9) for item in members}
+        none, each = waits.of(slice(0)), case.queue_waits_by_listener
+        p90 = {item.id: each.get(item.id, none).percentile(0.9) for item in members}
         for listener in members:
-            usual = float(np.median([wait for number, wait in p90.items() if number != listener.id]))
-            mine = waits.of(waits.listener == listener.id)
+            mine = each.get(listener.id, none)
             stuck = mine.of(~mine.over)
             oldest = float(stuck.ns.max()) if len(stuck) else 0.0
+            if oldest < limits.hang_ns and p90[listener.id] < limits.queue_wait_ns:
+                continue
+            usual = float(np.median([wait for number, wait in p90.items() if number != listener.id]))
             hangs = oldest >= max(limits.hang_ns, 3 * usual)
             slow = len(mine) >= 10 and p90[listener.id] >= max(limits.queue_wait_ns, 5 * usual)
             who = acceptor_of(case, listener) or meant_for(case, listener)

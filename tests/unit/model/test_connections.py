@@ -66,6 +66,16 @@ def test_only_so_many_closed_ones_are_kept_but_all_are_counted() -> None:
     assert counts.tolist() == [100]
 
 
+def test_no_more_closed_ones_are_kept_when_everything_is_looked_at_each_time() -> None:
+    table = Connections(10)
+    for start in range(0, 100, 3):
+        numbers = range(start, start + 3)
+        closed = _records(*((number, int(ConnectionFlag.CLOSED), {}) for number in numbers))
+        table.apply(closed, _io(*((number, worker, 1, 1) for number in numbers for worker in (7, 8, 9))))
+        assert table.all()["id"].tolist() == list(range(max(start + 3 - 10, 0), start + 3))
+        assert len(table.all_deeds()) == 3 * min(start + 3, 10)
+
+
 def test_deeds_come_from_the_record_and_from_the_map_of_further_threads() -> None:
     records = _records((1, 0, {}), (2, 0, {}))
     records["io"]["worker"][0] = [4, 5]
@@ -79,6 +89,39 @@ def test_the_main_reader_and_writer_are_those_that_did_most() -> None:
     deeds = _io((1, 4, 1, 0), (1, 5, 3, 2), (1, 6, 0, 7), (2, 1, 1, 1))
     flows = flows_of(records, deeds)
     assert flows[["reader", "writer", "readers", "writers"]].tolist() == [(5, 6, 2, 2), (1, 1, 1, 1)]
+
+
+_CHANGES = st.lists(st.tuples(st.integers(1, 12), st.booleans()), max_size=8)
+
+
+@given(st.lists(_CHANGES, max_size=12), st.integers(1, 6))
+def test_the_table_is_what_one_gets_by_going_through_the_records_one_by_one(
+    batches: list[list[tuple[int, bool]]], keep: int
+) -> None:
+    table, opened, closed = Connections(keep), dict[int, int](), list[tuple[int, int]]()
+    ended: set[int] = set()
+    for time, changes in enumerate(batches, 1):
+        rows = []
+        for number, closes in changes:
+            if number not in ended:  # a closed one comes once, and last but for what was read meanwhile
+                rows.append(
+                    (
+                        number,
+                        int(ConnectionFlag.CLOSED) if closes else 0,
+                        {"touched_ns": 100 * time + len(rows)},
+                    )
+                )
+                ended |= {number} if closes else set()
+        table.apply(_records(*rows), NO_IO)
+        for number, flags, values in rows:
+            if flags:
+                closed.append((number, values["touched_ns"]))
+            else:
+                opened[number] = values["touched_ns"]
+        opened = {number: at for number, at in opened.items() if number not in ended}
+        expected = [*closed[-keep:], *sorted(opened.items())]
+        assert table.all()[["id", "touched_ns"]].tolist() == expected
+        assert table.closed_total == len(closed)
 
 
 @given(st.lists(st.tuples(st.integers(1, 30), st.booleans()), max_size=60))
