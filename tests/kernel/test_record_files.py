@@ -139,7 +139,6 @@ def test_a_finding_makes_the_flight_recorder_write_while_the_server_goes_on(tmp_
     # on a busy machine the cause may be found, that the server waits for a CPU, with this as what it explains
     assert "queue-overflow" in first, said
     assert "queue-overflow" in json.dumps(found["findings"])
-    assert first.split(" on ")[0].removeprefix("sockscope: ") in [one["id"] for one in found["findings"]]
 
 
 def test_behind_pseudonyms_all_is_as_before_but_for_the_addresses(tmp_path: Path) -> None:
