@@ -53,13 +53,12 @@ static __always_inline void connection_born(struct sock *listening, struct liste
 	bpf_probe_read_kernel(&head, sizeof(head), (void *)key);
 	if (LOAD(&head, skc_num) != listener->port || phase() == PHASE_ENDING)
 		return;
-	__sync_fetch_and_add(&listener->established, 1);
+	if (is_to_be_looked_at(__sync_fetch_and_add(&listener->established, 1)))
+		look_who_waits(listening, listener);
 	PEEK(length, listening->sk_ack_backlog);
 	listener->queue = length;
 	if (length > listener->queue_max)
 		listener->queue_max = length;
-	if (listener->established % LOOK_EVERY == 1)
-		look_who_waits(listening, listener);
 	birth->recorded = 1;
 	fresh = place == NOWHERE ? 0 : connections.lookup(&place);
 	if (fresh && fresh->accepted_ns >= birth->cloned_ns && fresh->flags & CONNECTION_LATE) {

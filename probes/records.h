@@ -145,7 +145,7 @@ struct listener {
 	unsigned long long drops;	  /* sk_drops: handshakes refused because the queue was full */
 	unsigned long long looks;	  /* arrivals at which its wait queue was looked at: one in 16 */
 	unsigned long long looks_several; /* of them: two or more waited for it */
-	unsigned long long waiters;	  /* who waited for it at those looks, added up */
+	unsigned long long waiters;	  /* entries in its wait queue at those looks, added up */
 	unsigned long long exclusive;	  /* of them: those of whom one is woken for a connection */
 	unsigned int id;
 	unsigned int netns;	  /* inode of the network namespace */
@@ -170,6 +170,18 @@ struct wake_key {
 struct wake_count {
 	unsigned long long wakes;
 	unsigned long long after_read; /* the waker had read since it last woke somebody */
+};
+
+/* A thread that waited for a listener: asleep in accept, or in epoll_wait, poll, select or io_uring_enter
+ * for events of which the listener's are some. */
+struct waiting_key {
+	unsigned int listener; /* listener.id */
+	unsigned int worker;   /* worker.id; 0: threads that could not be named */
+};
+
+struct waiting_count {
+	unsigned long long looks;     /* of listener.looks: those at which it waited */
+	unsigned long long last_look; /* the last of these */
 };
 
 /* A socket and who holds it, as the task_file iterator prints them. */
@@ -241,6 +253,7 @@ enum loss {
 	LOSS_EVENTS_RING_FULL, /* a deed happened, and the ring had no room for its event */
 	LOSS_RETURNS_MISSED,   /* a read or write began, and its end was not seen */
 	LOSS_PROCESSES_FULL,   /* a process of the target, or of a server, had no room */
+	LOSS_WAITING_FULL,     /* at a look a further thread waited for a listener */
 	LOSS_COUNT
 };
 

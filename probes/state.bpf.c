@@ -16,6 +16,7 @@ BPF_TABLE("hash", u64, struct listener, listeners, SIZED_LATER); /* key: struct 
 BPF_TABLE("hash", u32, u64, listener_keys, SIZED_LATER);	 /* listener.id to struct sock * */
 BPF_TABLE("hash", struct io_key, struct connection_io, more_io, SIZED_LATER);
 BPF_TABLE("hash", struct wake_key, struct wake_count, wakes, SIZED_LATER);
+BPF_TABLE("hash", struct waiting_key, struct waiting_count, waiting, SIZED_LATER);
 BPF_TABLE("hash", u64, struct call, calls, SIZED_LATER); /* key: tid << 1 | whether it writes */
 BPF_TABLE("hash", u32, u8, servers, SIZED_LATER);	 /* processes whose threads are workers */
 BPF_TABLE("hash", u32, u8, target_pids, SIZED_LATER);	 /* what --pid means by now */

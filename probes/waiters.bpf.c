@@ -1,40 +1,217 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * Who waits for a listener?  Nothing here is attached: lifecycle.bpf.c looks when a connection arrives.
+ * Which threads wait for a listener?  Nothing here is attached: lifecycle.bpf.c looks when a connection
+ * arrives, before the kernel wakes anybody for it.
+ *
+ * A thread that sleeps in accept has an entry of its own in the listener's wait queue, one in poll or
+ * select as well; of an epoll instance there is one as long as it watches the listener, and the threads
+ * that sleep in epoll_wait are in a queue of that instance.  An instance can be watched itself, by another
+ * one or by poll: so each leads to two more queues (fs/eventpoll.c: wq, poll_wait).
+ *
+ * Nothing is locked here: an entry can go away while it is read, and with it the rest of its queue.  But
+ * whatever is found counts only if it leads to a task whose numbers and birth are those of a worker.
  */
 
 #define LOOK_EVERY 16
-#define MOST_WAITERS 12
-#define EXCLUSIVE_FLAG 1 /* WQ_FLAG_EXCLUSIVE */
+#define LOOK_SHIFT 4
+#define MOST_STEPS 96		/* entries and queues that one look goes through */
+#define MOST_QUEUES 32		/* found and not gone through yet; a power of two */
+#define EXCLUSIVE_FLAG 1	/* WQ_FLAG_EXCLUSIVE */
+#define RING_POINTER_FLAGS 3ULL /* io_uring/poll.c keeps flags in a pointer's lowest bits */
+#define NOBODY_KNOWN 0		/* in place of a worker's id */
 
-/* Who waits for the listener now: epoll instances that watch it, threads blocked in accept or poll.
- * Sampled, since each entry costs two reads.  The list is not locked here: an entry that goes away
- * meanwhile may end the count early, so these are sums to take a mean of. */
+/* A look under way.  It is no local variable, so that the verifier need not follow each number in it. */
+struct look {
+	u64 at;	    /* the list entry that comes next */
+	u64 list;   /* the head of its list, where it ends */
+	u64 queue;  /* struct wait_queue_head * of that list */
+	u64 own;    /* the listener's */
+	u64 number; /* of the listener's looks */
+	u64 all;
+	u64 exclusive;
+	u64 unnamed;
+	u32 found; /* queues found so far */
+	u32 begun; /* of these: queues gone through, or begun */
+	u64 queues[MOST_QUEUES];
+};
+
+BPF_PERCPU_ARRAY(look_under_way, struct look, 1);
+
+/* One arrival in each sixteen in a row, a different one each time: workers who take turns, sixteen in a
+ * round or a part of it, would be met at the same point of it again and again. */
+static __always_inline int is_to_be_looked_at(u64 arrival)
+{
+	return (arrival & (LOOK_EVERY - 1)) == ((arrival >> LOOK_SHIFT) * MIX) >> (64 - LOOK_SHIFT);
+}
+
+static __always_inline void count_waiting(struct listener *listener, u32 worker, u64 number)
+{
+	struct waiting_count *count, none = {};
+	struct waiting_key key = {.listener = listener->id, .worker = worker};
+
+	count = waiting.lookup(&key);
+	if (!count) {
+		waiting.insert(&key, &none);
+		count = waiting.lookup(&key);
+		if (!count) {
+			lose(LOSS_WAITING_FULL);
+			return;
+		}
+	}
+	if (count->last_look == number) /* it waits in two ways, under two descriptors for example */
+		return;
+	count->last_look = number;
+	__sync_fetch_and_add(&count->looks, 1);
+}
+
+/* The worker that this task is; 0: it is none, or no task at all. */
+static __always_inline struct worker *worker_that_is(struct task_struct *task)
+{
+	struct worker *worker;
+	u32 tid = 0, pid = 0;
+	u64 started = 0;
+
+	PEEK(tid, task->pid);
+	worker = worker_of(tid);
+	if (!worker)
+		return 0;
+	PEEK(pid, task->tgid);
+	PEEK(started, task->start_time);
+	if (worker->pid != pid || worker->start_ns != started)
+		worker = 0;
+	/* whoever asks must test this very pointer: the verifier forgets what a comparison said of it */
+	asm volatile("" : "+r"(worker));
+	return worker;
+}
+
+static __always_inline u64 pointer_at(u64 address)
+{
+	u64 pointer = 0;
+
+	bpf_probe_read_kernel(&pointer, sizeof(pointer), (void *)address);
+	return pointer;
+}
+
+/* An entry of poll or select names its task in its table; one of io_uring names the request, and that
+ * the task that made it.  Each tells to which queue it belongs, so it is known for what it is. */
+static __always_inline struct task_struct *task_beyond(u64 entry, u64 named, u64 queue, int *of_ring)
+{
+	if (POLL_ENTRY && pointer_at(entry - POLL_ENTRY + POLL_ENTRY_QUEUE) == queue)
+		return (struct task_struct *)pointer_at(named + POLL_TASK);
+	if (RING_ENTRY && pointer_at(entry - RING_ENTRY + RING_ENTRY_QUEUE) == queue) {
+		*of_ring = 1;
+		named = pointer_at((named & ~RING_POINTER_FLAGS) + RING_TASK);
+		return (struct task_struct *)(RING_TASK_BEYOND ? pointer_at(named + RING_TASK_BEYOND)
+							       : named);
+	}
+	return 0;
+}
+
+static __always_inline void found_queue(struct look *look, u64 queue)
+{
+	u64 list = queue + QUEUE_LIST;
+
+	if (pointer_at(list) == list) /* nobody is in it */
+		return;
+	if (look->found - look->begun >= MOST_QUEUES) {
+		look->unnamed = 1;
+		return;
+	}
+	look->queues[look->found & (MOST_QUEUES - 1)] = queue;
+	look->found++;
+}
+
+/* An epoll instance: whoever sleeps in it, and whoever watches it. */
+static __always_inline void found_epoll(struct look *look, u64 entry)
+{
+	u64 item, instance;
+
+	if (!EPOLL_ENTRY || pointer_at(entry - EPOLL_ENTRY + EPOLL_ENTRY_QUEUE) != look->queue) {
+		look->unnamed = 1;
+		return;
+	}
+	item = pointer_at(entry - EPOLL_ENTRY + EPOLL_ENTRY_ITEM);
+	instance = pointer_at(item + EPOLL_ITEM_INSTANCE);
+	found_queue(look, instance + EPOLL_SLEEPERS);
+	found_queue(look, instance + EPOLL_WATCHERS);
+}
+
+static __always_inline void found_entry(struct look *look, struct listener *listener, u64 entry)
+{
+	struct worker *worker;
+	int of_ring = 0;
+	u64 named;
+	u32 flags = 0;
+
+	if (look->queue == look->own) {
+		bpf_probe_read_kernel(&flags, sizeof(flags), (void *)entry + WAIT_ENTRY_FLAGS);
+		look->all++;
+		look->exclusive += flags & EXCLUSIVE_FLAG;
+	}
+	named = pointer_at(entry + WAIT_ENTRY_NAMED);
+	if (!named) {
+		found_epoll(look, entry);
+		return;
+	}
+	worker = worker_that_is((struct task_struct *)named);
+	if (!worker) {
+		worker = worker_that_is(task_beyond(entry, named, look->queue, &of_ring));
+		/* a request of io_uring stands there whatever its thread does meanwhile */
+		if (worker && of_ring && !(worker->flags & WORKER_IN_WAIT) && worker->last_wait == RING_WAIT)
+			return;
+		/* taken in by a kernel thread (IORING_SETUP_SQPOLL): whose request is not told */
+		if (worker && of_ring && worker->last_wait != RING_WAIT)
+			worker = 0;
+	}
+	if (worker)
+		count_waiting(listener, worker->id, look->number);
+	else
+		look->unnamed = 1;
+}
+
+/* One step: an entry, or on to the next queue.  0: all has been seen. */
+static __always_inline int look_further(struct look *look, struct listener *listener)
+{
+	u64 at = look->at;
+
+	if (at && at != look->list) {
+		look->at = pointer_at(at);
+		found_entry(look, listener, at - WAIT_ENTRY_LIST);
+		return 1;
+	}
+	if (look->begun == look->found)
+		return 0;
+	look->queue = look->queues[look->begun & (MOST_QUEUES - 1)];
+	look->list = look->queue + QUEUE_LIST;
+	look->at = pointer_at(look->list);
+	look->begun++;
+	return 1;
+}
+
 static __always_inline void look_who_waits(struct sock *listening, struct listener *listener)
 {
-	u64 queue = 0, head, at = 0;
-	u32 flags, all = 0, exclusive = 0;
-	int i;
+	u32 zero = 0;
+	struct look *look = look_under_way.lookup(&zero);
+	u64 queue;
+	int step;
 
-	bpf_probe_read_kernel(&queue, sizeof(queue), (void *)listening + SOCK_WAIT_QUEUE);
-	if (!queue)
+	queue = pointer_at((u64)listening + SOCK_WAIT_QUEUE);
+	if (!look || !queue)
 		return;
-	head = queue + WAIT_QUEUE_HEAD;
-	bpf_probe_read_kernel(&at, sizeof(at), (void *)head);
-#pragma unroll
-	for (i = 0; i < MOST_WAITERS; i++) {
-		if (!at || at == head)
+	look->own = look->queue = queue + WAIT_QUEUE;
+	look->list = look->own + QUEUE_LIST;
+	look->at = pointer_at(look->list);
+	look->number = __sync_fetch_and_add(&listener->looks, 1) + 1;
+	look->all = look->exclusive = look->unnamed = 0;
+	look->found = look->begun = 0;
+#pragma clang loop unroll(disable)
+	for (step = 0; step < MOST_STEPS; step++)
+		if (!look_further(look, listener))
 			break;
-		flags = 0;
-		bpf_probe_read_kernel(&flags, sizeof(flags), (void *)at - WAIT_ENTRY_LIST + WAIT_ENTRY_FLAGS);
-		all++;
-		exclusive += flags & EXCLUSIVE_FLAG;
-		if (bpf_probe_read_kernel(&at, sizeof(at), (void *)at))
-			break;
-	}
-	__sync_fetch_and_add(&listener->looks, 1);
-	__sync_fetch_and_add(&listener->waiters, all);
-	__sync_fetch_and_add(&listener->exclusive, exclusive);
-	if (all > 1)
+	if (look->unnamed || step == MOST_STEPS)
+		count_waiting(listener, NOBODY_KNOWN, look->number);
+	__sync_fetch_and_add(&listener->waiters, look->all);
+	__sync_fetch_and_add(&listener->exclusive, look->exclusive);
+	if (look->all > 1)
 		__sync_fetch_and_add(&listener->looks_several, 1);
 }

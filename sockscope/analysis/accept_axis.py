@@ -12,6 +12,7 @@ from math import inf
 
 from sockscope.analysis.frame import Group
 from sockscope.analysis.needs import is_traced
+from sockscope.analysis.waiting import FEWEST_LOOKS, who_waited
 from sockscope.model.snapshot import Listener, Snapshot, Worker
 
 #: An acceptor with a smaller part than this is an accident (a reload, a probe), not a sharer.
@@ -22,8 +23,6 @@ _IN_VAIN = 0.2
 #: Accepts that found nothing, for each connection: without a loop that accepts until nothing is left
 #: 0 to 0.05 was measured, with one 0.11 to 0.93.
 _FEW = 0.1
-#: Fewer looks at a wait queue than this tell nothing.
-_LOOKS = 8
 #: With an accept lock 1.0 to 1.3 waiters a look were measured, two or more in 3 to 32 % (who lets go of the
 #: lock stops watching a moment later); without one, as many as there are acceptors, in all looks.
 _ALONE = (0.7, 1.5)
@@ -64,7 +63,7 @@ def accept_axis(
     acceptors = [snapshot.workers[number] for number in real & snapshot.workers.keys()]
     apart = len({worker.pid for worker in acceptors}) == len(acceptors)
     turns = _turns(acceptors) if is_traced(snapshot, "waits", "wakeups_wasted") else ()
-    return "shared", (says, *turns, *_waiting(group, used, acceptors, apart))
+    return "shared", (says, *turns, *_waiting(snapshot, group, used, acceptors, apart))
 
 
 def _by_one(
@@ -83,7 +82,7 @@ def _by_one(
         return "shared", (
             f"one process accepted all {total} connections; {siblings} more of its kind, children of the same "
             "parent, hold the listening socket too",
-            *_waiting(group, used, [worker], apart=True),
+            *_waiting(snapshot, group, used, [worker], apart=True),
         )
     return "one", (f"one thread accepted {total} connections",)
 
@@ -107,15 +106,18 @@ def _turns(acceptors: list[Worker]) -> tuple[str, ...]:
     return (f"{each}, but only {wasted} wake-ups were for nothing: such accepts end a burst of others",)
 
 
-def _waiting(group: Group, used: set[int], acceptors: list[Worker], apart: bool) -> tuple[str, ...]:
-    """How many wait for the listening socket at a time, and whether a lock keeps the others away.
+def _waiting(
+    snapshot: Snapshot, group: Group, used: set[int], acceptors: list[Worker], apart: bool
+) -> tuple[str, ...]:
+    """How many wait for the listening socket at a time, which threads how often, and whether a lock keeps
+    the others away.
 
     :param apart: whether each acceptor is a process of its own; threads may all wait in one epoll instance
     """
     listeners = [listener for listener in group.listeners if listener.id in used]
     looks = sum(listener.looks for listener in listeners)
     waiters = sum(listener.waiters for listener in listeners)
-    if looks < _LOOKS or not waiters:
+    if looks < FEWEST_LOOKS or not waiters:
         return ()
     several = sum(listener.looks_several for listener in listeners) / looks
     exclusive = sum(listener.exclusive for listener in listeners) / waiters
@@ -128,7 +130,15 @@ def _waiting(group: Group, used: set[int], acceptors: list[Worker], apart: bool)
             f"{100 * several:.0f} %): a lock lets one accept at a time",
         )
     woken = "one is woken" if exclusive > 0.5 else "all are woken"
-    return (f"{each:.1f} wait for the listening socket at a time; {woken} for a connection",)
+    found = who_waited(snapshot, used)
+    if not found.by_worker:
+        return (f"{each:.1f} wait for the listening socket at a time; {woken} for a connection",)
+    parts = [100 * waited.part for waited in found.by_worker.values()]
+    some = f", some that could not be named at {100 * found.unnamed / looks:.0f} %" * bool(found.unnamed)
+    return (
+        f"when a connection came, {found.at_a_time:.1f} of {len(parts)} threads waited for the socket, each at "
+        f"{min(parts):.0f} to {max(parts):.0f} % of {looks} looks{some}; {woken}",
+    )
 
 
 def _most_at_once(spans: Iterable[tuple[float, float]]) -> int:

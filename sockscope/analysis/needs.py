@@ -40,6 +40,8 @@ NEEDS: Mapping[str, frozenset[str]] = {
         "busy time": "wait read",
         # woken, and nothing that it tried gave anything: every kind of deed must be seen
         "wakeups_wasted": "wait read write",
+        # which of a worker's turns it is, is told by its waits and by what it tried for nothing
+        "answers_later": "wait read write",
         "wakes": "wake read",
         # the dashboard's words
         "reader": "read",

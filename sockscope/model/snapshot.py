@@ -28,8 +28,8 @@ class Listener:
     """One listening socket.  Queue lengths are connections; ``backlog`` is the limit in force.
 
     ``looks`` counts arrivals at which its wait queue was looked at (one in 16), ``looks_several`` those
-    at which two or more waited, ``waiters`` and ``exclusive`` add up who waited, and how many of them
-    are woken one at a time.
+    at which two or more entries were in it, ``waiters`` and ``exclusive`` add up these entries (epoll
+    instances that watch it, threads in accept or poll), and how many of them are woken one at a time.
     """
 
     id: int
@@ -117,6 +117,16 @@ class Wake:
     after_read: int
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """At how many of a listener's ``looks`` a worker (both by id) waited for it; worker 0: some that could
+    not be named."""
+
+    listener: int
+    worker: int
+    looks: int
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """Everything known at ``time_ns``.
@@ -138,6 +148,7 @@ class Snapshot:
     closed_total: int
     parts: Records = field(default_factory=lambda: np.empty(0, PART))
     wakes: tuple[Wake, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
     processes: Mapping[int, Process] = field(default_factory=dict)
     hosts: tuple[HostCounters, ...] = ()
     health: Health = field(default_factory=Health)

@@ -9,7 +9,7 @@ import numpy as np
 
 from sockscope import units
 from sockscope.model.connections import Connections
-from sockscope.model.snapshot import Holding, Listener, Snapshot, Wake, Worker
+from sockscope.model.snapshot import Holding, Listener, Snapshot, Waiting, Wake, Worker
 from sockscope.records.batch import Batch, Health, HostCounters, Process
 from sockscope.records.layout import ConnectionFlag, WorkerFlag
 from sockscope.records.shown import shown
@@ -47,6 +47,7 @@ class State:
         self._queues: dict[tuple[int, int], tuple[int, int, int, int]] = {}
         self._queue_peaks: dict[tuple[int, int], int] = {}
         self._wakes: dict[tuple[int, int], Wake] = {}
+        self._waiting: dict[tuple[int, int], Waiting] = {}
         self._processes: dict[int, Process] = {}
         self._hosts: dict[int, HostCounters] = {}
         self._cpu: dict[tuple[int, int], tuple[int, int, int]] = {}
@@ -66,6 +67,9 @@ class State:
         for row in batch.wakes:
             wake = Wake(*(int(row[name]) for name in ("waker", "wakee", "wakes", "after_read")))
             self._wakes[wake.waker, wake.wakee] = wake
+        for row in batch.waiting:
+            waiting = Waiting(*(int(row[name]) for name in ("listener", "worker", "looks")))
+            self._waiting[waiting.listener, waiting.worker] = waiting
         if len(batch.holders):
             self._holders = _holders(batch.holders)
         for row in batch.queues:
@@ -100,6 +104,7 @@ class State:
             closed_total=self._connections.closed_total,
             parts=self._connections.parts(),
             wakes=tuple(self._wakes.values()),
+            waiting=tuple(self._waiting.values()),
             processes=dict(self._processes),
             hosts=tuple(self._hosts.values()),
             health=self._health,

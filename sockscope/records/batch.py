@@ -32,6 +32,9 @@ MORE_IO = np.dtype(
 #: How often a worker woke another thread of its process; ``wakee`` is a tid.
 WAKE = np.dtype([("waker", "<u4"), ("wakee", "<u4"), ("wakes", "<u8"), ("after_read", "<u8")])
 
+#: At how many of a listener's ``looks`` a worker waited for it; worker 0: those that could not be named.
+WAITING = np.dtype([("listener", "<u4"), ("worker", "<u4"), ("looks", "<u8")])
+
 #: A process that holds a listening socket, under which descriptor.
 HOLDER = np.dtype([("netns", "<u4"), ("inode", "<u8"), ("pid", "<u4"), ("fd", "<u4")])
 
@@ -147,6 +150,7 @@ class Batch:
     workers: Records = field(default_factory=_no(WORKER))
     listeners: Records = field(default_factory=_no(LISTENER))
     wakes: Records = field(default_factory=_no(WAKE))
+    waiting: Records = field(default_factory=_no(WAITING))
     holders: Records = field(default_factory=_no(HOLDER))
     queues: Records = field(default_factory=_no(QUEUE))
     threads: Records = field(default_factory=_no(THREAD_CPU))

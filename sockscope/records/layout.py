@@ -63,6 +63,7 @@ class Loss(IntEnum):
     EVENTS_RING_FULL = 8
     RETURNS_MISSED = 9
     PROCESSES_FULL = 10
+    WAITING_FULL = 11
 
 
 class Phase(IntEnum):
@@ -202,6 +203,9 @@ LISTENER = np.dtype(
 WAKE_KEY = np.dtype([("waker", "<u4"), ("wakee", "<u4")])
 WAKE_COUNT = np.dtype([("wakes", "<u8"), ("after_read", "<u8")])
 
+WAITING_KEY = np.dtype([("listener", "<u4"), ("worker", "<u4")])
+WAITING_COUNT = np.dtype([("looks", "<u8"), ("last_look", "<u8")])
+
 HOLDING = np.dtype(
     [
         ("socket", "<u8"),
@@ -254,6 +258,8 @@ TWINS: tuple[tuple[str, np.dtype[np.void]], ...] = (
     ("listener", LISTENER),
     ("wake_key", WAKE_KEY),
     ("wake_count", WAKE_COUNT),
+    ("waiting_key", WAITING_KEY),
+    ("waiting_count", WAITING_COUNT),
     ("holding", HOLDING),
     ("target", TARGET),
     ("event", EVENT),

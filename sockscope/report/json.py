@@ -11,6 +11,7 @@ from typing import Any
 from sockscope.analysis.frame import Finding, Frame, Group, Server, Wait
 from sockscope.analysis.needs import is_traced
 from sockscope.analysis.own_cost import own_cost
+from sockscope.analysis.waiting import who_waited
 from sockscope.analysis.waits import from_histogram
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Listener, Snapshot, Worker
@@ -95,6 +96,8 @@ def _listener(snapshot: Snapshot, listener: Listener) -> dict[str, Any]:
         "looks_several": listener.looks_several,
         "waiters": listener.waiters,
         "exclusive": listener.exclusive,
+        "waiting": _waiting(snapshot, listener),
+        "looks_unnamed": who_waited(snapshot, {listener.id}).unnamed,
         "holders": [
             {"pid": held.pid, "comm": _comm(snapshot, held.pid), "descriptors": list(held.descriptors)}
             for held in listener.holders
@@ -103,6 +106,17 @@ def _listener(snapshot: Snapshot, listener: Listener) -> dict[str, Any]:
         "listened_by": {"pid": by.pid, "tid": by.tid, "comm": by.comm} if by else None,
         "closed_ns": listener.closed_ns or None,
     }
+
+
+def _waiting(snapshot: Snapshot, listener: Listener) -> list[dict[str, Any]]:
+    """Which threads waited for it, most often first."""
+    found = who_waited(snapshot, {listener.id}).by_worker
+    return [
+        {"pid": worker.pid, "tid": worker.tid, "comm": worker.comm, "looks": waited.times}
+        for number, waited in sorted(found.items(), key=lambda item: (-item[1].times, item[0]))
+        for worker in [snapshot.workers.get(number)]
+        if worker is not None
+    ]
 
 
 def _comm(snapshot: Snapshot, pid: int) -> str:
@@ -145,8 +159,8 @@ def _wakes(snapshot: Snapshot, worker: Worker) -> list[dict[str, int]]:
 def _worker(snapshot: Snapshot, worker: Worker, roles: list[str]) -> dict[str, Any]:
     counted = (
         "accepts", "accepts_empty", "accepts_failed", "reads", "bytes_read", "reads_empty", "ends_of_stream",
-        "writes", "bytes_written", "waits", "wakeups", "wakeups_wasted", "wait_ns", "busy_ns", "stall_max_ns",
-        "cpu_ns", "cpu_wait_ns",
+        "writes", "bytes_written", "waits", "wakeups", "wakeups_wasted", "answers_later", "wait_ns", "busy_ns",
+        "stall_max_ns", "cpu_ns", "cpu_wait_ns",
     )  # fmt: skip
     return {
         "pid": worker.pid,

@@ -10,6 +10,7 @@ from sockscope import units
 from sockscope.analysis.frame import Frame, Server, Wait
 from sockscope.analysis.needs import NOT_TRACED, is_traced
 from sockscope.analysis.own_cost import own_cost
+from sockscope.analysis.waiting import FEWEST_LOOKS, WhoWaited, who_waited
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Worker
 from sockscope.report._fairness import fairness_lines
@@ -101,17 +102,23 @@ def _worker_table(frame: Frame, server: Server) -> Iterator[str]:
         if int(part["listener"]) in numbers:
             reads[int(part["worker"])] += int(part["reads"])
             writes[int(part["worker"])] += int(part["writes"])
+    waited = who_waited(frame.snapshot, numbers)
+    told = waited.looks >= FEWEST_LOOKS and waited.by_worker
     active = [
-        worker for worker in server.workers if accepts.get(worker.id) or reads[worker.id] or writes[worker.id]
+        worker
+        for worker in server.workers
+        if accepts.get(worker.id) or reads[worker.id] or writes[worker.id] or worker.id in waited.by_worker
     ]
     active.sort(key=lambda worker: (-accepts.get(worker.id, 0), -reads[worker.id], worker.tid))
     total = sum(accepts.values())
     columns: dict[str, tuple[str, Callable[[Worker], str]]] = {
         "reads": (f" {'reads':>10}", lambda worker: f" {reads[worker.id] or '–':>10}"),
         "writes": (f" {'writes':>10}", lambda worker: f" {writes[worker.id] or '–':>10}"),
-        "busy_ns": ("  busy", lambda worker: f"  {busy_words(worker)}"),
+        "busy_ns": (f" {'busy':>8}", lambda worker: f" {busy_words(worker):>8}"),
     }
     shown = [column for figure, column in columns.items() if is_traced(frame.snapshot, figure)]
+    if told:
+        shown.append((f" {'waited':>7}", lambda worker: f" {_waited(waited, worker):>7}"))
     yield f"  {'pid/tid':<17}{'thread':<17}{'accepted':>9}{'':>8}{''.join(head for head, _ in shown)}".rstrip()
     for worker in islice(active, _WORKERS_SHOWN):
         taken = accepts.get(worker.id, 0)
@@ -125,6 +132,8 @@ def _worker_table(frame: Frame, server: Server) -> Iterator[str]:
     idle = len(server.workers) - len(active)
     if idle:
         yield f"  and {idle} thread{'s' * (idle > 1)} of its processes that touched no connection"
+    if told:
+        yield from _waited_lines(waited)
     elsewhere = [worker for worker in active if worker.reads > reads[worker.id]]
     if elsewhere:
         yield "  (busy and data wait cover all that these threads do, on other listeners too)"
@@ -133,6 +142,17 @@ def _worker_table(frame: Frame, server: Server) -> Iterator[str]:
 def busy_words(worker: Worker) -> str:
     """The part of its time that a thread was away from waiting."""
     return units.share(worker.busy_ns, worker.busy_ns + worker.wait_ns) if worker.waits else "–"
+
+
+def _waited(found: WhoWaited, worker: Worker) -> str:
+    waited = found.by_worker.get(worker.id)
+    return units.share(waited.times, waited.looks) if waited else "–"
+
+
+def _waited_lines(found: WhoWaited) -> Iterator[str]:
+    yield f"  (waited: for the listener, at so many of {units.count(found.looks)} arrivals that were looked at)"
+    if found.unnamed:
+        yield f"  (at {units.share(found.unnamed, found.looks)} of them some waited that could not be named)"
 
 
 def _wait(wait: Wait) -> str:

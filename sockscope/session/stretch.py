@@ -25,9 +25,10 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 _COUNTS = (
     "accepts", "accepts_empty", "accepts_failed", "reads", "bytes_read", "reads_empty", "ends_of_stream",
-    "writes", "bytes_written", "waits", "wakeups", "wakeups_wasted", "bursts",
+    "writes", "bytes_written", "waits", "wakeups", "wakeups_wasted", "bursts", "answers_later",
     "queue_wait", "data_wait", "answer", "stall",
 )  # fmt: skip
+_OF_LISTENER = ("established", "accepted", "looks", "looks_several", "waiters", "exclusive")
 _IO = ("reads", "bytes_read", "writes", "bytes_written")
 _BEFORE = ("established_ns", "accepted_ns", "first_data_ns", "first_read_ns", "first_write_ns")
 _BEFORE_TOO = ("acceptor", "accepted_cpu", "established_cpu", "first_read_cpu")
@@ -49,6 +50,7 @@ class Stretch:
         self._workers = _Known(base.workers, ("id",))
         self._listeners = _Known(base.listeners, ("id",))
         self._wakes = _Known(base.wakes, ("waker", "wakee"))
+        self._waiting = _Known(base.waiting, ("listener", "worker"))
         self._cpu = _Known(base.threads, ("pid", "tid"))
         self._health = base.health
         self._first = base
@@ -76,6 +78,7 @@ class Stretch:
             workers=self._of_workers(batch.workers),
             listeners=self._of_listeners(batch.listeners),
             wakes=_less(batch.wakes, self._wakes, ("wakes", "after_read")),
+            waiting=_less(batch.waiting, self._waiting, ("looks",)),
             health=self._of_health(batch.health),
         )
 
@@ -127,7 +130,7 @@ class Stretch:
         mine[since][still] = self.started_ns
 
     def _of_listeners(self, records: Records) -> Records:
-        records = _less(records, self._listeners, ("established", "accepted"), keep=True)
+        records = _less(records, self._listeners, _OF_LISTENER, keep=True)
         at, base = self._listeners.of(records)
         if at.any():
             same = records["queue_max"][at] == base["queue_max"]

@@ -11,7 +11,7 @@ from sockscope.analysis.frame import Server
 from sockscope.analysis.groups import groups_of
 from sockscope.analysis.verdict import verdict
 from sockscope.model.state import State
-from sockscope.records.batch import HOLDER, THREAD_CPU, WAKE, Batch
+from sockscope.records.batch import HOLDER, THREAD_CPU, WAITING, WAKE, Batch
 from sockscope.records.layout import CONNECTION, LISTENER, WORKER, ConnectionFlag
 
 S, MS, US = 10**9, 10**6, 10**3
@@ -28,6 +28,7 @@ class Small:
         self.holders: list[tuple[int, int, int, int]] = []
         self.wakes: list[tuple[int, int, int, int]] = []
         self.cpu: list[tuple[int, int, int, int]] = []
+        self.waiting: list[tuple[int, int, int]] = []
 
     def listener(
         self, *holders: int, listened_ns: int = 0, closed_ns: int = 0, reuseport: bool = False
@@ -75,6 +76,7 @@ class Small:
                 workers=np.array(self.workers, WORKER),
                 connections=np.array(self.connections, CONNECTION),
                 wakes=np.array(self.wakes, WAKE),
+                waiting=np.array(self.waiting, WAITING),
                 holders=np.array(self.holders, HOLDER),
                 threads=np.array(self.cpu, THREAD_CPU),
             )
@@ -329,3 +331,23 @@ def test_who_waits_for_the_listener_tells_of_a_lock(
     for pid in (10, 11, 12):
         world.connect(50, listener, world.worker(pid, waits=60, wakeups=60, last_wait=call))
     assert any(says in sentence for sentence in world.verdict().evidence)
+
+
+def test_the_threads_that_waited_are_told_with_how_often_each_did() -> None:
+    world = Small()
+    listener = world.listener(10, 11)
+    world.listeners[0]["looks"], world.listeners[0]["looks_several"] = 40, 40
+    world.listeners[0]["waiters"] = world.listeners[0]["exclusive"] = 80  # both watch it, idle or busy
+    workers = [world.worker(pid, waits=60, wakeups=60, last_wait=232) for pid in (10, 11)]
+    for worker in workers:
+        world.connect(50, listener, worker)
+    world.waiting = [(listener, workers[0], 10), (listener, workers[1], 38)]
+    assert (
+        "when a connection came, 1.2 of 2 threads waited for the socket, each at 25 to 95 % of 40 looks;"
+        " one is woken"
+    ) in world.verdict().evidence
+    world.waiting.append((listener, 0, 4))
+    assert (
+        "when a connection came, 1.2 of 2 threads waited for the socket, each at 25 to 95 % of 40 looks,"
+        " some that could not be named at 10 %; one is woken"
+    ) in world.verdict().evidence

@@ -246,7 +246,6 @@ def _constants(btf: Btf, numbers: dict[str, int]) -> tuple[str, ...]:
         defines.append(f"-D{constant}_BYTE={field.bit_offset // 8}")
         defines.append(f"-D{constant}_MASK={1 << field.bit_offset % 8}")
     defines.append(f"-DRUN_DELAY={_run_delay(btf, numbers['task_struct'])}")
-    defines += _wait_queue(btf, numbers)
     machine = platform.machine()
     if machine not in _ARGUMENTS:
         raise BtfError(f"sockscope does not know the registers of {machine}; it runs on x86_64 and aarch64")
@@ -271,21 +270,3 @@ def _run_delay(btf: Btf, task: int) -> int:
     """Where in a task stands how long it was ready to run without a CPU; 0: CONFIG_SCHED_INFO is off."""
     delay = btf.field(task, "sched_info.run_delay")
     return delay.offset if delay else 0
-
-
-def _wait_queue(btf: Btf, numbers: dict[str, int]) -> list[str]:
-    """Where a socket's wait queue is, and in it the list and each entry's flags (include/linux/wait.h)."""
-    found = {**numbers, **btf.structs(["socket_wq", "wait_queue_entry"])}
-    places = {
-        "SOCK_WAIT_QUEUE": ("sock", "sk_wq"),
-        "WAIT_QUEUE_HEAD": ("socket_wq", "wait.head"),
-        "WAIT_ENTRY_LIST": ("wait_queue_entry", "entry"),
-        "WAIT_ENTRY_FLAGS": ("wait_queue_entry", "flags"),
-    }
-    defines = []
-    for constant, (struct, path) in places.items():
-        field = btf.field(found[struct], path) if struct in found else None
-        if field is None:
-            raise BtfError(f"the kernel's struct {struct} has no field {path}")
-        defines.append(f"-D{constant}={field.offset}")
-    return defines

@@ -29,6 +29,7 @@ from sockscope.sources.kernel.maps import Map
 from sockscope.sources.kernel.places import Places, bucket_count, crowd_room
 from sockscope.sources.kernel.ring import Ring
 from sockscope.sources.kernel.tracefs import event_number
+from sockscope.sources.kernel.wait_queues import wait_queues
 from sockscope.sources.kernel.way import BY_BTF, BY_KPROBE, Hook
 
 PROBES = (
@@ -43,6 +44,7 @@ _MAPS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "listeners": (_U64, layout.LISTENER),
     "more_io": (layout.IO_KEY, layout.IO),
     "wakes": (layout.WAKE_KEY, layout.WAKE_COUNT),
+    "waiting": (layout.WAITING_KEY, layout.WAITING_COUNT),
     "servers": (_U32, _U8),
     "target_pids": (_U32, _U8),
     "target_ports": (_U16, _U8),
@@ -69,6 +71,7 @@ _PRIVATE = (
     "free_connections",
     "free_workers",
     "listener_keys",
+    "look_under_way",
 )
 _RINGS = {"closed": layout.CONNECTION, "ended": layout.WORKER, "shut": layout.LISTENER}
 #: The ring that is there only with ``detail``.
@@ -88,6 +91,7 @@ class Limits:
     processes: int = 4096
     more_io: int = 65536
     wakes: int = 16384
+    waiting: int = 16384
     closed_pages: int = 4096
     ended_pages: int = 512
     shut_pages: int = 16
@@ -112,6 +116,7 @@ class Limits:
             "target_pids": self.processes,
             "more_io": self.more_io,
             "wakes": self.wakes,
+            "waiting": self.waiting,
             "closed": self.closed_pages * mmap.PAGESIZE,
             "ended": self.ended_pages * mmap.PAGESIZE,
             "shut": self.shut_pages * mmap.PAGESIZE,
@@ -140,7 +145,8 @@ def _compiled(btf: Btf, cache: ImageCache, detail: bool) -> Image:
     """The probes for this kernel: from the cache, or compiled now and kept."""
     structs = kernel_structs(btf)
     text = program_text(structs.text, probe_directory())
-    defines = (*structs.defines, *function_constants(btf), *(["-DWITH_DETAIL"] if detail else []))
+    defines = [*structs.defines, *function_constants(btf), *wait_queues(btf)]
+    defines += ["-DWITH_DETAIL"] if detail else []
     key = cache.key(text, *defines, bcc_identity())
     image = cache.get(key)
     if image is None:

@@ -14,11 +14,11 @@ import numpy as np
 
 from sockscope.errors import SockscopeError
 from sockscope.records import layout
-from sockscope.records.batch import HOLDER, MORE_IO, WAKE, Batch, Cost, Health
+from sockscope.records.batch import HOLDER, MORE_IO, WAITING, WAKE, Batch, Cost, Health
 from sockscope.records.batch import Signal as SignalInUse
 from sockscope.records.layout import Phase
 from sockscope.sources import privileges
-from sockscope.sources.kernel import clock, losses, seeding, syscall, unix_listeners
+from sockscope.sources.kernel import clock, losses, pairs, seeding, syscall, unix_listeners
 from sockscope.sources.kernel.availability import Availability
 from sockscope.sources.kernel.program import Limits, Program
 from sockscope.sources.kernel.scope import resolve
@@ -126,6 +126,7 @@ class KernelSource:
         since = self._last_ns - _OVERLAP_NS
         connections = program.places["connections"].changed(since)
         workers = program.places["workers"].changed(since)
+        waiting = self._waiting(ended, shut)  # before the listeners: no more than these count
         listeners = program.maps["listeners"].read_all()[1]
         if whole or final:
             late = self._ended_things()
@@ -137,7 +138,6 @@ class KernelSource:
             for records in (closed, connections):
                 records["flags"] |= int(layout.ConnectionFlag.BEST_EFFORT)
         more_io = self._more_io(closed)
-        wakes = self._wakes()
         self._refresh_holders(listeners, final)
         self._sample_statistics(now)
         self._ticks += 1
@@ -148,7 +148,8 @@ class KernelSource:
             more_io=more_io,
             workers=np.concatenate([workers, ended]),
             listeners=np.concatenate([listeners, shut]),
-            wakes=wakes,
+            wakes=pairs.rows(program.maps["wakes"], WAKE),
+            waiting=waiting,
             holders=self._holders,
             events=events,
             health=self._health(now),
@@ -189,23 +190,16 @@ class KernelSource:
         self._program.close()
 
     def _more_io(self, closed: Any) -> Any:
-        keys, values = self._program.maps["more_io"].read_all()
-        rows = np.empty(len(keys), MORE_IO)
-        for name in ("connection", "worker"):
-            rows[name] = keys[name]
-        for name in ("reads", "bytes_read", "writes", "bytes_written"):
-            rows[name] = values[name]
-        for key in keys[np.isin(keys["connection"], closed["id"])]:
-            self._program.maps["more_io"].remove(key)
+        held = self._program.maps["more_io"]
+        rows = pairs.rows(held, MORE_IO)
+        pairs.forget(held, rows, np.isin(rows["connection"], closed["id"]))
         return rows
 
-    def _wakes(self) -> Any:
-        keys, values = self._program.maps["wakes"].read_all()
-        rows = np.empty(len(keys), WAKE)
-        for name in ("waker", "wakee"):
-            rows[name] = keys[name]
-        for name in ("wakes", "after_read"):
-            rows[name] = values[name]
+    def _waiting(self, ended: Any, shut: Any) -> Any:
+        held = self._program.maps["waiting"]
+        rows = pairs.rows(held, WAITING)
+        over = np.isin(rows["worker"], ended["id"]) | np.isin(rows["listener"], shut["id"])
+        pairs.forget(held, rows, over)
         return rows
 
     def _refresh_holders(self, listeners: Any, final: bool) -> None:

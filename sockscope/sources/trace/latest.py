@@ -12,6 +12,7 @@ IDENTITIES: dict[str, tuple[str, ...]] = {
     "workers": ("id",),
     "listeners": ("id",),
     "wakes": ("waker", "wakee"),
+    "waiting": ("listener", "worker"),
     "holders": (),
     "queues": ("netns", "inode"),
     "threads": ("pid", "tid"),

@@ -19,10 +19,10 @@ from sockscope.sources.trace.objects import attributes_of, build
 from sockscope.sources.trace.tables import ObjectTable, RecordTable
 
 #: Grows with every change that a reader of an older recording would stumble over.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 #: Tables by the version that brought them: a recording of an earlier one lacks just them.
-SINCE = {"events": 2}
+SINCE = {"events": 2, "waiting": 3}
 OLDEST_VERSION = 1
 
 _META = "key VARCHAR NOT NULL, value VARCHAR NOT NULL"

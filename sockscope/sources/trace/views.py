@@ -115,10 +115,13 @@ def _views(tables: str) -> dict[str, str]:
         "listeners": f"""
             SELECT l.id, endpoint_text(l.address, l.port) AS address, l.netns, l.inode, l.family,
                 l.reuseport <> 0 AS reuseport, l.v6only <> 0 AS v6only, l.backlog, l.queue, l.queue_max,
-                l.established, l.accepted, l.drops,
+                l.established, l.accepted, l.drops, l.looks, l.looks_several, l.waiters, l.exclusive,
                 w.pid AS listened_pid, w.tid AS listened_tid, w.comm AS listened_comm,
                 wall_clock(l.listened_ns) AS listened_at, wall_clock(l.closed_ns) AS closed_at
             FROM {_latest(tables, "listeners")} AS l LEFT JOIN {threads} AS w ON w.id = l.listened_by""",
+        "waiting": f"""
+            SELECT s.listener, nullif(s.worker, 0) AS worker, w.pid, w.tid, w.comm, s.looks
+            FROM {_latest(tables, "waiting")} AS s LEFT JOIN {threads} AS w ON w.id = s.worker""",
         "queue_samples": f"""
             SELECT wall_clock(t.time_ns) AS sampled_at, t.time_ns, endpoint_text(q.address, q.port) AS address,
                 q.netns, q.inode, q.queue, q.backlog, q.syn_queue, q.drops

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sockscope.model.snapshot import Waiting
 from sockscope.report.json import document, render
 from tests.unit.report.conftest import SCENARIOS, frames, shown
 
@@ -37,7 +38,9 @@ def written() -> set[str]:
         snapshot = frame.snapshot
         someone = next(iter(snapshot.workers))
         listeners = tuple(dataclasses.replace(one, listened_by=someone) for one in snapshot.listeners)
-        whole = dataclasses.replace(frame, snapshot=dataclasses.replace(snapshot, listeners=listeners))
+        waiting = tuple(Waiting(one.id, someone, 1) for one in listeners)
+        told = dataclasses.replace(snapshot, listeners=listeners, waiting=waiting)
+        whole = dataclasses.replace(frame, snapshot=told)
         found |= set(keys_of(json.loads(render(whole, history))))
     return found
 

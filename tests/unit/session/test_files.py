@@ -16,7 +16,7 @@ import pytest
 from sockscope.analysis.bar import bar_of
 from sockscope.commands import run as run_command
 from sockscope.errors import SockscopeError, UsageError
-from sockscope.records.batch import Batch, Meta
+from sockscope.records.batch import WAITING, Batch, Meta
 from sockscope.records.layout import ConnectionFlag
 from sockscope.session import recording as recording_module
 from sockscope.session import rotation as rotation_module
@@ -33,6 +33,7 @@ from tests.unit.trace.recordings import META, assert_all_equal
 SECOND = 1_000_000_000
 TICKS = 14
 COUNTERS = ("accepts", "reads", "bytes_read", "writes", "bytes_written", "waits", "wakeups", "wakeups_wasted")
+LOOKS = ("looks", "looks_several", "waiters", "exclusive")
 SCENARIOS = {
     "reuseport": Scenario("reuseport", lost=2),
     "handoff": Scenario("handoff", workers=4),
@@ -43,7 +44,17 @@ SCENARIOS = {
 def session(name: str, ticks: int = TICKS) -> tuple[Meta, list[Batch]]:
     """A session whose batches all tell everything that is open."""
     source = SyntheticSource(SCENARIOS[name])
-    return source.meta, list(source.batches(ticks))
+    return source.meta, [looked_at(batch) for batch in source.batches(ticks)]
+
+
+def looked_at(batch: Batch) -> Batch:
+    """As if a look at one arrival in sixteen had found the first worker each time."""
+    listeners = batch.listeners.copy()
+    for looks in LOOKS:
+        listeners[looks] = listeners["established"] // 16
+    waiting = np.zeros(len(listeners), WAITING)
+    waiting["listener"], waiting["worker"], waiting["looks"] = listeners["id"], 1, listeners["looks"]
+    return replace(batch, listeners=listeners, waiting=waiting)
 
 
 def feed(sink: Sink, batches: Iterable[Batch], clock: list[int] | None = None) -> list[int]:
@@ -78,10 +89,12 @@ def totals(batches: Iterable[Batch]) -> dict[str, Any]:
             for name in ("queue_wait", "data_wait", "answer", "stall"):
                 found[name, int(row["id"])] += int(row[name].sum())
         for row in batch.listeners:
-            for name in ("established", "accepted"):
+            for name in ("established", "accepted", *LOOKS):
                 found[name, int(row["id"])] += int(row[name])
         for row in batch.wakes:
             found["wakes", int(row["waker"]), int(row["wakee"])] += int(row["wakes"])
+        for row in batch.waiting:
+            found["waiting", int(row["listener"]), int(row["worker"])] += int(row["looks"])
         for what, count in batch.health.lost:
             found[what] += count
         found["bytes by connection"] += int(batch.connections["io"]["bytes_read"].sum())

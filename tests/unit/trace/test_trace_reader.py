@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -19,7 +20,7 @@ import pytest
 
 from sockscope.errors import SockscopeError
 from sockscope.model.state import State
-from sockscope.records.batch import Batch
+from sockscope.records.batch import WAITING, Batch
 from sockscope.records.layout import CONNECTION, EVENT, ConnectionFlag
 from sockscope.sources.synthetic import Scenario, SyntheticSource
 from sockscope.sources.trace import SCHEMA_VERSION, Reader, Writer
@@ -84,12 +85,17 @@ def test_older_and_newer_recordings_are_told_apart(tmp_path: Path) -> None:
     assert "other columns" in refusal(lacking)
 
 
-def test_a_recording_from_before_there_were_events_is_read_as_one_without(tmp_path: Path) -> None:
-    without = ("DROP VIEW main.events", "DROP TABLE raw.events", version(1))
-    with Reader(change(tmp_path / "older", *without)) as reader:
+@pytest.mark.parametrize(
+    ("made_by", "lacks"), [(1, {"events": EVENT, "waiting": WAITING}), (2, {"waiting": WAITING})]
+)
+def test_a_recording_from_before_there_was_a_table_is_read_as_one_without_rows_in_it(
+    made_by: int, lacks: dict[str, np.dtype[Any]], tmp_path: Path
+) -> None:
+    without = [f"DROP VIEW main.{name}; DROP TABLE raw.{name}" for name in lacks]
+    with Reader(change(tmp_path / "older", *without, version(made_by))) as reader:
         (found,) = reader.batches()
-        assert_equal(found, replace(batch(0), events=np.empty(0, EVENT)))
-        assert len(reader.final_batch().events) == 0
+        assert_equal(found, replace(batch(0), **{name: np.empty(0, kind) for name, kind in lacks.items()}))
+        assert all(len(getattr(reader.final_batch(), name)) == 0 for name in lacks)
         assert reader.connection().execute("SELECT count(*) FROM connections").fetchall()[0][0] > 0
 
 

@@ -1,0 +1,59 @@
+"""Who waits for a listener: which threads, at how many of the arrivals that were looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from sockscope.model.snapshot import Snapshot
+
+#: Fewer looks at a wait queue than this tell nothing.
+FEWEST_LOOKS = 8
+
+
+@dataclass(frozen=True)
+class Waited:
+    """How often one worker waited.  ``times`` of ``looks`` at the listeners that it ever waited for."""
+
+    times: int
+    looks: int
+
+    @property
+    def part(self) -> float:
+        """0 to 1."""
+        return self.times / self.looks if self.looks else 0.0
+
+
+@dataclass(frozen=True)
+class WhoWaited:
+    """What the looks at some listeners found.
+
+    :param looks: arrivals at which one of them was looked at
+    :param by_worker: worker id → how often it waited
+    :param unnamed: looks at which some waited that could not be named
+    """
+
+    looks: int
+    by_worker: dict[int, Waited]
+    unnamed: int
+
+    @property
+    def at_a_time(self) -> float:
+        """How many named threads waited at a look, on average."""
+        return sum(waited.times for waited in self.by_worker.values()) / self.looks if self.looks else 0.0
+
+
+def who_waited(snapshot: Snapshot, listeners: Collection[int]) -> WhoWaited:
+    """Who waited for the listeners with these ids."""
+    looks = {listener.id: listener.looks for listener in snapshot.listeners if listener.id in listeners}
+    found: dict[int, Waited] = {}
+    unnamed = 0
+    for waiting in snapshot.waiting:
+        if waiting.listener not in looks:
+            continue
+        if not waiting.worker:
+            unnamed += waiting.looks
+            continue
+        before = found.get(waiting.worker, Waited(0, 0))
+        found[waiting.worker] = Waited(before.times + waiting.looks, before.looks + looks[waiting.listener])
+    return WhoWaited(sum(looks.values()), found, unnamed)
