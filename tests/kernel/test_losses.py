@@ -72,3 +72,16 @@ def test_with_no_room_for_further_threads_on_a_connection_it_is_marked_inexact(t
     inexact = [row for row in run.seen["connections"] if not row["exact"]]
     assert inexact
     assert all("more threads" in row["inexact"][0] for row in inexact)
+
+
+def test_with_room_for_one_that_waits_for_a_listener_the_others_are_counted(tmp_path: Path) -> None:
+    options = {"workers": 3, "wait": "accept"}
+    run = run_traced(
+        tmp_path, "shared", options, ("--connections", 480, "--concurrency", 1), limits=Limits(waiting=1)
+    )
+    (listener,) = run.seen["listeners"]
+    (waited,) = listener["waiting"]
+    lost = _lost(run.seen, "no room for a further one")
+    assert lost > 0
+    # a thread that is blocked in accept has one entry in the wait queue: each entry is named, or counted as lost
+    assert waited["looks"] + lost == listener["waiters"]

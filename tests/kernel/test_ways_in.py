@@ -34,6 +34,7 @@ WAYS = {
             "exec",
             "nested-epoll",
             "select",
+            "poll",
             "defer-accept",
         ),
         ("single", "none", False),

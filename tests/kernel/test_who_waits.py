@@ -75,32 +75,22 @@ class Looks:
         self._threads |= {int(one["id"]): (int(one["pid"]), int(one["tid"])) for one in batch.workers}
         self._inode = int(batch.listeners["inode"][0])
         before, self._looks = self._looks, int(batch.listeners["looks"][0])
-        waited, self._waited = (
-            self._waited,
-            {int(row["worker"]): int(row["looks"]) for row in batch.waiting},
-        )
+        now = {int(row["worker"]): int(row["looks"]) for row in batch.waiting}
+        waited, self._waited = self._waited, now
         assert self._looks - before in (0, 1)
         if self._looks == before:
             return None
         return {
             self._threads[worker] if worker else (0, 0)
-            for worker, times in self._waited.items()
+            for worker, times in now.items()
             if times > waited.get(worker, 0)
         }
 
 
 def _reference(wait: str, *more: str) -> Real:
     def prepare(_place: Path, port: int) -> list[str]:
-        return [
-            sys.executable,
-            "-m",
-            "servers",
-            "shared",
-            f"--port={port}",
-            "--workers=3",
-            f"--wait={wait}",
-            *more,
-        ]
+        command = ["-m", "servers", "shared", f"--port={port}", "--workers=3", f"--wait={wait}"]
+        return [sys.executable, *command, *more]
 
     root = str(Path(servers.__file__).parents[1])
     return Real("", "", "", (), (), prepare, "", environment={"PYTHONPATH": root})
@@ -125,6 +115,7 @@ IDLE: dict[str, tuple[Real, int]] = {
     "epoll, one is woken": (_reference("exclusive", "--threads"), 3),
     "an accept lock": (_reference("lock"), 1),
     "select": (_python("select"), 1),
+    "poll": (_python("poll"), 1),
     "epoll in epoll": (_python("nested-epoll"), 1),
 }
 REAL_ONES = {
@@ -132,7 +123,6 @@ REAL_ONES = {
     "nginx-accept-mutex": 1,
     "apache-prefork": 4,
     "gunicorn-sync": 3,  # select
-    "threading-server": 1,  # poll
     "node-cluster-none": 3,
 }
 

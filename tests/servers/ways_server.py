@@ -206,6 +206,24 @@ def selected(listener: socket.socket) -> None:
                 everybody.pop(number).close()
 
 
+def polled(listener: socket.socket) -> None:
+    """poll(2): the listener and each connection are named anew in every call."""
+    everybody = {listener.fileno(): listener}
+    asked = select.poll()
+    asked.register(listener, select.POLLIN)
+    while True:
+        for number, _ in asked.poll():
+            if number == listener.fileno():
+                connection, _ = listener.accept()
+                everybody[connection.fileno()] = connection
+                asked.register(connection, select.POLLIN)
+            elif data := everybody[number].recv(_ROOM):
+                everybody[number].sendall(data)
+            else:
+                asked.unregister(number)
+                everybody.pop(number).close()
+
+
 def deferred(listener: socket.socket) -> None:
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 5)
     serve_in_turn(listener, recv)
@@ -235,6 +253,7 @@ WAYS: dict[str, Callable[[socket.socket], None]] = {
     "poller": polled_apart,
     "nested-epoll": nested,
     "select": selected,
+    "poll": polled,
     "defer-accept": deferred,
     "fast-open": fast_open,
 }

@@ -17,7 +17,7 @@ NAMES = {
     layout.Loss.ACCEPTS_UNKNOWN: "accepts: of connections that have no record",
     layout.Loss.EVENTS_RING_FULL: "detail events: happened faster than they were read",
     layout.Loss.PROCESSES_FULL: "processes: no room for another",
-    layout.Loss.WAITING_FULL: "who waits for a listener: no room for another thread",
+    layout.Loss.WAITING_FULL: "who waits for a listener: no room for a further one",
     layout.Loss.RETURNS_MISSED: "reads and writes: begun, and their end was not seen",
 }
 
