@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from sockscope.errors import SockscopeError
 from tests.benchmarks import scaling
 from tests.benchmarks.probes import probe_time
 from tests.benchmarks.results import TABLES, Results, Row
@@ -84,9 +86,10 @@ def main() -> int:
         return 1
     deadline = time.monotonic() + 60 * args.minutes
     results = Results()
-    if args.fresh:
+    if args.fresh or args.quick:
         results.sections = {}
     wanted = [part for part in parts(args.quick) if args.only.lower() in part[1].lower()]
+    failed = 0
     turns = max((args.rounds or often for *_, often in wanted), default=0)
     for turn in range(turns):  # each part in turn, so that a drift of the machine meets them all
         for section, name, measure, often in wanted:
@@ -96,7 +99,13 @@ def main() -> int:
                 print(f"out of time before {name}, round {turn + 1}", file=sys.stderr)
                 break
             print(f"{name}, round {turn + 1}", flush=True)
-            rows = list(measure())
+            try:
+                rows = list(measure())
+            except (RuntimeError, OSError, SockscopeError, subprocess.SubprocessError) as error:
+                # what was measured before is kept; the others go on
+                print(f"{name}, round {turn + 1}, failed: {error}", file=sys.stderr)
+                failed += 1
+                continue
             for row in rows:
                 if section not in ("throughput", "probes"):
                     print(f"  {row}", flush=True)
@@ -106,7 +115,7 @@ def main() -> int:
                 TABLES.write_text(document(results))
     if args.quick:
         print(document(results))
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -62,15 +62,13 @@ def _close(port: int, seconds: float) -> Load:
     return wrk(port, seconds, "-H", "Connection: close")
 
 
-def _memcslap(port: int, seconds: float) -> Load:
-    """libmemcached's client: eight threads, a connection each, get after get."""
-    each = round(4500 * seconds)
+def _memcaslap(port: int, seconds: float) -> Load:
+    """libmemcached's client: one thread, nine gets for each set, for so long; it counts whole seconds."""
     said = _said(
-        "memcslap", f"--servers=127.0.0.1:{port}", "--test=get", "--concurrency=8",
-        f"--execute-number={each}",
+        "memcaslap", f"--servers=127.0.0.1:{port}", f"--time={max(1, round(seconds))}s", "--threads=1",
+        f"--concurrency={CONNECTIONS}",
     )  # fmt: skip
-    took = float(_found(r"Time to get.*:\s+([\d.]+) seconds", said))
-    return Load(8 * each, 8 * each / took, None)
+    return Load(int(_found(r"Ops: (\d+)", said)), float(_found(r"TPS: ([\d.]+)", said)), None)
 
 
 def _said(*command: str) -> str:
@@ -113,7 +111,7 @@ def _children(pid: int) -> list[int]:
 
 KEEPALIVE = Workload("Nginx keep-alive", _served("nginx"), wrk)
 CLOSE = Workload("Nginx, a connection a request", _served("nginx"), _close)
-MEMCACHED = Workload("Memcached", _served("memcached"), _memcslap)
+MEMCACHED = Workload("Memcached", _served("memcached"), _memcaslap)
 REUSEPORT = Workload("reference server reuseport", _reference, wrk)
 
 WORKLOADS = (KEEPALIVE, CLOSE, MEMCACHED, REUSEPORT)
