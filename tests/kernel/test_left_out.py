@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,17 +13,12 @@ from sockscope.model.state import State
 from sockscope.report.json import document
 from sockscope.session.live import LiveSession
 from sockscope.sources.target import Target
+from tests.kernel.programs import held_by
 from tests.kernel.tracing import leaving_at_once, load, until_all_have_left
 
 pytestmark = pytest.mark.kernel
 
 _CONNECTIONS = 200
-
-
-def _programs() -> set[str]:
-    """The names of all BPF programs in the kernel."""
-    told = subprocess.run(["bpftool", "prog", "show", "-j"], capture_output=True, check=True).stdout
-    return {program.get("name", "") for program in json.loads(told)}
 
 
 def test_without_reads_writes_and_waits_a_request_meets_no_program_and_accepts_stay_exact(
@@ -36,7 +30,7 @@ def test_without_reads_writes_and_waits_a_request_meets_no_program_and_accepts_s
     with servers.start("shared", workers=2, ledger=ledger) as server:
         with leaving_at_once(LiveSession(Target(ports=(server.port,)), signals=off)) as session:
             session.start()
-            loaded = _programs()
+            loaded = set(held_by("self").values())
             load(server.port, "--connections", _CONNECTIONS, "--requests", 3)
             server.stop()
             state = State()

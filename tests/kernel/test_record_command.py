@@ -18,6 +18,7 @@ import pytest
 import servers
 from tests.conftest import wait_until
 from tests.kernel.command import begin, one_line, report, run, until_tracing
+from tests.kernel.programs import held_by, loaded
 from tests.kernel.tracing import load
 
 pytestmark = pytest.mark.kernel
@@ -199,19 +200,13 @@ def test_a_port_in_use_is_said_by_serve() -> None:
 
 
 def test_nothing_of_ours_is_left_in_the_kernel_when_it_is_killed(tmp_path: Path) -> None:
-    def ours() -> int:
-        shown = subprocess.run(
-            ["bpftool", "prog"], capture_output=True, text=True, check=True, timeout=20
-        ).stdout
-        return shown.count("name on_recv")
-
-    before = ours()
     recorder = begin("record", "-o", tmp_path / "run.sockscope", "--port", 9)
     until_tracing(recorder)
-    assert ours() == before + 1
+    ours = held_by(recorder.pid)
+    assert "on_recv" in ours.values()
     recorder.kill()
     recorder.communicate(timeout=20)
-    wait_until(lambda: ours() == before, what="the kernel's giving up of the programs")
+    wait_until(lambda: ours.keys().isdisjoint(loaded()), what="the kernel's giving up of the programs")
 
 
 def test_the_doctor_says_that_all_is_well_and_names_each_signals_way() -> None:

@@ -14,6 +14,7 @@ import pytest
 from sockscope.session.live import LiveSession
 from sockscope.sources.target import Target
 from tests.conftest import wait_until
+from tests.kernel.programs import objects_of
 from tests.kernel.tracing import until_all_have_left
 from tests.servers.real_clients import Wire, drive, http_once, memcached
 from tests.servers.real_servers import REAL, Real, Started, is_listening, program, running
@@ -24,20 +25,6 @@ pytestmark = [pytest.mark.kernel, pytest.mark.servers]
 
 def _real(name: str) -> Real:
     return next(real for real in REAL if real.name == name)
-
-
-def _bpf_objects() -> set[tuple[str, int]]:
-    """(kind, id) of every program, map and link that this process holds."""
-    found = set()
-    for path in Path("/proc/self/fdinfo").iterdir():
-        try:
-            text = path.read_text()
-        except OSError:
-            continue
-        found |= {
-            (kind, int(number)) for kind, number in re.findall(r"^(prog|map|link)_id:\s*(\d+)", text, re.M)
-        }
-    return found
 
 
 def _alive(kind: str) -> set[tuple[str, int]]:
@@ -62,7 +49,7 @@ def test_attached_and_detached_again_and_again_under_load(cycles: int) -> None:
                 for _ in range(cycles):
                     with LiveSession(Target(ports=(started.port,))) as session:
                         session.start()
-                        own = _bpf_objects()
+                        own = objects_of("self")
                         batch = session.stop()
                     assert len(batch.connections) == 16  # open before, and still
                     assert batch.health.lost == ()
