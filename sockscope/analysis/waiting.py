@@ -38,6 +38,11 @@ class WhoWaited:
     unnamed: int
 
     @property
+    def tells(self) -> bool:
+        """Whether it is enough to tell anything."""
+        return self.looks >= FEWEST_LOOKS and bool(self.by_worker)
+
+    @property
     def at_a_time(self) -> float:
         """How many named threads waited at a look, on average."""
         return sum(waited.times for waited in self.by_worker.values()) / self.looks if self.looks else 0.0

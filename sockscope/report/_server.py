@@ -11,6 +11,7 @@ from sockscope.analysis.fairness import Fairness
 from sockscope.analysis.figures import figures_of
 from sockscope.analysis.frame import Frame, Server, Wait
 from sockscope.analysis.needs import NOT_TRACED, is_traced
+from sockscope.analysis.waiting import who_waited
 from sockscope.model.histogram import percentile
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Worker
@@ -22,7 +23,7 @@ from sockscope.report.charts import waits
 from sockscope.report.charts.flow import flow
 from sockscope.report.charts.shares import band, shares
 from sockscope.report.charts.svg import Drawn
-from sockscope.report.text import busy_words, model_words
+from sockscope.report.text import busy_words, model_words, waited_words
 
 _ROWS = 100
 _SLOW = 10
@@ -123,6 +124,9 @@ def _workers(frame: Frame, server: Server) -> Safe:
         key=lambda worker: (-accepts.get(worker.id, 0), -worker.reads, worker.tid),
     )
     shown = {head: cell for head, (figure, cell) in _COLUMNS.items() if is_traced(frame.snapshot, figure)}
+    waited = who_waited(frame.snapshot, {listener.id for listener in server.group.listeners})
+    if waited.tells:
+        shown["waited for the listener"] = lambda worker: waited_words(waited, worker)
     head = ("thread", "pid", "tid", "accepts", *shown)
     rows = [
         (

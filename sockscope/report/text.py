@@ -10,7 +10,7 @@ from sockscope import units
 from sockscope.analysis.frame import Frame, Server, Wait
 from sockscope.analysis.needs import NOT_TRACED, is_traced
 from sockscope.analysis.own_cost import own_cost
-from sockscope.analysis.waiting import FEWEST_LOOKS, WhoWaited, who_waited
+from sockscope.analysis.waiting import WhoWaited, who_waited
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Worker
 from sockscope.report._fairness import fairness_lines
@@ -103,7 +103,6 @@ def _worker_table(frame: Frame, server: Server) -> Iterator[str]:
             reads[int(part["worker"])] += int(part["reads"])
             writes[int(part["worker"])] += int(part["writes"])
     waited = who_waited(frame.snapshot, numbers)
-    told = waited.looks >= FEWEST_LOOKS and waited.by_worker
     active = [
         worker
         for worker in server.workers
@@ -117,8 +116,8 @@ def _worker_table(frame: Frame, server: Server) -> Iterator[str]:
         "busy_ns": (f" {'busy':>8}", lambda worker: f" {busy_words(worker):>8}"),
     }
     shown = [column for figure, column in columns.items() if is_traced(frame.snapshot, figure)]
-    if told:
-        shown.append((f" {'waited':>7}", lambda worker: f" {_waited(waited, worker):>7}"))
+    if waited.tells:
+        shown.append((f" {'waited':>7}", lambda worker: f" {waited_words(waited, worker):>7}"))
     yield f"  {'pid/tid':<17}{'thread':<17}{'accepted':>9}{'':>8}{''.join(head for head, _ in shown)}".rstrip()
     for worker in islice(active, _WORKERS_SHOWN):
         taken = accepts.get(worker.id, 0)
@@ -132,7 +131,7 @@ def _worker_table(frame: Frame, server: Server) -> Iterator[str]:
     idle = len(server.workers) - len(active)
     if idle:
         yield f"  and {idle} thread{'s' * (idle > 1)} of its processes that touched no connection"
-    if told:
+    if waited.tells:
         yield from _waited_lines(waited)
     elsewhere = [worker for worker in active if worker.reads > reads[worker.id]]
     if elsewhere:
@@ -144,7 +143,8 @@ def busy_words(worker: Worker) -> str:
     return units.share(worker.busy_ns, worker.busy_ns + worker.wait_ns) if worker.waits else "–"
 
 
-def _waited(found: WhoWaited, worker: Worker) -> str:
+def waited_words(found: WhoWaited, worker: Worker) -> str:
+    """The part of the looks at its listeners at which a thread waited for them."""
     waited = found.by_worker.get(worker.id)
     return units.share(waited.times, waited.looks) if waited else "–"
 

@@ -43,6 +43,21 @@ def test_by_the_name_that_docker_gave_it(proc: str, tmp_path: Path) -> None:
     assert cgroup_of_container("web", proc, tmp_path / "docker") == f"/system.slice/docker-{OTHER}.scope"
 
 
+@pytest.mark.parametrize(
+    "file", ["overlay-containers/containers.json", "vfs-containers/volatile-containers.json"]
+)
+def test_by_the_name_that_podman_gave_it(file: str, proc: str, tmp_path: Path) -> None:
+    path = tmp_path / "storage" / file
+    path.parent.mkdir(parents=True)
+    path.write_text(
+        json.dumps([{"id": ONE, "names": ["db"]}, {"id": OTHER, "names": ["web"]}, 7, {"names": 1}])
+    )
+    (tmp_path / "storage" / "btrfs-containers").mkdir()
+    (tmp_path / "storage" / "btrfs-containers" / "containers.json").write_text("[{")
+    found = cgroup_of_container("web", proc, tmp_path / "none", tmp_path / "storage")
+    assert found == f"/system.slice/docker-{OTHER}.scope"
+
+
 def test_one_that_does_not_run_is_said(proc: str, tmp_path: Path) -> None:
     with pytest.raises(SockscopeError, match="no process runs in a container 'web'"):
         cgroup_of_container("web", proc, tmp_path)

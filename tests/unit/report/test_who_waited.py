@@ -1,0 +1,53 @@
+"""Which threads waited for a listener, as the reports tell it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sockscope.analysis.frame import Frame
+from sockscope.model.snapshot import Waiting
+from sockscope.report import html, text
+from sockscope.report.json import document
+from tests.unit.report.conftest import shown
+
+
+def looked_at(looks: int, *waiting: tuple[int, int]) -> Frame:
+    """A server of one listener, looked at so often; (worker id, at how many looks it waited) each."""
+    frame, _ = shown("straggler")
+    (listener,) = frame.snapshot.listeners
+    rows = tuple(Waiting(listener.id, worker, times) for worker, times in waiting)
+    (server,) = frame.servers
+    listeners = (replace(listener, looks=looks),)
+    group = replace(server.group, listeners=listeners)
+    snapshot = replace(frame.snapshot, listeners=listeners, waiting=rows)
+    return replace(frame, snapshot=snapshot, servers=(replace(server, group=group),))
+
+
+def test_the_text_report_has_each_threads_part_of_the_looks() -> None:
+    frame = looked_at(40, (1, 10), (2, 40))
+    first, second, third = (frame.snapshot.workers[number].tid for number in (1, 2, 3))
+    lines = {
+        line.split()[0].partition("/")[2]: line
+        for line in text.render(frame).splitlines()
+        if line.startswith("  4")
+    }
+    assert lines[str(first)].endswith("  25.0 %")
+    assert lines[str(second)].endswith(" 100.0 %")
+    assert lines[str(third)].endswith("       –")
+    assert "(waited: for the listener, at so many of 40 arrivals that were looked at)" in text.render(frame)
+    assert "could not be named" not in text.render(frame)
+    assert "waited for the listener" in html.render(frame)
+
+
+def test_those_that_could_not_be_named_are_told() -> None:
+    frame = looked_at(40, (1, 10), (0, 4))
+    assert "(at 10.0 % of them some waited that could not be named)" in text.render(frame)
+    (listener,) = document(frame)["listeners"]
+    assert listener["looks_unnamed"] == 4
+    assert [row["looks"] for row in listener["waiting"]] == [10]
+
+
+def test_a_few_looks_tell_nothing() -> None:
+    frame = looked_at(7, (1, 7))
+    assert "waited:" not in text.render(frame)
+    assert "waited for the listener" not in html.render(frame)
