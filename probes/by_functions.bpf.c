@@ -4,11 +4,6 @@
  * and left: fentry and fexit, or kprobe and kretprobe), and from older tracepoints alone.
  */
 
-/* What a function was called with, one argument after another, and then its result. */
-struct traced {
-	u64 values[8];
-};
-
 /* struct pt_regs, word by word: PROBE_FIRST and the like say which word holds what. */
 struct registers {
 	u64 words[40];
@@ -27,13 +22,17 @@ static __always_inline u64 sock_behind(u64 socket)
  * 40e0b0908142 "net/sock: Introduce trace_sk_data_ready()"). */
 int on_readable(struct traced *ctx)
 {
-	data_ready(PLAIN(ctx->values[0]));
+	u32 zero = 0;
+
+	data_ready(PLAIN(ctx->values[0]), births.lookup(&zero), 0);
 	return 0;
 }
 
 int on_readable_probed(struct registers *ctx)
 {
-	data_ready(ctx->words[PROBE_FIRST]);
+	u32 zero = 0;
+
+	data_ready(ctx->words[PROBE_FIRST], births.lookup(&zero), 0);
 	return 0;
 }
 
@@ -189,6 +188,6 @@ int on_segment(struct bpf_raw_tracepoint_args *ctx)
 	bpf_probe_read_kernel(&ends, sizeof(ends), control + SEGMENT_ENDS);
 	bpf_probe_read_kernel(&expected, sizeof(expected), (void *)key + EXPECTED_NEXT);
 	if ((s32)(ends - expected) > 0 && (s32)(begins - expected) <= 0)
-		bytes_ready(connection);
+		bytes_ready(connection, 0);
 	return 0;
 }

@@ -39,6 +39,13 @@ enum serial { SERIAL_CONNECTION, SERIAL_WORKER, SERIAL_LISTENER };
 /* bcc before 0.22 does not declare these two (bpf.h: 158 since 5.11, 175 since 5.15). */
 static struct task_struct *(*current_task)(void) = (void *)158;
 static void *(*registers_of)(struct task_struct *task) = (void *)175;
+static void *(*tcp_sock_of)(void *socket) = (void *)137; /* bpf_skc_to_tcp_sock, 5.9 */
+
+/* What a function was called with, one argument after another, and then its result; or a
+ * tracepoint's arguments, when BTF tells their types. */
+struct traced {
+	u64 values[8];
+};
 
 #define PEEK(into, from)                                                                        \
 	({                                                                                      \

@@ -33,7 +33,7 @@ def attach_raw(place: str, program: int) -> int:
 
 
 def attach_function(program: int) -> int:
-    """Attach an fentry or fexit program to the function that it was loaded for (5.5)."""
+    """Attach an fentry, fexit or typed program to the function or tracepoint that it was loaded for (5.5)."""
     return syscall.bpf(syscall.RAW_TRACEPOINT_OPEN, struct.pack("<QIxxxx", 0, program))
 
 

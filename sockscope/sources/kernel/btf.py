@@ -18,7 +18,7 @@ VMLINUX = Path("/sys/kernel/btf/vmlinux")
 
 _MAGIC = 0xEB9F
 _HEADER = struct.Struct("<HBBIIIII")
-_PTR, _ARRAY, _STRUCT, _UNION, _FUNCTION, _PROTOTYPE = 2, 3, 4, 5, 12, 13
+_PTR, _ARRAY, _STRUCT, _UNION, _TYPEDEF, _FUNCTION, _PROTOTYPE = 2, 3, 4, 5, 8, 12, 13
 _TRANSPARENT = (8, 9, 10, 11, 18)  # typedef, volatile, const, restrict, type tag
 # 32-bit words behind the three of every type: a fixed part, and a part for each of vlen entries
 _FIXED_WORDS = {1: 1, 3: 3, 14: 1, 17: 1}
@@ -97,10 +97,17 @@ class Btf:
 
     def function(self, name: str) -> int | None:
         """The type number of the kernel's function ``name``, if it is described."""
+        return self._named(name, _FUNCTION)
+
+    def tracepoint(self, name: str) -> int | None:
+        """The number of the type that tells the arguments of the (raw) tracepoint ``name``."""
+        return self._named(f"btf_trace_{name}", _TYPEDEF)
+
+    def _named(self, name: str, kind: int) -> int | None:
         at = self._text.find(f"\0{name}\0".encode()) + 1
         words = self._words
         for number, start in enumerate(self._starts):
-            if number and at and words[start] == at and (words[start + 1] >> 24) & 31 == _FUNCTION:
+            if number and at and words[start] == at and (words[start + 1] >> 24) & 31 == kind:
                 return number
         return None
 

@@ -24,6 +24,7 @@ _PLACES = {
     "SEGMENT_CONTROL": ("sk_buff", "cb"),
     "SEGMENT_BEGINS": ("tcp_skb_cb", "seq"),
     "SEGMENT_ENDS": ("tcp_skb_cb", "end_seq"),
+    "ARRIVAL_CLOCK": ("tcp_sock", "tcp_clock_cache"),
 }
 _ACCEPT_ARGUMENT = "proto_accept_arg"
 

@@ -19,10 +19,12 @@ class LoadError(SockscopeError):
 
 @dataclass(frozen=True)
 class Loaded:
-    """Descriptors by name; close gives everything back to the kernel."""
+    """Descriptors by name; ``typed`` are the programs that were loaded as such; close gives everything back
+    to the kernel."""
 
     maps: Mapping[str, int]
     programs: Mapping[str, int]
+    typed: frozenset[str] = frozenset()
 
     def close(self) -> None:
         for descriptor in (*self.programs.values(), *self.maps.values()):
@@ -32,11 +34,15 @@ class Loaded:
 @dataclass(frozen=True)
 class Wanted:
     """A program to load: a compiled function as ``kind`` (a hook's, or ``iterator``); ``traces`` is the
-    BTF number of the kernel function that it is for, when its kind is bound to one."""
+    BTF number of the kernel function that it is for, when its kind is bound to one.
+
+    ``typed`` is a function, and the BTF number of its tracepoint, that is loaded instead where the
+    kernel does so."""
 
     function: str
     kind: str
     traces: int = 0
+    typed: tuple[str, int] | None = None
 
 
 def load(image: Image, room: Mapping[str, int], programs: Mapping[str, Wanted]) -> Loaded:
@@ -60,7 +66,16 @@ def load(image: Image, room: Mapping[str, int], programs: Mapping[str, Wanted]) 
                 ) from error
             undo.callback(os.close, maps[name])
         loaded: dict[str, int] = {}
+        typed = set()
         for name, wanted_program in programs.items():
+            if wanted_program.typed is not None:
+                function, number = wanted_program.typed
+                code = _relocated(image.functions[function], maps)
+                with contextlib.suppress(syscall.VerifierError):
+                    loaded[name] = syscall.load_program(name, "typed", code, number)
+                    undo.callback(os.close, loaded[name])
+                    typed.add(name)
+                    continue
             function = wanted_program.function
             code = _relocated(image.functions[function], maps)
             try:
@@ -73,7 +88,7 @@ def load(image: Image, room: Mapping[str, int], programs: Mapping[str, Wanted]) 
                 ) from error
             undo.callback(os.close, loaded[name])
         undo.pop_all()
-    return Loaded(maps, loaded)
+    return Loaded(maps, loaded, frozenset(typed))
 
 
 def _relocated(function: Function, maps: Mapping[str, int]) -> bytes:

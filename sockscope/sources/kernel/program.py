@@ -180,6 +180,11 @@ def _traced(btf: Btf, hook: Hook) -> int:
     return number
 
 
+def _typed(btf: Btf, hook: Hook) -> tuple[str, int] | None:
+    number = btf.tracepoint(hook.place) if hook.typed else None
+    return (hook.typed, number) if number is not None else None
+
+
 def _close_all(descriptors: list[int]) -> None:
     for descriptor in descriptors:
         os.close(descriptor)
@@ -204,7 +209,10 @@ class Program:
         detail: bool = False,
     ) -> None:
         image = _compiled(btf, cache or ImageCache(), detail)
-        wanted = {_name(hook): Wanted(hook.function, hook.kind, _traced(btf, hook)) for hook in hooks}
+        wanted = {
+            _name(hook): Wanted(hook.function, hook.kind, _traced(btf, hook), _typed(btf, hook))
+            for hook in hooks
+        }
         for name in _ITERATORS.values():
             wanted[name] = Wanted(name, "iterator", _iterator(btf, name))
         self._links: list[int] = []
@@ -232,10 +240,10 @@ class Program:
         """
         program = self._programs[_name(hook)]
         try:
-            if hook.kind == "raw":
-                link = attaching.attach_raw(hook.place, program)
-            elif hook.kind in BY_BTF:
+            if hook.kind in BY_BTF or _name(hook) in self._loaded.typed:
                 link = attaching.attach_function(program)
+            elif hook.kind == "raw":
+                link = attaching.attach_raw(hook.place, program)
             elif hook.kind in BY_KPROBE:
                 link = attaching.attach_kprobe(hook.place, program, at_return=hook.kind == "kretprobe")
             else:

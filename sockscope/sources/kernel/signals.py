@@ -13,8 +13,8 @@ from sockscope.errors import UsageError
 from sockscope.sources.kernel.way import Hook, Signal, Way
 
 
-def _raw(place: str, function: str, reads: str = "") -> Hook:
-    return Hook("raw", place, function, reads)
+def _raw(place: str, function: str, reads: str = "", *, typed: str = "") -> Hook:
+    return Hook("raw", place, function, reads, typed=typed)
 
 
 def _call(name: str, function: str) -> Hook:
@@ -52,7 +52,7 @@ SIGNALS: tuple[Signal, ...] = (
         "data-ready",
         "when a connection's bytes could be read, and that it was queued",
         (
-            Way("tracepoint", (_raw("sk_data_ready", "on_data_ready"),)),
+            Way("tracepoint", (_raw("sk_data_ready", "on_data_ready", typed="on_data_ready_typed"),)),
             Way(
                 "fentry",
                 (Hook("fentry", "sock_def_readable", "on_readable", "1"),),

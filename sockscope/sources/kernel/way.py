@@ -18,7 +18,8 @@ class Hook:
     function relies on: of a tracepoint a field and its offset (``res@32``), of a kernel function how
     many parameters it has (``4``, ``2|4``), of a raw tracepoint the fields of kernel structs that the
     arguments lead to (``tcp_sock.rcv_nxt``).  The way goes without an ``optional`` hook where the
-    kernel does not have it.
+    kernel does not have it.  ``typed`` is the function for a raw tracepoint whose arguments the verifier
+    knows the types of, taken instead where the kernel loads it.
     """
 
     kind: str
@@ -26,6 +27,7 @@ class Hook:
     function: str
     reads: str = ""
     optional: bool = False
+    typed: str = ""
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,8 @@ def test_functions_and_tracepoints_are_found_by_name(btf: Btf) -> None:
     assert btf.function("sock") is None
     assert btf.has_tracepoint("sk_data_ready")
     assert not btf.has_tracepoint("sk_data")
+    assert btf.tracepoint("sk_data_ready") == 11
+    assert btf.tracepoint("sk_data") is None
     assert btf.structs(["ns_common", "nothing"]).keys() == {"ns_common"}
 
 
