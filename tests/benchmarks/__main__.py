@@ -28,7 +28,7 @@ Part = tuple[str, str, Callable[[], Iterable[Row]], int]
 
 def parts(quick: bool) -> list[Part]:
     """(section, name, what measures it, how often)."""
-    seconds = 1 if quick else 3
+    seconds = 1 if quick else 2
     rounds = 1 if quick else 5
     there = [tracer for tracer in TRACERS if tracer.is_there()]
     counted = [*(tracer for tracer in there if tracer.name in _COUNTED), *LESS]
