@@ -8,6 +8,7 @@ from pathlib import PurePath
 from sockscope import units
 from sockscope.analysis.figures import figures_of
 from sockscope.analysis.frame import Server
+from sockscope.analysis.needs import NOT_TRACED, is_traced
 from sockscope.report._comparison_words import NOTE, change_words, letters_of, where_words, words_of
 from sockscope.report._markup import Content, Safe, table, tag
 from sockscope.report._server import label
@@ -90,9 +91,10 @@ def _pairing(
 
 def _card(who: str, one: Recorded, server: Server) -> Safe:
     wait = one.frame.queue_wait[server.group.name]
+    read = f", {len(server.readers)} readers" if is_traced(one.frame.snapshot, "readers") else ""
     facts = (
         model_words(server),
-        f"{units.count(server.connections)} connections by {len(server.acceptors)} acceptors, {len(server.readers)} readers",
+        f"{units.count(server.connections)} connections by {len(server.acceptors)} acceptors{read}",
         f"in the queue p99 {units.duration(wait.p99)}" if wait.samples else "",
     )
     return tag("div", tag("b", who), [tag("span", fact) for fact in facts if fact], class_="card")
@@ -111,7 +113,10 @@ def _shares(there: Sequence[tuple[str, Recorded, Server]], name: str) -> Iterato
     for place, (work, title) in enumerate(_SHARED.items()):
         figures = []
         for side, (who, one, server) in enumerate(there):
-            (figure,) = (one for one in figures_of(one.frame.snapshot, server) if one.name == work)
+            figure = next((one for one in figures_of(one.frame.snapshot, server) if one.name == work), None)
+            if figure is None:
+                figures.append(tag("figure", tag("h4", who), tag("p", NOT_TRACED, class_="hint")))
+                continue
             if len(figure.workers) < 2 or not figure.fairness.total:
                 words = "one thread does it all" if figure.fairness.total else "nothing was shared"
                 figures.append(tag("figure", tag("h4", who), tag("p", words, class_="hint")))

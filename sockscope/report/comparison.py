@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from sockscope import units
 from sockscope.analysis.figures import figures_of
 from sockscope.analysis.frame import Frame, Server
+from sockscope.analysis.needs import is_traced
 from sockscope.model.histogram import percentile
 from sockscope.model.history import HistoryView
 from sockscope.report._significance import Change, Counts, fairness_change, proportion_change, quantile_change
@@ -114,7 +115,9 @@ def _measured(recorded: Sequence[Recorded], name: str, servers: tuple[Server | N
         _rate(there),
         *(_percentile(title, counts, part) for title, counts in waits for part in (0.5, 0.99)),
     ]
-    measures += [_dropped(there), *_shares(there), _wasted(there)]
+    measures += [_dropped(there), *_shares(there)]
+    if all(is_traced(one.frame.snapshot, "wakeups_wasted") for one, _ in there):
+        measures.append(_wasted(there))
     return Pairing(name, servers, tuple(measures), waits)
 
 
@@ -148,12 +151,17 @@ def _dropped(there: Sequence[tuple[Recorded, Server]]) -> Measure:
 
 
 def _shares(there: Sequence[tuple[Recorded, Server]]) -> Iterator[Measure]:
-    figures = [tuple(figures_of(one.frame.snapshot, server)) for one, server in there]
-    for figure in zip(*figures, strict=True):
-        judged = [one.fairness for one in figure]
+    figures = [
+        {figure.name: figure.fairness for figure in figures_of(one.frame.snapshot, server)}
+        for one, server in there
+    ]
+    for work in figures[0]:
+        if any(work not in one for one in figures):  # not traced in one of them
+            continue
+        judged = [one[work] for one in figures]
         changes = tuple(fairness_change(judged[0], other) for other in judged[1:])
-        title = f"{figure[0].name}, max/mean"
-        name = f"{figure[0].name.replace(' ', '_').lower()}_max_over_mean"
+        title = f"{work}, max/mean"
+        name = f"{work.replace(' ', '_').lower()}_max_over_mean"
         yield Measure(name, title, "ratio", tuple(one.max_over_mean for one in judged), changes)
 
 

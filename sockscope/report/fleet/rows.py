@@ -16,6 +16,7 @@ import numpy as np
 
 from sockscope.analysis.figures import figures_of
 from sockscope.analysis.frame import Frame, Server
+from sockscope.analysis.needs import is_traced
 from sockscope.model.deeds import is_exact
 from sockscope.model.history import HistoryView
 from sockscope.records.histogram import EDGES
@@ -42,7 +43,8 @@ class RecordingRow:
 
 @dataclass(frozen=True)
 class ServerRow:
-    """A server; ``server`` numbers those of a recording.  ``drops`` are those while it was traced."""
+    """A server; ``server`` numbers those of a recording.  ``drops`` are those while it was traced; None:
+    not traced."""
 
     server: int
     address: str
@@ -57,8 +59,8 @@ class ServerRow:
     connections: int
     listeners: int
     acceptors: int
-    readers: int
-    writers: int
+    readers: int | None
+    writers: int | None
     queue_max: int
     backlog: int
     drops: int
@@ -162,8 +164,8 @@ def _server(frame: Frame, history: HistoryView, number: int, server: Server) -> 
         connections=server.connections,
         listeners=len(listeners),
         acceptors=len(server.acceptors),
-        readers=len(server.readers),
-        writers=len(server.writers),
+        readers=len(server.readers) if is_traced(frame.snapshot, "readers") else None,
+        writers=len(server.writers) if is_traced(frame.snapshot, "writers") else None,
         queue_max=max((one.queue_max for one in listeners), default=0),
         backlog=max((one.backlog for one in listeners), default=0),
         drops=int(dropped),

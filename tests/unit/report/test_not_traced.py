@@ -15,6 +15,9 @@ from sockscope.analysis.needs import NEEDS
 from sockscope.model.snapshot import Worker
 from sockscope.records.batch import Signal
 from sockscope.report import html, markdown, text
+from sockscope.report.compared import FORMATS
+from sockscope.report.comparison import Recorded, compare
+from sockscope.report.fleet.rows import ServerRow, rows_of
 from sockscope.report.json import document
 from sockscope.report.openmetrics import Exposition
 from sockscope.sources.kernel.signals import SIGNALS
@@ -124,6 +127,19 @@ def test_a_verdict_that_nobody_is_handed_requests_says_when_that_was_not_looked_
     (server,) = without(missing).servers
     assert server.model == "shared"
     assert any(f"was not traced (no {missing})" in sentence for sentence in server.evidence)
+
+
+def test_recordings_that_traced_different_things_are_compared_by_what_both_did() -> None:
+    history = shown("straggler")[1]
+    sides = (Recorded("all", without(), history), Recorded("less", without("read", "wake"), history))
+    (server,) = json.loads(FORMATS["json"](compare(sides)))["servers"]
+    measured = {measure["id"] for measure in server["measures"]}
+    assert "accepts_max_over_mean" in measured
+    assert measured.isdisjoint({"reads_max_over_mean", "cpu_time_max_over_mean", "wakeups_wasted"})
+    assert "not traced" in FORMATS["html"](compare(sides))
+    (row,) = rows_of(sides[1].frame, history)["servers"]
+    assert isinstance(row, ServerRow)
+    assert (row.readers, row.writers) == (None, len(sides[1].frame.servers[0].writers))
 
 
 def test_the_dashboards_tables_have_no_column_and_no_filter_for_what_was_not_traced() -> None:
