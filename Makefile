@@ -89,7 +89,7 @@ pictures: ## the pictures of README and docs, from the shipped recording
 	$(PYTHON) docs/pictures/make.py
 
 screens: ## the dashboard's screens in every state, size and theme, against their pictures (3 minutes)
-	timeout -k 10 600 $(PYTHON) -m pytest -m slow tests/tui/test_every_state.py tests/tui/test_keys.py
+	timeout -k 10 600 $(PYTHON) -m pytest -m slow tests/tui/test_every_state.py tests/tui/test_keys.py tests/tui/test_hostile_names.py
 
 churn: prepare ## attached and detached 100 times under full load (10 minutes at most)
 	$(SUDO) timeout -k 10 600 $(PYTHON) -m pytest -m slow tests/servers/test_real_churn.py

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from textual.reactive import reactive
 
 from sockscope import units
 from sockscope.analysis.own_cost import OwnCost, own_cost
 from sockscope.records.batch import Signal
 from sockscope.tui.drawn import Drawn
-from sockscope.tui.lines import Line, plain
+from sockscope.tui.lines import Line, fit, plain
+
+#: Cells of the first line that the reason of an end leaves to the project's name and the clock.
+_BESIDE = 27
 
 
 class Header(Drawn):
@@ -34,11 +38,10 @@ class Header(Drawn):
         state: list[tuple[str, object]] = []
         if self.recording:
             name = self.recording.rsplit("/", 1)[-1]
-            state.append((f" ● recording {plain(name)} ", style("bold critical")))
+            state.append((f" ● recording {_cut(plain(name), width // 2)} ", style("bold critical")))
         if self.ended:
-            state.append(
-                (f" ■ {plain(self.ended)} ", style("bold critical" if self.failed else "bold warning"))
-            )
+            why = _cut(plain(self.ended), width - _BESIDE - sum(cell_len(text) for text, _ in state))
+            state.append((f" ■ {why} ", style("bold critical" if self.failed else "bold warning")))
         elif self.paused:
             state.append((" ‖ paused, still collecting: p goes on ", style("reverse warning")))
         elif self.replaying:
@@ -49,7 +52,7 @@ class Header(Drawn):
             state.append((" ● live ", style("good")))
         if self.moment:
             state.append((f" {_clock(self.moment.frame.snapshot.elapsed_ns)} ", style("text")))
-        used = sum(len(text) for text, _ in state)
+        used = sum(cell_len(text) for text, _ in state)
         line = Line().add(" sockscope ", style("reverse bold accent")).add(" ")
         room = max(width - used - line.width - 1, 0)
         host = f"  on {plain(self.moment.frame.meta.host)}" if self.moment else ""
@@ -104,6 +107,10 @@ def _cost(cost: OwnCost | None, *, short: bool) -> str:
         return f"cost {percent:.1f} %{each}"
     event = f", {units.duration(cost.event_ns)} an event" if cost.event_ns else ""
     return f"cost {percent:.1f} % of a CPU{event}{each}"
+
+
+def _cut(text: str, most: int) -> str:
+    return text if cell_len(text) <= most else fit(text, max(most, 1))
 
 
 def _clock(ns: int) -> str:
