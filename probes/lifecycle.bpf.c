@@ -145,54 +145,6 @@ static __always_inline void child_established(struct birth *birth)
 		connection_born((struct sock *)parent, listener, birth, birth->established_ns);
 }
 
-int on_state(struct bpf_raw_tracepoint_args *ctx)
-{
-	u64 key = ctx->args[0];
-	int before = ctx->args[1], after = ctx->args[2];
-	struct connection *connection;
-	struct birth *birth;
-	u32 zero = 0;
-
-	if (before == LISTEN_STATE && after == SYN_RECV_STATE) {
-		birth = births.lookup(&zero);
-		if (birth)
-			child_cloned(birth, key);
-		return 0;
-	}
-	if (before == SYN_RECV_STATE && after == ESTABLISHED_STATE) {
-		birth = births.lookup(&zero);
-		if (birth && birth->child == key)
-			child_established(birth);
-		return 0;
-	}
-	if (after == LISTEN_STATE) {
-		listener_opened((struct sock *)key);
-		return 0;
-	}
-	if (before == LISTEN_STATE) {
-		listener_shut(key);
-		return 0;
-	}
-	connection = connection_of(key);
-	/* on its way from the first step of the end to the last nothing of the record changes, and the
-	 * clock is what a state change costs */
-	if (!connection || (connection->ending_ns && after != CLOSE_STATE) || phase() == PHASE_ENDING)
-		return 0;
-	connection->touched_ns = bpf_ktime_get_ns();
-	if (!connection->ending_ns) {
-		connection->ending_ns = connection->touched_ns;
-		if (after == CLOSE_WAIT_STATE)
-			connection->flags |= CONNECTION_PEER_CLOSED_FIRST;
-		else if (after == CLOSE_STATE)
-			connection->flags |= CONNECTION_RESET;
-		else
-			connection->flags |= CONNECTION_WE_CLOSED_FIRST;
-	}
-	if (after == CLOSE_STATE)
-		connection->closed_ns = connection->touched_ns;
-	return 0;
-}
-
 /* When bytes that can be read now came.  TCP reads the clock when it begins with a segment
  * (tcp_mstamp_refresh at the head of tcp_rcv_established and tcp_rcv_state_process) and keeps what it
  * read in the socket, CLOCK_MONOTONIC like bpf_ktime_get_ns: where the verifier lets us follow a

@@ -37,7 +37,7 @@ def document(
     :param connections: how many of them are listed, those that waited longest; None: all
     """
     snapshot = frame.snapshot
-    roles = _roles(snapshot)
+    roles, wakes = _roles(snapshot), _wakes(snapshot)
     names = {worker.id: worker for worker in snapshot.workers.values()}
     return {
         "meta": _meta(frame),
@@ -45,7 +45,8 @@ def document(
         "listeners": [_listener(snapshot, listener) for listener in snapshot.listeners],
         "groups": [_group(frame, group) for group in frame.groups],
         "workers": [
-            _worker(snapshot, worker, roles.get(worker.id, [])) for worker in snapshot.workers.values()
+            _worker(snapshot, worker, roles.get(worker.id, []), wakes.get(worker.id, []))
+            for worker in snapshot.workers.values()
         ],
         "connections": list(connections_of(snapshot, names, connections)),
         "servers": [_server(frame, server, history) for server in frame.servers],
@@ -150,13 +151,18 @@ def _group(frame: Frame, group: Group) -> dict[str, Any]:
     }
 
 
-def _wakes(snapshot: Snapshot, worker: Worker) -> list[dict[str, int]]:
-    """Which threads of its process it woke, most often woken first."""
-    mine = sorted((wake for wake in snapshot.wakes if wake.waker == worker.id), key=lambda wake: -wake.wakes)
-    return [{"tid": wake.wakee, "wakes": wake.wakes, "after_read": wake.after_read} for wake in mine]
+def _wakes(snapshot: Snapshot) -> dict[int, list[dict[str, int]]]:
+    """Worker's id → which threads of its process it woke, most often woken first."""
+    found: dict[int, list[dict[str, int]]] = {}
+    for wake in sorted(snapshot.wakes, key=lambda wake: -wake.wakes):
+        told = {"tid": wake.wakee, "wakes": wake.wakes, "after_read": wake.after_read}
+        found.setdefault(wake.waker, []).append(told)
+    return found
 
 
-def _worker(snapshot: Snapshot, worker: Worker, roles: list[str]) -> dict[str, Any]:
+def _worker(
+    snapshot: Snapshot, worker: Worker, roles: list[str], wakes: list[dict[str, int]]
+) -> dict[str, Any]:
     counted = (
         "accepts", "accepts_empty", "accepts_failed", "reads", "bytes_read", "reads_empty", "ends_of_stream",
         "writes", "bytes_written", "waits", "wakeups", "wakeups_wasted", "answers_later", "wait_ns", "busy_ns",
@@ -170,7 +176,7 @@ def _worker(snapshot: Snapshot, worker: Worker, roles: list[str]) -> dict[str, A
         "roles": roles,
         **{name: getattr(worker, name) if is_traced(snapshot, name) else None for name in counted},
         "answer_wait": _wait(from_histogram(worker.answer)) if is_traced(snapshot, "answer") else None,
-        "wakes": _wakes(snapshot, worker) if is_traced(snapshot, "wakes") else None,
+        "wakes": wakes if is_traced(snapshot, "wakes") else None,
         "ended_ns": worker.ended_ns or None,
     }
 

@@ -7,6 +7,7 @@ import re
 import struct
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,19 @@ def replying(how: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
             yield process, int(process.stdout.readline())
         finally:
             process.kill()
+
+
+@contextmanager
+def network() -> Iterator[tuple[str, ...]]:
+    """A network namespace of its own: what to put before a command that is to run there."""
+    name = f"sockscope-{time.monotonic_ns() % 10**9}"
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    inside = ("ip", "netns", "exec", name)
+    try:
+        subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
+        yield inside
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
 
 
 def held_in_the_kernel(pid: int) -> set[tuple[str, int]]:

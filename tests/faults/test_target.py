@@ -27,7 +27,7 @@ from sockscope.sources.target import Target
 from tests.conftest import wait_until
 from tests.faults.conftest import Told
 from tests.faults.replying import Answer, ask
-from tests.faults.stand import lost, replying, wrong
+from tests.faults.stand import lost, network, replying, wrong
 from tests.kernel.command import ROOT, begin, report, run, until_tracing
 from tests.kernel.tracing import load
 
@@ -95,16 +95,6 @@ def test_a_target_whose_second_thread_calls_exec_is_told_as_the_thread_that_it_b
     seen = _traced("exec", number)
     assert len(_tids(seen["answers"])) == 1
     told("target: exec by a thread that is not the first", "each reader as the server itself said", number)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [300, 10_000])
-def test_threads_that_live_for_one_connection_are_each_told(number: int, told: Told) -> None:
-    begin_s = time.monotonic()
-    seen = _traced("thread", number)
-    rate = number / (time.monotonic() - begin_s)
-    assert sum(1 for worker in seen["workers"] if worker["reads"]) == number
-    told(f"target: a new thread for each connection, {rate:,.0f} a second", "each told, none lost", number)
 
 
 @pytest.mark.parametrize("number", [100, pytest.param(2000, marks=pytest.mark.slow)])
@@ -188,23 +178,10 @@ def test_a_flood_of_connections_is_recorded_or_counted_to_the_last_one(tmp_path:
     )
 
 
-@contextmanager
-def _network() -> Iterator[tuple[str, ...]]:
-    """A network namespace of its own: what to put before a command that is to run there."""
-    name = f"sockscope-{time.monotonic_ns() % 10**9}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    inside = ("ip", "netns", "exec", name)
-    try:
-        subprocess.run([*inside, "ip", "link", "set", "lo", "up"], check=True)
-        yield inside
-    finally:
-        subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
-
-
 @pytest.mark.slow
 def test_half_open_handshakes_by_the_thousand_are_no_connections(tmp_path: Path, told: Told) -> None:
     out = tmp_path / "run.sockscope"
-    with _network() as inside:
+    with network() as inside:
         command = [*inside, sys.executable, "-m", "tests.faults.replying", "one"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as server:
             assert server.stdout
@@ -237,7 +214,7 @@ def test_a_network_namespace_that_vanishes_is_not_kept_alive_and_ends_nothing(
     with replying("one") as (_, port):
         recorder = begin("record", "-o", out)
         until_tracing(recorder)
-        with _network() as inside:
+        with network() as inside:
             pair = ["ip", "link", "add", outside, "type", "veth", "peer", "name", "in0", "netns", inside[3]]
             subprocess.run(pair, check=True)
             command = [*inside, sys.executable, "-m", "tests.faults.replying", "one"]

@@ -32,9 +32,10 @@ def until_tracing(recorder: subprocess.Popen[str]) -> str:
     return line
 
 
-def report(path: Path) -> dict[str, Any]:
-    """The JSON report of a recording."""
-    done = run("report", path, "--format", "json")
+def report(path: Path, *, connections: int | None = None) -> dict[str, Any]:
+    """The JSON report of a recording; ``connections``: so many of them at most."""
+    more = () if connections is None else ("--connections", connections)
+    done = run("report", path, "--format", "json", *more)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 

@@ -154,6 +154,10 @@ def main() -> int:
         )
         for line in outcome.failed:
             print(f"  {line}")
+        for run in outcome.found:
+            for complaint in run["complaints"]:
+                print(f"  {run['ways']}: {complaint}")
+        sys.stdout.flush()
     sys.stdout.writelines(rows(outcomes))
     if args.write:
         write(outcomes)

@@ -1,7 +1,8 @@
 """A distribution's kernel package, made bootable here without installing it.
 
 It is fetched with apt, unpacked beside others, and given an initial file system with the few modules
-that a root on 9p under an overlay needs.  Nothing of it touches the host's own boot files.
+that a root on 9p under an overlay needs.  Nothing of it touches the host's own boot files, nor what its
+apt knows: the newest kernel comes from a release that this machine does not follow.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STORE = Path(os.environ.get("SOCKSCOPE_KERNELS", "/var/tmp/sockscope-kernels"))
+
+#: Where Debian builds the newest kernels for a release that is out.
+_NEWEST = "trixie-backports"
+_KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 _MODULES = ("virtio_pci", "9pnet_virtio", "9p", "overlay")
 _UNPACKERS = {b"\xfd7zXZ": ["xz", "-dc"], b"\x28\xb5\x2f\xfd": ["zstd", "-dcq"], b"\x1f\x8b": ["gzip", "-dc"]}
@@ -62,43 +67,82 @@ class Kernel:
 def kernel(name: str) -> Kernel:
     """Fetch and prepare a kernel, once.
 
-    :param name: a series (``6.1``, ``6.12``, ``6.12-rt``: its newest), or a release as in a package's
-        name (``6.1.0-48-amd64``)
+    :param name: a series (``6.1``, ``6.12``, ``6.12-rt``: its newest), a release as in a package's
+        name (``6.1.0-48-amd64``), or ``newest``: the newest that Debian has for a release that is out
     :raises PackageError: when apt does not have it, or it lacks something
     """
-    release = _release(name)
+    apt = _other_apt() if name == "newest" else {}
+    release = _release(name, apt)
     place = STORE / release
     if not (place / "initial.gz").exists():
         STORE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=STORE) as scratch:
-            _prepare(release, Path(scratch))
+            _prepare(release, Path(scratch), apt)
             shutil.rmtree(place, ignore_errors=True)
             (Path(scratch) / "ready").replace(place)
     return Kernel(release, place)
 
 
-def _release(name: str) -> str:
-    if re.fullmatch(r"\d+\.\d+(-rt)?", name) is None:
+def _other_apt() -> dict[str, str]:
+    """What makes apt know the suite of the newest kernels, and it alone."""
+    known = _run("apt-get", "indextargets", "--format", "$(SITE) $(ORIGIN)", "Created-By: Packages")
+    sites = [
+        site for site, _, origin in (line.partition(" ") for line in known.split("\n")) if origin == "Debian"
+    ]
+    if not sites:
+        raise PackageError("this machine's apt names no archive of Debian")
+    place = STORE / "apt"
+    for folder in ("lists/partial", "cache/archives/partial"):
+        (place / folder).mkdir(parents=True, exist_ok=True)
+    (place / "sources").write_text(f"deb [signed-by={_KEYS}] {sites[0]} {_NEWEST} main\n")
+    settings = {
+        "Dir::Etc::sourcelist": place / "sources",
+        "Dir::Etc::sourceparts": "/dev/null",
+        "Dir::State::lists": place / "lists",
+        "Dir::Cache": place / "cache",
+    }
+    (place / "conf").write_text("".join(f'{key} "{value}";\n' for key, value in settings.items()))
+    apt = {"APT_CONFIG": str(place / "conf")}
+    _run("apt-get", "update", "-qq", **apt)
+    return apt
+
+
+def _release(name: str, apt: dict[str, str]) -> str:
+    if name != "newest" and re.fullmatch(r"\d+\.\d+(-rt)?", name) is None:
         return name
-    series, _, flavour = name.partition("-")
+    series, _, flavour = ("", "", "") if name == "newest" else name.partition("-")
     flavours = f"{flavour}-amd64" if flavour else "amd64"
     for package in (f"linux-image-{series}-{flavours}", f"linux-image-{flavours}"):
-        told = _run("apt-cache", "depends", package, check=False)
+        told = _run("apt-cache", "depends", package, check=False, **apt)
         found = re.search(r"Depends: linux-image-(\S+)", told)
-        if found and found[1].startswith(f"{series}."):
+        if found and found[1].startswith(f"{series}." if series else ""):
             return found[1]
     raise PackageError(f"apt has no kernel {name}; apt-cache search linux-image lists what there is")
 
 
-def _prepare(release: str, scratch: Path) -> None:
-    _run("apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", f"linux-image-{release}", cwd=scratch)
-    (package,) = scratch.glob("*.deb")
+def _prepare(release: str, scratch: Path, apt: dict[str, str]) -> None:
+    download = ("apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root")
+    _run(*download, *_parts(release, apt), cwd=scratch, **apt)
     ready = scratch / "ready"
-    _run("dpkg", "-x", package, ready)
-    package.unlink()
-    (ready / "vmlinux").write_bytes(_unpacked((ready / f"boot/vmlinuz-{release}").read_bytes()))
+    for package in scratch.glob("*.deb"):
+        _run("dpkg", "-x", package, ready)
+        package.unlink()
+    if not (ready / "lib").exists():  # since Debian 13
+        (ready / "lib").symlink_to("usr/lib")
+    places = (ready / f"boot/vmlinuz-{release}", ready / f"lib/modules/{release}/vmlinuz")
+    image = next((place for place in places if place.exists()), places[0])
+    (ready / "vmlinux").write_bytes(_unpacked(image.read_bytes()))
     _run("depmod", "-b", ready, release)
     (ready / "initial.gz").write_bytes(gzip.compress(_initial(ready, release), 1))
+
+
+def _parts(release: str, apt: dict[str, str]) -> list[str]:
+    """The packages of a kernel: newer ones have the kernel and its modules in two."""
+    told = _run("apt-cache", "depends", f"linux-image-{release}", **apt)
+    return [
+        f"linux-image-{release}",
+        *re.findall(rf"Depends: (linux-\w+-{re.escape(release)})$", told, re.MULTILINE),
+    ]
 
 
 def _unpacked(boot_image: bytes) -> bytes:
@@ -159,9 +203,11 @@ def _padded(part: bytes) -> bytes:
     return part + bytes(-len(part) % 4)
 
 
-def _run(*command: object, cwd: Path | None = None, check: bool = True) -> str:
+def _run(*command: object, cwd: Path | None = None, check: bool = True, **more: str) -> str:
+    """What a command printed, with ``more`` in its environment."""
+    words = [str(word) for word in command]
     done = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, cwd=cwd, check=False
+        words, capture_output=True, text=True, cwd=cwd, env={**os.environ, **more}, check=False
     )
     if check and done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines() or ["no word"]

@@ -24,6 +24,8 @@ NAMES = {
 _MISSED = "events: a probe was at work on that CPU already"
 #: Probes whose counts are of use though one in a million is missing.
 _BEST_EFFORT = frozenset({"on_waking"})
+#: Two for the same event (probes/states.bpf.c): it is lost only when both were at work already.
+_TWO_FOR_ONE = ("on_state", "on_state_again")
 
 
 def told(counts: Mapping[layout.Loss, int], missed: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
@@ -32,5 +34,9 @@ def told(counts: Mapping[layout.Loss, int], missed: Mapping[str, int]) -> tuple[
     :param missed: probe → runs that the kernel refused, since it was at work on that CPU already
     """
     lost = [(NAMES[reason], number) for reason, number in counts.items() if number]
-    lost += [(f"{_MISSED} ({name})", number) for name, number in missed.items() if name not in _BEST_EFFORT]
+    once = {name: number for name, number in missed.items() if name not in (*_BEST_EFFORT, *_TWO_FOR_ONE)}
+    both = min(missed.get(name, 0) for name in _TWO_FOR_ONE)
+    if both:
+        once["on_state, at most"] = both
+    lost += [(f"{_MISSED} ({name})", number) for name, number in once.items()]
     return tuple(lost)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import re
+import resource
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ from sockscope.sources.kernel.way import BY_BTF, BY_KPROBE, Hook
 
 PROBES = (
     "places", "state", "threads", "sockets", "connections", "waiters",
-    "lifecycle", "accept", "io", "by_functions", "wait", "wake", "tasks", "seed",
+    "lifecycle", "states", "accept", "io", "by_functions", "wait", "wake", "tasks", "seed",
 )  # fmt: skip
 _ITERATORS = {"task_file": "bpf_iter__task_file", "task": "bpf_iter__task", "tcp": "bpf_iter__tcp"}
 _U8, _U16, _U32, _U64 = (np.dtype(f"<u{size}") for size in (1, 2, 4, 8))
@@ -72,6 +73,7 @@ _PRIVATE = (
     "free_workers",
     "listener_keys",
     "look_under_way",
+    "told_states",
 )
 _RINGS = {"closed": layout.CONNECTION, "ended": layout.WORKER, "shut": layout.LISTENER}
 #: The ring that is there only with ``detail``.
@@ -93,7 +95,7 @@ class Limits:
     wakes: int = 16384
     waiting: int = 16384
     closed_pages: int = 4096
-    ended_pages: int = 512
+    ended_pages: int = 2048
     shut_pages: int = 16
     events_pages: int = 16384
 
@@ -186,8 +188,8 @@ def _typed(btf: Btf, hook: Hook) -> tuple[str, int] | None:
 
 
 def _close_all(descriptors: list[int]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)
+    while descriptors:
+        os.close(descriptors.pop())
 
 
 class Program:
@@ -276,10 +278,13 @@ class Program:
     def detach(self) -> None:
         """Begin to take the probes off; maps and rings stay readable.
 
-        For each system call's probe the kernel waits until all CPUs have passed by (RCU, 30 to 80
-        ms; kernel/trace/trace_event_perf.c, perf_trace_event_unreg), a second in all: that goes on
-        in a thread, and :meth:`close` waits for it.
+        For each system call's probe the kernel waits until all CPUs have passed by (RCU, 30 to 80 ms;
+        kernel/trace/trace_event_perf.c, perf_trace_event_unreg), a second in all.  That goes on in a thread,
+        and :meth:`close` waits for it; not where address space is limited: Python waits for ever for a
+        thread that finds no memory to begin with.
         """
+        if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+            return
         links, self._links = self._links, []
         if links:
             self._detaching = threading.Thread(target=_close_all, args=(links,), name="detach")
@@ -290,6 +295,7 @@ class Program:
         self.detach()
         if self._detaching is not None:
             self._detaching.join()
+        _close_all(self._links)
         for ring in self.rings.values():
             ring.close()
         for records in self.places.values():

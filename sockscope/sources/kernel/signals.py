@@ -43,7 +43,11 @@ SIGNALS: tuple[Signal, ...] = (
         (
             Way(
                 "tracepoint",
-                (_raw("inet_sock_set_state", "on_state"), _raw("tcp_destroy_sock", "on_destroy")),
+                (
+                    _raw("inet_sock_set_state", "on_state"),
+                    _raw("inet_sock_set_state", "on_state_again"),
+                    _raw("tcp_destroy_sock", "on_destroy"),
+                ),
             ),
         ),
         without="nothing can be traced",
