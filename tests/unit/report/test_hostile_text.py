@@ -8,6 +8,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ import pytest
 
 from sockscope.analysis.analyse import analyse
 from sockscope.analysis.frame import Frame
+from sockscope.commands import run
 from sockscope.commands.export import Export
 from sockscope.commands.output import put_out
 from sockscope.errors import SockscopeError
@@ -93,6 +95,37 @@ def test_so_has_a_comparison(form: str) -> None:
     harmless(text)
     assert "<b>.sockscope" in text or form == "html"
     assert "<b>.sockscope" not in text or form != "html"
+
+
+#: Command lines that print what a recording says; FILE is it.
+_PRINTED = (
+    "check FILE",
+    "check FILE --format json",
+    "check FILE --format junit",
+    "compare FILE FILE",
+    "report FILE",
+    "sql FILE 'SELECT * FROM processes'",
+    "sql FILE 'SELECT * FROM meta' --format json",
+    "sql FILE 'SELECT comm, count(*) FROM workers GROUP BY comm' --format csv",
+    "sql FILE 'SELECT $ FROM workers'",
+)
+
+
+@pytest.mark.parametrize("line", _PRINTED)
+def test_no_command_prints_what_a_terminal_obeys(
+    line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meta, batches = stranger(2)
+    path = tmp_path / "x.sockscope"
+    with Writer(path, meta) as writer:
+        for batch in batches:
+            writer.write(batch)
+    status = run([str(path) if word == "FILE" else word for word in shlex.split(line)])
+    said = capsys.readouterr()
+    assert status in (0, 2, 3), said.err
+    assert said.out or said.err
+    harmless(said.out.replace("\r\n", "\n"))  # CSV's end of a line (RFC 4180)
+    harmless(said.err)
 
 
 def rows_of(text: str) -> Iterable[list[str]]:
