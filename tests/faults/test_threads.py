@@ -78,6 +78,7 @@ def test_threads_that_come_faster_than_they_are_read_are_told_or_counted(tmp_pat
     )
 
 
+@pytest.mark.slow
 def test_packets_that_interrupt_what_threads_do_are_told_like_any_other(tmp_path: Path, told: Told) -> None:
     """On loopback the sender delivers.  With receive packet steering another CPU is interrupted to do it, as
     a network card would, amid whatever its threads do: a probe that is at work there does not run twice."""
