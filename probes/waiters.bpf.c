@@ -176,6 +176,11 @@ static __always_inline int look_further(struct look *look, struct listener *list
 
 	if (at && at != look->list) {
 		look->at = pointer_at(at);
+		if (look->at == at) { /* just taken out: what came after it is not seen */
+			look->at = look->list;
+			look->unnamed = 1;
+			return 1;
+		}
 		found_entry(look, listener, at - WAIT_ENTRY_LIST);
 		return 1;
 	}

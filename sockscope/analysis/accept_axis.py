@@ -133,11 +133,12 @@ def _waiting(
     found = who_waited(snapshot, used)
     if not found.by_worker:
         return (f"{each:.1f} wait for the listening socket at a time; {woken} for a connection",)
-    parts = [100 * waited.part for waited in found.by_worker.values()]
+    parts = [round(100 * waited.part) for waited in found.by_worker.values()]
+    span = " to ".join(map(str, sorted({min(parts), max(parts)})))
     some = f", some that could not be named at {100 * found.unnamed / looks:.0f} %" * bool(found.unnamed)
     return (
         f"when a connection came, {found.at_a_time:.1f} of {len(parts)} threads waited for the socket, each at "
-        f"{min(parts):.0f} to {max(parts):.0f} % of {looks} looks{some}; {woken}",
+        f"{span} % of {looks} looks{some}; {woken}",
     )
 
 

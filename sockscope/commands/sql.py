@@ -21,9 +21,9 @@ class Sql:
     """Ask a recording in SQL
 
     Runs one query of DuckDB's SQL on a recording's views: connections, connection_io, workers, waits,
-    listeners, queue_samples, cpu_samples, losses, and on what was worked out from it: recordings, servers,
-    server_waits, server_shares, findings. The word `views` instead of a query prints their columns.
-    Nothing can be changed, and no other file is reached. Durations are nanoseconds.
+    listeners, waiting, queue_samples, cpu_samples, events, losses, and on what was worked out from it:
+    recordings, servers, server_waits, server_shares, findings. The word `views` instead of a query prints
+    their columns. Nothing can be changed, and no other file is reached. Durations are nanoseconds.
     """
 
     name = "sql"

@@ -7,7 +7,9 @@ directory SOCKSCOPE_SERVER_RESULTS, and keeps the rows of servers that were not 
 from __future__ import annotations
 
 import json
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,52 @@ def rows_of(text: str) -> dict[tuple[str, str], str]:
         if line.startswith("| ") and len(cells) >= 5:
             found[cells[0], cells[2]] = line + "\n"
     return found
+
+
+#: What a server's sentences say that is so by the way it works, and in every run: who reads, whether one or
+#: all are woken, whether a lock is there, what an option is worth.  The rest depends on chance and load.
+_BY_ITS_NATURE = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"\d+ of \d+ (connections were (?:read|answered) by (?!several).*)",
+        r"(SO_REUSEPORT is set, .*)",
+        r"when a connection came, [\d.]+ of \d+ (threads waited for the socket).*; (?:one is|all are) woken",
+        r"when a connection came, .*; (one is woken|all are woken)",
+        r"(one at a time watches the listening socket) .*: a lock lets one accept at a time",
+    )
+)
+_OF_WAITING = frozenset(
+    {
+        "threads waited for the socket",
+        "one is woken",
+        "all are woken",
+        "one at a time watches the listening socket",
+    }
+)
+
+
+def by_its_nature(evidence: Iterable[str]) -> frozenset[str]:
+    """The part of a verdict's sentences that is the same in every run, without numbers."""
+    return frozenset(
+        found[1]
+        for sentence in evidence
+        for pattern in _BY_ITS_NATURE
+        if (found := pattern.fullmatch(sentence))
+    )
+
+
+def evidence_of(line: str) -> list[str]:
+    """The sentences in a row of the page."""
+    return line.strip("|").split(" | ")[4].strip().replace("\\|", "|").split("<br>")
+
+
+def differences(real: Real, evidence: Iterable[str]) -> frozenset[str]:
+    """What the page and a run of today do not both say of a server."""
+    seen = by_its_nature(evidence)
+    told = by_its_nature(evidence_of(rows_of(DOCUMENT.read_text())[real.software, real.how]))
+    # a busy server may have nobody asleep at any of the few looks
+    compared = told if seen & _OF_WAITING else told - _OF_WAITING
+    return seen ^ compared
 
 
 def document(results: Path) -> str:
