@@ -8,6 +8,7 @@ from itertools import islice
 
 from sockscope import units
 from sockscope.analysis.figures import figures_of
+from sockscope.analysis.findings import all_judged
 from sockscope.analysis.frame import Finding, Frame, Server, Wait
 from sockscope.analysis.needs import NOT_TRACED, is_traced
 from sockscope.model.snapshot import Worker
@@ -55,7 +56,7 @@ def _lines(frame: Frame) -> Iterator[str]:
     for finding in frame.findings:
         yield from _finding(finding)
     if frame.servers and not frame.findings:
-        yield "No findings."
+        yield "No findings." if all_judged(snapshot.untraced) else "No findings in what was traced."
         yield ""
     for server in frame.servers:
         yield from _server(frame, server)

@@ -152,6 +152,8 @@ def _handoffs(moment: Moment, worker: Worker, palette: Palette, width: int) -> l
                 line.add(text, palette.style("reader"))
             lines.append(line)
     none = "no hand-off: it reads what it accepts" if worker.accepts else "no hand-off seen"
+    if not is_traced(frame.snapshot, "handed"):
+        none = f"hand-offs: {NOT_TRACED}"
     return lines or [Line().add(f" {none}", palette.style("muted"))]
 
 

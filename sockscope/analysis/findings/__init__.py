@@ -97,6 +97,11 @@ def judged(untraced: frozenset[str]) -> tuple[Detector, ...]:
     return tuple(detector for detector in FINDINGS if untraced.isdisjoint(detector.needs))
 
 
+def all_judged(untraced: frozenset[str]) -> bool:
+    """Whether every finding can be told without these signals: else that none is there says less."""
+    return judged(untraced) == FINDINGS
+
+
 def explained(finding: Finding) -> tuple[str, ...]:
     """Ids of the findings that this one is the cause of."""
     return tuple(str(finding.evidence.get("explains", "")).split())

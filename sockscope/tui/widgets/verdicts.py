@@ -9,6 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 
 from sockscope import units
+from sockscope.analysis.findings import all_judged
 from sockscope.analysis.frame import Finding, Frame, Server
 from sockscope.analysis.needs import NOT_TRACED, is_traced
 from sockscope.tui.drawn import Drawn
@@ -108,7 +109,8 @@ class Verdicts(Drawn, can_focus=True):
         style = self.palette.style
         finding = worst_of(frame, server)
         if finding is None or finding.severity == "info":
-            return Line().add("  nothing found wrong", style("muted"))
+            partly = "" if all_judged(frame.snapshot.untraced) else " in what was traced"
+            return Line().add(f"  nothing found wrong{partly}", style("muted"))
         colour = SEVERITY_COLOURS[finding.severity]
         line = Line().add(
             f"  {SEVERITY_SIGNS[finding.severity]} {plain(finding.title)[: max(width - 24, 0)]}",

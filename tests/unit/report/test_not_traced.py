@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from sockscope.analysis.analyse import analyse
-from sockscope.analysis.findings import FINDINGS, judged
+from sockscope.analysis.findings import FINDINGS, all_judged, judged
 from sockscope.analysis.frame import Frame
 from sockscope.analysis.needs import NEEDS
 from sockscope.model.snapshot import Worker
@@ -110,6 +110,9 @@ def test_no_finding_is_told_that_needs_what_was_not_traced(missing: str) -> None
     for scenario in ("straggler", "overflow", "handoff"):
         found = {finding.id for finding in without(missing, scenario=scenario).findings}
         assert found <= {detector.id for detector in judged(frozenset({missing}))}
+    assert all_judged(frozenset({missing})) == (missing == "wake")
+    said = markdown.render(without(missing))
+    assert ("No findings in what was traced." in said) == (missing != "wake")
     skewed = {finding.id for finding in without(missing, scenario="handoff").findings}
     assert ("open-connections-skew" in skewed) == (missing not in ("read", "wait"))
     assert {finding.id for finding in without(missing, scenario="overflow").findings} >= {"queue-overflow"}
