@@ -74,14 +74,17 @@ static __always_inline void came_empty(s64 result)
 }
 
 /* Accepted, but not in the map: its listener was not traced until now, it was queued just before that
- * listener was learnt at the start of tracing, or the map was full. */
-static __always_inline void accepted_unseen(u64 key, struct sock *listening, u64 now)
+ * listener was learnt at the start of tracing, it is being established at this moment, or the map
+ * was full.  ``was_behind``: what stood there was left behind by an earlier socket. */
+static __always_inline void accepted_unseen(u64 key, struct sock *listening, u64 now, int was_behind)
 {
-	struct connection *fresh;
+	struct connection *fresh, *other;
 	struct listener *listener;
 	HEAD_OF_SOCKET head;
 	struct worker *worker;
-	u32 place = NOWHERE;
+	struct birth *birth;
+	u32 place = NOWHERE, zero = 0;
+	u64 established_ns = 0;
 	int was_known;
 	u16 flags = CONNECTION_LATE;
 	u8 state = 0;
@@ -102,7 +105,12 @@ static __always_inline void accepted_unseen(u64 key, struct sock *listening, u64
 		flags |= CONNECTION_FAST_OPEN;
 	} else if (was_known && phase() == PHASE_SETTLING) {
 		flags = CONNECTION_OPEN_BEFORE | CONNECTION_UNACCEPTED_BEFORE;
-	} else if (was_known) {
+	} else if (was_known && (birth = births.lookup(&zero)) && birth->late_child == key) {
+		/* established in this very accept, as lifecycle.bpf.c says */
+		flags = 0;
+		established_ns = birth->late_ns;
+		__sync_fetch_and_add(&listener->established, 1);
+	} else if (was_known && !was_behind) {
 		if (worker)
 			HAPPENED(EVENT_ACCEPT, worker, 0, 0, listener->id, now);
 		lose(LOSS_ACCEPTS_UNKNOWN);
@@ -112,14 +120,21 @@ static __always_inline void accepted_unseen(u64 key, struct sock *listening, u64
 	fresh = connection_begun(&head, &place);
 	if (fresh) {
 		fresh->flags = flags;
-		fresh->accepted_ns = now;
-		fresh->touched_ns = now;
 		fresh->listener = listener->id;
-		fresh->acceptor = worker ? worker->id : 0;
-		fresh->accepted_cpu = bpf_get_smp_processor_id();
-		id = connection_known_first(key, fresh, place);
-		if (!id) /* somebody else's record stands there, without this accept */
-			lose(LOSS_ACCEPTS_UNKNOWN);
+		fresh->established_ns = established_ns;
+		if (established_ns)
+			fresh->established_cpu = bpf_get_smp_processor_id();
+		taken_by(fresh, worker, now);
+		id = connection_known(key, fresh, place);
+		if (!id) { /* it was made meanwhile on another CPU: connection_born */
+			other = connection_of(key);
+			if (other && !other->accepted_ns) {
+				taken_by(other, worker, now);
+				id = other->id;
+			} else {
+				lose(LOSS_ACCEPTS_UNKNOWN);
+			}
+		}
 	}
 	if (worker)
 		HAPPENED(EVENT_ACCEPT, worker, id, 0, listener->id, now);
@@ -150,13 +165,21 @@ static __always_inline void accepted(u64 key, struct sock *listening)
 	u64 now = bpf_ktime_get_ns();
 	struct connection *connection;
 	struct listener *listener;
-	int was_known;
+	int was_known, was_behind = 0;
+	u32 place;
 
 	if (phase() == PHASE_ENDING)
 		return;
-	connection = connection_of(key);
-	if (!connection || connection->accepted_ns) {
-		accepted_unseen(key, listening, now);
+	place = place_of(key);
+	connection = place == NOWHERE ? 0 : connections.lookup(&place);
+	if (connection &&
+	    connection->accepted_ns) { /* nothing is accepted twice: it is an earlier socket's */
+		left_behind(key, connection, place);
+		connection = 0;
+		was_behind = 1;
+	}
+	if (!connection) {
+		accepted_unseen(key, listening, now, was_behind);
 		return;
 	}
 	/* a listener that was closed may have left its queue to another one (tcp_migrate_req) */

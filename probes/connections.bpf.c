@@ -17,18 +17,9 @@ static __always_inline struct connection *connection_begun(struct sock_common *h
 	return fresh;
 }
 
-/* A new connection's record is filled, and can be found from now on. */
-static __always_inline void connection_known(u64 key, struct connection *connection, u32 place)
-{
-	__sync_lock_test_and_set(&connection->id, next_serial(SERIAL_CONNECTION));
-	if (settle(key, place))
-		return;
-	connection_given_back(connection, place);
-	lose(LOSS_CONNECTIONS_FULL);
-}
-
-/* The same where somebody else may find the same socket at the same moment. */
-static __always_inline u64 connection_known_first(u64 key, struct connection *connection, u32 place)
+/* A new connection's record is filled, and can be found from now on: its id, or 0 when somebody else, who
+ * found the same socket at the same moment, was first (or there is no room). */
+static __always_inline u64 connection_known(u64 key, struct connection *connection, u32 place)
 {
 	u64 id = next_serial(SERIAL_CONNECTION);
 	u32 kept;
@@ -43,8 +34,28 @@ static __always_inline u64 connection_known_first(u64 key, struct connection *co
 	return 0;
 }
 
-/* The connection is the worker's from now on; ``worker`` may be 0. */
-static __always_inline void accepted_by(struct connection *connection, struct worker *worker, u64 now)
+/* Its last record is on its way, and the place free. */
+static __always_inline void connection_ended(u64 key, struct connection *connection, u32 place)
+{
+	connection->flags |= CONNECTION_CLOSED;
+	if (closed.ringbuf_output(connection, sizeof(*connection), BPF_RB_NO_WAKEUP))
+		lose(LOSS_CLOSED_RING_FULL);
+	unsettle(key);
+	connection_given_back(connection, place);
+}
+
+/* The record of a socket whose end went unseen must not live on in the next socket at its address.
+ * It ended after the last thing that was seen of it. */
+static __always_inline void left_behind(u64 key, struct connection *connection, u32 place)
+{
+	if (!connection->closed_ns)
+		connection->closed_ns = connection->touched_ns;
+	connection->flags |= CONNECTION_BEST_EFFORT;
+	connection_ended(key, connection, place);
+}
+
+/* The record says from now on who accepted it, and the worker's histogram how long it had waited. */
+static __always_inline void taken_by(struct connection *connection, struct worker *worker, u64 now)
 {
 	connection->accepted_ns = now;
 	connection->touched_ns = now;
@@ -52,12 +63,20 @@ static __always_inline void accepted_by(struct connection *connection, struct wo
 	if (!worker)
 		return;
 	connection->acceptor = worker->id;
+	if (connection->established_ns)
+		COUNT_DURATION(worker->queue_wait, now - connection->established_ns);
+}
+
+/* The connection is the worker's from now on; ``worker`` may be 0. */
+static __always_inline void accepted_by(struct connection *connection, struct worker *worker, u64 now)
+{
+	taken_by(connection, worker, now);
+	if (!worker)
+		return;
 	worker->accepts++;
 	worker->touched_ns = now;
 	worker->flags |= WORKER_GOT_WORK;
 	HAPPENED(EVENT_ACCEPT, worker, connection->id, 0, connection->listener, now);
-	if (connection->established_ns)
-		COUNT_DURATION(worker->queue_wait, now - connection->established_ns);
 }
 
 static __always_inline int is_unaccepted(struct connection *connection)

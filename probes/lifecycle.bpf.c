@@ -16,6 +16,9 @@
  * must be a traced listener, or it is not used.  So the record is there when the child is
  * established, and an acceptor who is quicker than the listener's sk_data_ready finds it.  One who
  * is quicker still (the child enters the queue a moment before it is established) makes it.
+ * That may be while it is made here, on another CPU: the directory decides which of the two stays,
+ * and the other says what it knows there.  Or the acceptor holds the child's lock already: then the
+ * last step is made in its own accept, on its CPU.
  */
 
 struct birth {
@@ -25,6 +28,8 @@ struct birth {
 	u64 established_ns;
 	u64 first_data_ns;
 	u64 recorded;
+	u64 late_child; /* the last that was established here and cloned elsewhere, and when */
+	u64 late_ns;
 	u64 socket; /* the one that is looked at, as a plain number (on_data_ready_typed) */
 };
 
@@ -66,11 +71,8 @@ static __always_inline void connection_born(struct sock *listening, struct liste
 		accepted_before(fresh, listener, birth);
 		return;
 	}
-	/* a record left behind by a socket whose end was not seen must not live on in this one */
-	if (fresh) {
-		unsettle(key);
-		connection_given_back(fresh, place);
-	}
+	if (fresh)
+		left_behind(key, fresh, place);
 	fresh = connection_begun(&head, &place);
 	if (!fresh)
 		return;
@@ -87,7 +89,11 @@ static __always_inline void connection_born(struct sock *listening, struct liste
 	}
 	fresh->listener = listener->id;
 	fresh->established_cpu = bpf_get_smp_processor_id();
-	connection_known(key, fresh, place);
+	if (connection_known(key, fresh, place))
+		return;
+	fresh = connection_of(key); /* the acceptor's, who made it meanwhile on another CPU */
+	if (fresh && fresh->accepted_ns >= birth->cloned_ns && fresh->flags & CONNECTION_LATE)
+		accepted_before(fresh, listener, birth);
 }
 
 static __always_inline void listener_shut(u64 key)
@@ -177,9 +183,10 @@ static __always_inline void data_ready(u64 key, struct birth *birth, void *typed
 
 	if (birth && birth->child) {
 		if (birth->child == key) {
-			connection = birth->recorded ? connection_of(key) : 0;
+			connection = connection_of(key);
 			if (connection) {
-				connection->flags |= CONNECTION_DATA_WITH_HANDSHAKE;
+				if (birth->recorded)
+					connection->flags |= CONNECTION_DATA_WITH_HANDSHAKE;
 				bytes_ready(connection, 0);
 			} else if (!birth->first_data_ns) {
 				birth->first_data_ns = bpf_ktime_get_ns();
@@ -238,10 +245,6 @@ int on_destroy(struct bpf_raw_tracepoint_args *ctx)
 		connection->touched_ns = bpf_ktime_get_ns();
 		connection->closed_ns = connection->touched_ns;
 	}
-	connection->flags |= CONNECTION_CLOSED;
-	if (closed.ringbuf_output(connection, sizeof(*connection), BPF_RB_NO_WAKEUP))
-		lose(LOSS_CLOSED_RING_FULL);
-	unsettle(key);
-	connection_given_back(connection, place);
+	connection_ended(key, connection, place);
 	return 0;
 }

@@ -111,12 +111,6 @@ static __always_inline int put_in_bucket(u64 key, u32 place)
 	return bucket && put_in(bucket, key, place);
 }
 
-/* Enter a key that nobody else can be entering now; 0 when there is no room. */
-static __always_inline int settle(u64 key, u32 place)
-{
-	return put_in_bucket(key, place) || !crowded.update(&key, &place);
-}
-
 /* Enter a key that others may be entering as well: the place of whoever was first, or NOWHERE when
  * there is no room.  crowded decides, since its insertion is atomic: who holds the key there and
  * still finds it in no bucket is the first. */

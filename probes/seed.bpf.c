@@ -50,7 +50,7 @@ static __always_inline void seed_connection(struct sock_common *socket, u32 netn
 		return;
 	fresh->flags = flags;
 	fresh->touched_ns = bpf_ktime_get_ns();
-	connection_known_first(key, fresh, place);
+	connection_known(key, fresh, place);
 }
 
 int bpf_iter__task_file(struct bpf_iter__task_file *ctx)

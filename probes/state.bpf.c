@@ -68,6 +68,7 @@ struct traced {
 #define NO_ROOM -7 /* -E2BIG: a hash map is full */
 #define LISTEN_STATE 10
 #define SYN_RECV_STATE 3
+#define SYN_SENT_STATE 2
 #define ESTABLISHED_STATE 1
 #define CLOSE_STATE 7
 #define CLOSE_WAIT_STATE 8

@@ -22,7 +22,7 @@ static __always_inline void state_changed(u64 key, int before, int after)
 {
 	struct connection *connection;
 	struct birth *birth;
-	u32 zero = 0;
+	u32 zero = 0, place;
 
 	if (before == LISTEN_STATE && after == SYN_RECV_STATE) {
 		birth = births.lookup(&zero);
@@ -32,8 +32,12 @@ static __always_inline void state_changed(u64 key, int before, int after)
 	}
 	if (before == SYN_RECV_STATE && after == ESTABLISHED_STATE) {
 		birth = births.lookup(&zero);
-		if (birth && birth->child == key)
+		if (birth && birth->child == key) {
 			child_established(birth);
+		} else if (birth) {
+			birth->late_child = key;
+			birth->late_ns = bpf_ktime_get_ns();
+		}
 		return;
 	}
 	if (after == LISTEN_STATE) {
@@ -44,7 +48,13 @@ static __always_inline void state_changed(u64 key, int before, int after)
 		listener_shut(key);
 		return;
 	}
-	connection = connection_of(key);
+	place = place_of(key);
+	connection = place == NOWHERE ? 0 : connections.lookup(&place);
+	if (connection && after == SYN_SENT_STATE) { /* the socket is a client's by now */
+		if (phase() != PHASE_ENDING)
+			left_behind(key, connection, place);
+		return;
+	}
 	/* on its way from the first step of the end to the last nothing of the record changes, and the
 	 * clock is what a state change costs */
 	if (!connection || (connection->ending_ns && after != CLOSE_STATE) || phase() == PHASE_ENDING)

@@ -32,8 +32,9 @@ _PIECES = 6.2
 #: request back 0.17 to 0.5 in C and 0.14 to 0.4 in Python, and any work of their own adds to that
 #: (20 µs: 1.5); a pool that does one small job a request for an event loop 0.07 to 0.16.
 _WORK = 0.165
-#: The same, when they do it in pieces: 0.08 to 0.43 was measured of pools that read files.
-_WORK_IN_PIECES = 0.6
+#: The same, when they do it in pieces: 0.08 to 0.43 was measured of pools that read files; those that
+#: do most of the work are above 1.
+_WORK_IN_PIECES = 0.7
 #: How far off the signs and the CPU times may be: on a machine that is full of other work a lock wakes
 #: more often, and dispatchers whose workers do nothing at all came down to where helper pools are.
 #: Within that, the likelier is told, and that it is not certain.

@@ -96,7 +96,9 @@ def test_packets_that_interrupt_what_threads_do_are_told_like_any_other(tmp_path
     missing = {answer.remote for answer in answers} - {row["remote"] for row in seen["connections"]}
     assert len(missing) == unknown < number / 100
     assert wrong(seen, [answer for answer in answers if answer.remote not in missing]) == []
-    assert all(row["exact"] and row["queue_wait_ns"] is not None for row in seen["connections"])
+    # one whose beginning or end was not seen is told as that
+    assert all(row["queue_wait_ns"] is not None for row in seen["connections"] if row["exact"])
+    assert sum(not row["exact"] for row in seen["connections"]) < number / 100
     told(
         f"packets by interrupts, {rate:,.0f} connections a second",
         f"{number - unknown:,} told, each by the very thread; {unknown} counted as accepts without a record",

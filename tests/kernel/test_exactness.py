@@ -38,6 +38,15 @@ def _name(variant: tuple[str, str, dict[str, Any]]) -> str:
     return " ".join([variant[1], *(f"{key}={value}" for key, value in variant[2].items())])
 
 
+def _is_named(server: dict[str, Any], expected: str, options: dict[str, Any]) -> None:
+    """For sure; but workers that give back requests without any work look like helpers on a busy machine."""
+    if options.get("reply") == "dispatcher" and not options.get("work") and server["confidence"] < 0.5:
+        assert server["evidence"][-1].endswith("uncertain whether they are helpers or workers")
+        return
+    assert server["model"] == expected, server["evidence"]
+    assert server["confidence"] > 0.9, server["evidence"]
+
+
 @pytest.mark.parametrize("variant", VARIANTS, ids=_name)
 def test_every_connection_is_attributed_as_the_server_itself_says(
     variant: tuple[str, str, dict[str, Any]], tmp_path: Path
@@ -90,7 +99,7 @@ def test_every_connection_is_attributed_as_the_server_itself_says(
     (server,) = run.seen["servers"]
     assert server["connections"] == CONNECTIONS
     if CONNECTIONS >= 1000:  # whether requests are handed on, CPU time tells: not where it is emulated
-        assert server["model"] == expected, server
+        _is_named(server, expected, options)
     locked = [sentence for sentence in server["evidence"] if "a lock lets one accept at a time" in sentence]
     if CONNECTIONS >= 1000:  # one arrival in sixteen is looked at
         assert bool(locked) == (options.get("wait") == "lock"), server["evidence"]
@@ -116,9 +125,4 @@ def test_the_verdict_is_right_for_any_number_of_workers(
     )
     (server,) = run.seen["servers"]
     assert not server["roaming"]
-    if options.get("reply") == "dispatcher" and not options.get("work") and server["confidence"] < 0.5:
-        # workers that give back requests without any work look like helpers when the machine is busy
-        assert server["evidence"][-1].endswith("uncertain whether they are helpers or workers")
-        return
-    assert server["model"] == expected, server["evidence"]
-    assert server["confidence"] > 0.9
+    _is_named(server, expected, options)

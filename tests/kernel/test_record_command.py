@@ -107,7 +107,8 @@ def test_an_interrupt_at_any_moment_leaves_a_readable_file_or_none(
     time.sleep(after_s)  # the moment is what is varied, not a condition
     recorder.send_signal(number)
     _, said = recorder.communicate(timeout=20)
-    assert recorder.returncode in (0, 130, -number), said
+    # interrupted amid what a module in C evaluates, Python ends itself by SIGINT: 130 to a shell as well
+    assert recorder.returncode in (0, 130, -signal.SIGINT, -number), said
     assert "Traceback" not in said or after_s < 0.3, said  # Python itself was still starting
     if out.exists():
         done = run("report", out)

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.kernel
 
 SERVERS = Path(__file__).parents[1] / "servers"
 #: One arrival in sixteen is looked at.
-ARRIVALS = 48
+ARRIVALS = 32
 LOOKS = ARRIVALS // 16
 
 

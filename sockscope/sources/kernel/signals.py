@@ -44,9 +44,9 @@ SIGNALS: tuple[Signal, ...] = (
             Way(
                 "tracepoint",
                 (
+                    _raw("tcp_destroy_sock", "on_destroy"),  # first: no beginning without its end
                     _raw("inet_sock_set_state", "on_state"),
                     _raw("inet_sock_set_state", "on_state_again"),
-                    _raw("tcp_destroy_sock", "on_destroy"),
                 ),
             ),
         ),
