@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sockscope.model.snapshot import Snapshot, Worker
+from sockscope.model.snapshot import Snapshot, Wake, Worker
 
 #: Wake-ups of others per turn in which a reader read: an event loop with a helper pool that it
 #: seldom needs is at 0.05, dispatchers under load with 2 to 8 workers at 0.7 to 1.8.
@@ -35,6 +35,8 @@ _WORK = 0.165
 #: The same, when they do it in pieces: 0.08 to 0.43 was measured of pools that read files; those that
 #: do most of the work are above 1.
 _WORK_IN_PIECES = 0.7
+#: The same of threads that are hardly ever woken, because they always have something to do.
+_WORK_UNWOKEN = 1.0
 #: How far off the signs and the CPU times may be: on a machine that is full of other work a lock wakes
 #: more often, and dispatchers whose workers do nothing at all came down to where helper pools are.
 #: Within that, the likelier is told, and that it is not certain.
@@ -84,7 +86,7 @@ def _by_waking(snapshot: Snapshot, readers: dict[int, Worker]) -> Handed:
     # a thread that never waits for events has no turns: each read counts
     turns = sum(worker.bursts if worker.waits else worker.reads for worker in readers.values())
     if not turns or after_read / turns < _HANDED_A_TURN or not wakees:
-        return Handed(False, "")
+        return _without_waking(snapshot, readers, wakes)
     says = (
         f"having read, the readers woke {_threads(len(wakees))} of their process {after_read} times, "
         f"in {turns} turns of {reads} reads"
@@ -113,6 +115,24 @@ def _by_waking(snapshot: Snapshot, readers: dict[int, Worker]) -> Handed:
         return Handed(to_workers, says)
     return Handed(
         to_workers, f"{says}, which leaves it uncertain whether they are helpers or workers", certain=False
+    )
+
+
+def _without_waking(snapshot: Snapshot, readers: dict[int, Worker], wakes: list[Wake]) -> Handed:
+    """Workers that always have something to do are hardly ever asleep: then what tells is that the answers
+    come later, while those threads do more than the readers themselves."""
+    times = sum(wake.wakes for wake in wakes)
+    known = {(readers[wake.waker].pid, wake.wakee) for wake in wakes if wake.wakes > _BY_CHANCE * times}
+    answers, later = _answers(readers.values())
+    helped = sum(worker.cpu_ns for worker in snapshot.workers.values() if (worker.pid, worker.tid) in known)
+    own = sum(worker.cpu_ns for worker in readers.values())
+    if not answers or later < _LATER * answers or not own or helped < _WORK_UNWOKEN * own:
+        return Handed(False, "")
+    return Handed(
+        True,
+        f"{later} of {answers} answers the readers wrote only after they had turned to others, and meanwhile "
+        f"{_threads(len(known))} of their process, seldom asleep, used {helped / own:.0%} of the CPU time that "
+        "the readers used themselves",
     )
 
 

@@ -351,3 +351,22 @@ def test_the_threads_that_waited_are_told_with_how_often_each_did() -> None:
         "when a connection came, 1.2 of 2 threads waited for the socket, each at 25 to 95 % of 40 looks,"
         " some that could not be named at 10 %; one is woken"
     ) in world.verdict().evidence
+
+
+@pytest.mark.parametrize(
+    ("cpu_of_each", "later", "model"),
+    [(400 * US, 880, "dispatch"), (400 * US, 200, "single"), (100 * US, 880, "single")],
+)
+def test_workers_that_are_never_idle_are_told_by_late_answers_and_their_work(
+    cpu_of_each: int, later: int, model: str
+) -> None:
+    world = Small()
+    reader = world.worker(
+        10, cpu_ns=180 * MS, reads=900, bursts=800, waits=900, wakeups=890, answers_later=later
+    )
+    world.workers[0]["answer"][20] = 900
+    for tid in (11, 12):
+        world.worker(10, tid, cpu_ns=450 * cpu_of_each)
+        world.wakes.append((reader, tid, 40, 20))
+    world.connect(300, world.listener(), reader)
+    assert world.verdict().model == model
