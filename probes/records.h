@@ -148,11 +148,13 @@ struct listener {
 	unsigned long long waiters;	  /* entries in its wait queue at those looks, added up */
 	unsigned long long exclusive;	  /* of them: those of whom one is woken for a connection */
 	unsigned int id;
-	unsigned int netns;	  /* inode of the network namespace */
-	unsigned int listened_by; /* worker.id; 0: before tracing began */
-	unsigned int backlog;	  /* the limit in force: least of listen()'s and somaxconn */
-	unsigned int queue;	  /* accept queue after the last arrival */
-	unsigned int queue_max;	  /* its peak, seen at each arrival */
+	unsigned int netns;	    /* inode of the network namespace */
+	unsigned int listened_by;   /* worker.id; 0: before tracing began */
+	unsigned int backlog;	    /* the limit in force: least of listen()'s and somaxconn */
+	unsigned int queue;	    /* accept queue after the last arrival */
+	unsigned int queue_max;	    /* its peak, seen at each arrival */
+	unsigned int waiting;	    /* entries in its wait queue at the last look */
+	unsigned int looks_changed; /* looks that found another number of them than the one before */
 	unsigned char address[16];
 	unsigned short port;
 	unsigned char family;

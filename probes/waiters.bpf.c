@@ -219,4 +219,7 @@ static __always_inline void look_who_waits(struct sock *listening, struct listen
 	__sync_fetch_and_add(&listener->exclusive, look->exclusive);
 	if (look->all > 1)
 		__sync_fetch_and_add(&listener->looks_several, 1);
+	if (look->number > 1 && (u32)look->all != listener->waiting)
+		__sync_fetch_and_add(&listener->looks_changed, 1);
+	listener->waiting = look->all;
 }

@@ -23,10 +23,13 @@ _IN_VAIN = 0.2
 #: Accepts that found nothing, for each connection: without a loop that accepts until nothing is left
 #: 0 to 0.05 was measured, with one 0.11 to 0.93.
 _FEW = 0.1
-#: With an accept lock 1.0 to 1.3 waiters a look were measured, two or more in 3 to 32 % (who lets go of the
-#: lock stops watching a moment later); without one, as many as there are acceptors, in all looks.
+#: With an accept lock 1.0 to 1.3 waiters a look were measured, two or more in 3 to 32 %, where there is little
+#: to do: who lets go of the lock serves what it accepted, and only then stops watching.
 _ALONE = (0.7, 1.5)
 _SOMETIMES = 0.5
+#: With much to do that is up to 0.97 of all acceptors, but another number at 3 to 59 % of the looks; without
+#: a lock they are always all there: the number never changed.  A restart or a reload changes it a few times.
+_CHANGES, _FEWEST_CHANGES = 0.015, 4
 #: epoll_wait, epoll_pwait and epoll_pwait2 of x86-64 and arm64: no other call in which threads wait for
 #: events has one of these numbers there.
 _EPOLL_WAITS = frozenset({232, 281, 441, 22})
@@ -128,6 +131,12 @@ def _waiting(
         return (
             f"one at a time watches the listening socket ({looks} looks at its wait queue found two or more in "
             f"{100 * several:.0f} %): a lock lets one accept at a time",
+        )
+    changed = sum(listener.looks_changed for listener in listeners)
+    if watching and exclusive <= 0.5 and changed >= max(_FEWEST_CHANGES, _CHANGES * looks):
+        return (
+            f"{each:.1f} watch the listening socket at a time, on average, and come and go (another number at "
+            f"{changed} of {looks} looks), as where a lock lets one accept at a time",
         )
     woken = "one is woken" if exclusive > 0.5 else "all are woken"
     found = who_waited(snapshot, used)

@@ -28,7 +28,8 @@ class Listener:
     """One listening socket.  Queue lengths are connections; ``backlog`` is the limit in force.
 
     ``looks`` counts arrivals at which its wait queue was looked at (one in 16), ``looks_several`` those
-    at which two or more entries were in it, ``waiters`` and ``exclusive`` add up these entries (epoll
+    at which two or more entries were in it, ``looks_changed`` those at which another number of entries
+    was in it than at the look before, ``waiters`` and ``exclusive`` add up these entries (epoll
     instances that watch it, threads in accept or poll), and how many of them are woken one at a time.
     """
 
@@ -53,6 +54,7 @@ class Listener:
     holders: tuple[Holding, ...] = ()
     looks: int = 0
     looks_several: int = 0
+    looks_changed: int = 0
     waiters: int = 0
     exclusive: int = 0
 

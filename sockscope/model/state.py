@@ -185,6 +185,7 @@ def _listener(record: Any) -> Listener:
         closed_ns=int(record["closed_ns"]),
         looks=int(record["looks"]),
         looks_several=int(record["looks_several"]),
+        looks_changed=int(record["looks_changed"]),
         waiters=int(record["waiters"]),
         exclusive=int(record["exclusive"]),
     )

@@ -191,6 +191,8 @@ LISTENER = np.dtype(
         ("backlog", "<u4"),
         ("queue", "<u4"),
         ("queue_max", "<u4"),
+        ("waiting", "<u4"),
+        ("looks_changed", "<u4"),
         ("address", "u1", 16),
         ("port", "<u2"),
         ("family", "u1"),

@@ -95,6 +95,7 @@ def _listener(snapshot: Snapshot, listener: Listener) -> dict[str, Any]:
         "accepts": listener.accepted,
         "looks": listener.looks,
         "looks_several": listener.looks_several,
+        "looks_changed": listener.looks_changed,
         "waiters": listener.waiters,
         "exclusive": listener.exclusive,
         "waiting": _waiting(snapshot, listener),

@@ -16,7 +16,7 @@ from sockscope.records.batch import Batch, Records
 from sockscope.session.frames import frame_of_batches
 from sockscope.sources.trace import Reader
 from sockscope.sources.trace.database import TABLES, explained
-from sockscope.sources.trace.schema import SCHEMA
+from sockscope.sources.trace.schema import Schema
 from sockscope.sources.trace.tables import RecordTable
 
 if TYPE_CHECKING:
@@ -38,15 +38,16 @@ def read(path: Path) -> tuple[Frame, HistoryView]:
         with explained(path, "read"):
             database = reader.connection()
             times = database.execute("SELECT time_ns FROM raw.ticks ORDER BY tick").fetchall()
-            history = history_of(_batches(database, [int(row[0]) for row in times]), len(times))
+            found = _batches(database, reader.schema, [int(row[0]) for row in times])
+            history = history_of(found, len(times))
         meta, batches = reader.meta, [reader.final_batch()]
     # the largest by far comes last, when the database has given its memory back
     return frame_of_batches(meta, batches), history
 
 
-def _batches(database: DuckDBPyConnection, times: list[int]) -> Iterator[Batch]:
+def _batches(database: DuckDBPyConnection, schema: Schema, times: list[int]) -> Iterator[Batch]:
     """What series are made of, tick by tick.  Connections, most of a recording, are not read again."""
-    parts = [(part.field, part.table) for part in SCHEMA.parts if part.field in _SERIES]
+    parts = [(part.field, part.table) for part in schema.parts if part.field in _SERIES]
     size = 1
     for _, table in parts:
         if isinstance(table, RecordTable):

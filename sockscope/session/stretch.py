@@ -28,7 +28,7 @@ _COUNTS = (
     "writes", "bytes_written", "waits", "wakeups", "wakeups_wasted", "bursts", "answers_later",
     "queue_wait", "data_wait", "answer", "stall",
 )  # fmt: skip
-_OF_LISTENER = ("established", "accepted", "looks", "looks_several", "waiters", "exclusive")
+_OF_LISTENER = ("established", "accepted", "looks", "looks_several", "looks_changed", "waiters", "exclusive")
 _IO = ("reads", "bytes_read", "writes", "bytes_written")
 _BEFORE = ("established_ns", "accepted_ns", "first_data_ns", "first_read_ns", "first_write_ns")
 _BEFORE_TOO = ("acceptor", "accepted_cpu", "established_cpu", "first_read_cpu")

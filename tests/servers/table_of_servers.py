@@ -71,7 +71,7 @@ _BY_ITS_NATURE = tuple(
         r"(SO_REUSEPORT is set, .*)",
         r"when a connection came, [\d.]+ of \d+ (threads waited for the socket).*; (?:one is|all are) woken",
         r"when a connection came, .*; (one is woken|all are woken)",
-        r"(one at a time watches the listening socket) .*: a lock lets one accept at a time",
+        r".* (watch(?:es)? the listening socket)(?: at a time, on average)?\W.*a lock lets one accept at a time",
     )
 )
 _OF_WAITING = frozenset(
@@ -79,7 +79,8 @@ _OF_WAITING = frozenset(
         "threads waited for the socket",
         "one is woken",
         "all are woken",
-        "one at a time watches the listening socket",
+        "watches the listening socket",
+        "watch the listening socket",
     }
 )
 

@@ -36,7 +36,7 @@ def _records(connection: DuckDBPyConnection, tables: str, table: RecordTable, ro
     connection.execute(f"CREATE OR REPLACE TEMP TABLE latest_rows AS {rows}")
     found = connection.execute("SELECT number FROM latest_rows").fetchnumpy()
     numbers = np.sort(np.asarray(found["number"]))
-    records = np.empty(len(numbers), table.dtype)
+    records = table.room_for(len(numbers))
     for start in range(0, len(numbers), ROWS_AT_ONCE):
         some = numbers[start : start + ROWS_AT_ONCE]
         span = f"BETWEEN {some[0]} AND {some[-1]}"

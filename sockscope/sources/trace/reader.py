@@ -111,7 +111,7 @@ class Reader:
         for start in range(lowest, highest + 1, ROWS_AT_ONCE) if lowest is not None else ():
             end = min(start + ROWS_AT_ONCE, highest + 1)
             with explained(self.path, "read"):
-                rows = np.empty(end - start, table.dtype)
+                rows = table.room_for(end - start)
                 table.fetch(self._database, TABLES, f"rowid BETWEEN {start} AND {end - 1}", rows)
             yield rows[(rows["time_ns"] >= first_ns) & (rows["time_ns"] <= last_ns)]
 

@@ -19,10 +19,12 @@ from sockscope.sources.trace.objects import attributes_of, build
 from sockscope.sources.trace.tables import ObjectTable, RecordTable
 
 #: Grows with every change that a reader of an older recording would stumble over.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 #: Tables by the version that brought them: a recording of an earlier one lacks just them.
 SINCE = {"events": 2, "waiting": 3}
+#: Columns by the version that brought them, for each table: read as 0 from an earlier recording.
+COLUMNS_SINCE = {"listeners": {"looks_changed": 4, "waiting": 4}}
 OLDEST_VERSION = 1
 
 _META = "key VARCHAR NOT NULL, value VARCHAR NOT NULL"
@@ -59,7 +61,7 @@ class Schema:
 
     def as_of(self, version: int) -> Schema:
         """The tables that recordings of this version have."""
-        parts = tuple(part for part in self.parts if SINCE.get(part.field, 0) <= version)
+        parts = tuple(_as_of(part, version) for part in self.parts if SINCE.get(part.field, 0) <= version)
         return dataclasses.replace(self, parts=parts)
 
     def statements(self, catalog: str) -> list[str]:
@@ -103,6 +105,14 @@ def schema_of(batch: type, meta: type) -> Schema:
         tuple(parts),
         tuple(part for part in lists if part),
     )
+
+
+def _as_of(part: Part, version: int) -> Part:
+    columns = COLUMNS_SINCE.get(part.field, {})
+    lacks = frozenset(name for name, since in columns.items() if since > version)
+    if not lacks or not isinstance(part.table, RecordTable):
+        return part
+    return dataclasses.replace(part, table=dataclasses.replace(part.table, lacks=lacks))
 
 
 def object_of(part: Part, row: tuple[Any, ...]) -> Any:

@@ -28,15 +28,23 @@ _NUMPY = {"UBIGINT": np.dtype(np.uint64), "BOOLEAN": np.dtype(np.bool_), "VARCHA
 
 @dataclass(frozen=True)
 class RecordTable:
-    """A table of numpy records, each row with the number of the tick that it came in."""
+    """A table of numpy records, each row with the number of the tick that it came in.
+
+    :param lacks: fields for which an older recording has no column; they are read as 0
+    """
 
     name: str
     dtype: np.dtype[Any]
+    lacks: frozenset[str] = frozenset()
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """The columns after ``tick``."""
-        return columns_of(self.dtype)
+        return tuple(column for column in columns_of(self.dtype) if column.name not in self.lacks)
+
+    def room_for(self, count: int) -> Records:
+        """Records for :meth:`fetch` to fill."""
+        return np.zeros(count, self.dtype) if self.lacks else np.empty(count, self.dtype)
 
     def definition(self) -> str:
         """The columns as ``CREATE TABLE`` wants them."""
@@ -60,7 +68,7 @@ class RecordTable:
             f" WHERE tick BETWEEN {first} AND {last}"
         ).fetchall()[0]
         ticks: Array = np.empty(count, np.uint32)
-        records = np.empty(count, self.dtype)
+        records = self.room_for(count)
         for start in range(0, count, ROWS_AT_ONCE):
             stretch = slice(start, min(start + ROWS_AT_ONCE, count))
             condition = f"rowid BETWEEN {lowest + stretch.start} AND {lowest + stretch.stop - 1}"

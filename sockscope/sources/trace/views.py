@@ -9,6 +9,7 @@ from __future__ import annotations
 from sockscope.records.layout import BUCKETS, CONNECTION, FIRST_OCTAVE, WORKER, ConnectionFlag, EventKind
 from sockscope.sources.trace.latest import latest
 from sockscope.sources.trace.schema import SCHEMA, SINCE, Schema
+from sockscope.sources.trace.tables import RecordTable
 
 #: Moments of a connection that its view shows in wall-clock time.
 _MOMENTS = ("established", "accepted", "first_data", "first_read", "first_write", "closed")
@@ -25,10 +26,20 @@ def view_statements(tables: str, schema: Schema = SCHEMA) -> list[str]:
         *(f"CREATE MACRO {name} AS {body}" for name, body in _macros(tables).items()),
         *(
             f"CREATE VIEW {name} AS {query}"
-            for name, query in _views(tables).items()
+            for name, query in _views(tables, _lacking(schema)).items()
             if name not in SINCE or name in there
         ),
     ]
+
+
+def _lacking(schema: Schema) -> frozenset[str]:
+    """Columns of views, ``table.column``, that an older recording has not."""
+    return frozenset(
+        f"{part.field}.{column}"
+        for part in schema.parts
+        if isinstance(part.table, RecordTable)
+        for column in part.table.lacks
+    )
 
 
 def _macros(tables: str) -> dict[str, str]:
@@ -76,11 +87,12 @@ def _latest(tables: str, part: str) -> str:
     return f"(SELECT * FROM {tables}.{part} WHERE rowid IN ({latest(tables, part)}))"
 
 
-def _views(tables: str) -> dict[str, str]:
+def _views(tables: str, lacking: frozenset[str]) -> dict[str, str]:
     connections = _latest(tables, "connections")
     workers = _latest(tables, "workers")
     threads = f"(SELECT id, pid, tid, name_text(comm) AS comm FROM {workers})"
     kinds = " ".join(f"WHEN {kind.value} THEN '{kind.name.lower()}'" for kind in EventKind)
+    changed = "NULL" if "listeners.looks_changed" in lacking else "l.looks_changed"
     histograms = [str(name) for name in WORKER.names or () if WORKER[name].shape == (BUCKETS,)]
     return {
         "connections": f"""
@@ -115,7 +127,8 @@ def _views(tables: str) -> dict[str, str]:
         "listeners": f"""
             SELECT l.id, endpoint_text(l.address, l.port) AS address, l.netns, l.inode, l.family,
                 l.reuseport <> 0 AS reuseport, l.v6only <> 0 AS v6only, l.backlog, l.queue, l.queue_max,
-                l.established, l.accepted, l.drops, l.looks, l.looks_several, l.waiters, l.exclusive,
+                l.established, l.accepted, l.drops, l.looks, l.looks_several,
+                {changed} AS looks_changed, l.waiters, l.exclusive,
                 w.pid AS listened_pid, w.tid AS listened_tid, w.comm AS listened_comm,
                 wall_clock(l.listened_ns) AS listened_at, wall_clock(l.closed_ns) AS closed_at
             FROM {_latest(tables, "listeners")} AS l LEFT JOIN {threads} AS w ON w.id = l.listened_by""",

@@ -33,7 +33,7 @@ from tests.unit.trace.recordings import META, assert_all_equal
 SECOND = 1_000_000_000
 TICKS = 14
 COUNTERS = ("accepts", "reads", "bytes_read", "writes", "bytes_written", "waits", "wakeups", "wakeups_wasted")
-LOOKS = ("looks", "looks_several", "waiters", "exclusive")
+LOOKS = ("looks", "looks_several", "looks_changed", "waiters", "exclusive")
 SCENARIOS = {
     "reuseport": Scenario("reuseport", lost=2),
     "handoff": Scenario("handoff", workers=4),

@@ -26,7 +26,7 @@ from sockscope.sources.synthetic import Scenario, SyntheticSource
 from sockscope.sources.trace import SCHEMA_VERSION, Reader, Writer
 from sockscope.sources.trace import reader as reader_module
 from sockscope.sources.trace.place import wal_of
-from sockscope.sources.trace.schema import OLDEST_VERSION
+from sockscope.sources.trace.schema import COLUMNS_SINCE, OLDEST_VERSION
 from tests.unit.trace.recordings import META, assert_equal, batch, record, run
 
 
@@ -92,11 +92,35 @@ def test_a_recording_from_before_there_was_a_table_is_read_as_one_without_rows_i
     made_by: int, lacks: dict[str, np.dtype[Any]], tmp_path: Path
 ) -> None:
     without = [f"DROP VIEW main.{name}; DROP TABLE raw.{name}" for name in lacks]
+    without += [f"ALTER TABLE raw.listeners DROP COLUMN {name}" for name in COLUMNS_SINCE["listeners"]]
     with Reader(change(tmp_path / "older", *without, version(made_by))) as reader:
         (found,) = reader.batches()
-        assert_equal(found, replace(batch(0), **{name: np.empty(0, kind) for name, kind in lacks.items()}))
+        assert_equal(
+            found,
+            replace(_before_columns(batch(0)), **{name: np.empty(0, kind) for name, kind in lacks.items()}),
+        )
         assert all(len(getattr(reader.final_batch(), name)) == 0 for name in lacks)
         assert reader.connection().execute("SELECT count(*) FROM connections").fetchall()[0][0] > 0
+
+
+def _before_columns(made: Batch) -> Batch:
+    listeners = made.listeners.copy()
+    for name in COLUMNS_SINCE["listeners"]:
+        listeners[name] = 0
+    return replace(made, listeners=listeners)
+
+
+def test_a_recording_from_before_there_was_a_column_is_read_with_zeros_in_it(tmp_path: Path) -> None:
+    columns = COLUMNS_SINCE["listeners"]
+    dropped = [f"ALTER TABLE raw.listeners DROP COLUMN {name}" for name in columns]
+    path = change(tmp_path / "older", *dropped, version(max(columns.values()) - 1))
+    with Reader(path) as reader:
+        (found,) = reader.batches()
+        assert_equal(found, _before_columns(batch(0)))
+        assert not reader.final_batch().listeners["looks_changed"].any()
+        rows = reader.connection().execute("SELECT looks_changed FROM listeners").fetchall()
+        assert rows
+        assert all(row == (None,) for row in rows)
 
 
 def test_rows_that_were_moved_or_removed_are_noticed(tmp_path: Path) -> None:
