@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from sockscope.model.snapshot import Snapshot, Wake, Worker
 
 #: Wake-ups of others per turn in which a reader read: an event loop with a helper pool that it
-#: seldom needs is at 0.05, dispatchers under load with 2 to 8 workers at 0.7 to 1.8.
-_HANDED_A_TURN = 0.3
+#: seldom needs is at 0.05, dispatchers under load with 2 to 8 workers at 0.7 to 1.8, and at 0.20 on a machine
+#: that is full of other work.
+_HANDED_A_TURN = 0.12
 #: A thread that was woken in a smaller part of the cases has another office (a runtime's collector).
 _BY_CHANCE = 0.02
 #: A request is handed over whole, or helped along in pieces?  Told by two signs, multiplied: the
@@ -35,12 +36,15 @@ _WORK = 0.165
 #: The same, when they do it in pieces: 0.08 to 0.43 was measured of pools that read files; those that
 #: do most of the work are above 1.
 _WORK_IN_PIECES = 0.7
-#: The same of threads that are hardly ever woken, because they always have something to do.
-_WORK_UNWOKEN = 1.0
+#: The same of threads that are hardly ever woken, because they always have something to do: 0.8 to 1.0
+#: was measured of workers with 20 µs a request, 2.6 to 3.3 with 100 µs.
+_WORK_UNWOKEN = 0.55
 #: How far off the signs and the CPU times may be: on a machine that is full of other work a lock wakes
-#: more often, and dispatchers whose workers do nothing at all came down to where helper pools are.
-#: Within that, the likelier is told, and that it is not certain.
+#: more often.  Within that, the likelier is told, and that it is not certain.
 _PIECES_OFF, _WORK_OFF = 1.25, 1.4
+#: There, workers that do nothing at all come down to 0.07 of the readers' CPU time, where pools with one
+#: small job a request are: from here on it is not certain that threads with a whole request are helpers.
+_WORK_AT_LEAST = 0.05
 #: Part of the answers that come in a later turn than the read, from which on somebody else is at
 #: work on them in between: dispatchers were measured at 0.97 to 1, servers that answer themselves
 #: at 0 (Nginx, lighttpd) to 0.4 (Redis, which reads for several clients, then answers them).
@@ -52,6 +56,7 @@ _EMPTY_A_READ = 2.0
 #: the reader's own, which passes whether there are requests or not.  The least that a hand-over
 #: through memory costs is some 0.2 µs, a cache line there and back and the look that finds it.
 _WORKED_NS = 1000.0
+_UNCERTAIN = ", which leaves it uncertain whether they are helpers or workers"
 
 
 @dataclass(frozen=True)
@@ -101,9 +106,9 @@ def _by_waking(snapshot: Snapshot, readers: dict[int, Worker]) -> Handed:
     if not helped or not own:  # their CPU time is not known
         return Handed(True, says)
     pieces, share = times * times / (_PIECES * reads * after_read), helped / own
-    to_workers = _are_workers(share, pieces)
-    at_least = _are_workers(share / _WORK_OFF, pieces * _PIECES_OFF)
-    at_most = _are_workers(share * _WORK_OFF, pieces / _PIECES_OFF)
+    to_workers = share >= _least_of_workers(pieces, _WORK)
+    at_least = share >= _least_of_workers(pieces * _PIECES_OFF, _WORK) * _WORK_OFF
+    at_most = share >= _least_of_workers(pieces / _PIECES_OFF, _WORK_AT_LEAST * _WORK_OFF) / _WORK_OFF
     if not to_workers:
         says += (
             f"; but those are helpers: woken {times / reads:.1f} times for each read, they used {share:.0%} of "
@@ -113,9 +118,7 @@ def _by_waking(snapshot: Snapshot, readers: dict[int, Worker]) -> Handed:
         says += f"; those used {share:.0%} of the CPU time that the readers used themselves"
     if at_least == at_most:
         return Handed(to_workers, says)
-    return Handed(
-        to_workers, f"{says}, which leaves it uncertain whether they are helpers or workers", certain=False
-    )
+    return Handed(to_workers, f"{says}{_UNCERTAIN}", certain=False)
 
 
 def _without_waking(snapshot: Snapshot, readers: dict[int, Worker], wakes: list[Wake]) -> Handed:
@@ -126,22 +129,25 @@ def _without_waking(snapshot: Snapshot, readers: dict[int, Worker], wakes: list[
     answers, later = _answers(readers.values())
     helped = sum(worker.cpu_ns for worker in snapshot.workers.values() if (worker.pid, worker.tid) in known)
     own = sum(worker.cpu_ns for worker in readers.values())
-    if not answers or later < _LATER * answers or not own or helped < _WORK_UNWOKEN * own:
+    if not answers or later < _LATER * answers or helped * _WORK_OFF < _WORK_UNWOKEN * own or not own:
         return Handed(False, "")
-    return Handed(
-        True,
+    says = (
         f"{later} of {answers} answers the readers wrote only after they had turned to others, and meanwhile "
         f"{_threads(len(known))} of their process, seldom asleep, used {helped / own:.0%} of the CPU time that "
-        "the readers used themselves",
+        "the readers used themselves"
     )
+    if helped < _WORK_OFF * _WORK_UNWOKEN * own:
+        return Handed(helped >= _WORK_UNWOKEN * own, f"{says}{_UNCERTAIN}", certain=False)
+    return Handed(True, says)
 
 
-def _are_workers(share: float, pieces: float) -> bool:
-    """
-    :param share: CPU time of the woken threads over the readers'
+def _least_of_workers(pieces: float, whole: float) -> float:
+    """The least CPU time of woken threads, over the readers', that makes them workers.
+
     :param pieces: in how many pieces a request goes to them; from 1 on that is what helpers get
+    :param whole: the answer where it goes to them whole
     """
-    return share >= (_WORK_IN_PIECES if pieces > 1 else _WORK)
+    return _WORK_IN_PIECES if pieces > 1 else whole
 
 
 def _by_polling(snapshot: Snapshot, readers: dict[int, Worker]) -> Handed:

@@ -22,7 +22,7 @@ VARIANTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("handoff", "handoff", {"workers": 3, "processes": True}),
     ("dispatch", "dispatch", {"workers": 4}),
     ("dispatch", "dispatch", {"workers": 3, "reply": "dispatcher"}),
-    ("dispatch", "dispatch", {"workers": 3, "reply": "dispatcher", "work": 100}),
+    ("dispatch", "dispatch", {"workers": 3, "reply": "dispatcher", "work": 20}),
     ("shared", "shared", {"workers": 4}),
     ("shared", "shared", {"workers": 3, "wait": "accept"}),
     ("shared", "shared", {"workers": 3, "wait": "epoll"}),

@@ -198,13 +198,15 @@ def test_one_worker_that_is_handed_all_requests_is_dispatched_to() -> None:
 def test_a_helper_with_one_small_job_a_request_is_not_dispatched_to() -> None:
     found = _reader_that_wakes(20 * US)
     assert found.model == "single"
-    assert found.evidence[-1].endswith(
+    assert (
         "but those are helpers: woken 1.0 times for each read, they used 10% of the CPU time that the readers "
         "used themselves"
-    )
+    ) in found.evidence[-1]
 
 
-@pytest.mark.parametrize(("cpu_of_each", "wakes_a_read"), [(28 * US, 1.0), (36 * US, 1.0), (70 * US, 2.1)])
+@pytest.mark.parametrize(
+    ("cpu_of_each", "wakes_a_read"), [(16 * US, 1.0), (28 * US, 1.0), (36 * US, 1.0), (70 * US, 2.1)]
+)
 def test_where_helpers_and_workers_look_alike_it_is_told_to_be_uncertain(
     cpu_of_each: int, wakes_a_read: float
 ) -> None:
@@ -213,7 +215,7 @@ def test_where_helpers_and_workers_look_alike_it_is_told_to_be_uncertain(
     assert found.evidence[-1].endswith("which leaves it uncertain whether they are helpers or workers")
 
 
-@pytest.mark.parametrize("cpu_of_each", [5 * US, 20 * US, 50 * US])
+@pytest.mark.parametrize("cpu_of_each", [5 * US, 50 * US])
 def test_elsewhere_it_is_certain(cpu_of_each: int) -> None:
     assert _reader_that_wakes(cpu_of_each).confidence > 0.9
 
@@ -353,11 +355,17 @@ def test_the_threads_that_waited_are_told_with_how_often_each_did() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cpu_of_each", "later", "model"),
-    [(400 * US, 880, "dispatch"), (400 * US, 200, "single"), (100 * US, 880, "single")],
+    ("cpu_of_each", "later", "model", "certain"),
+    [
+        (400 * US, 880, "dispatch", True),
+        (400 * US, 200, "single", True),
+        (120 * US, 880, "dispatch", False),
+        (100 * US, 880, "single", False),
+        (70 * US, 880, "single", True),
+    ],
 )
 def test_workers_that_are_never_idle_are_told_by_late_answers_and_their_work(
-    cpu_of_each: int, later: int, model: str
+    cpu_of_each: int, later: int, model: str, certain: bool
 ) -> None:
     world = Small()
     reader = world.worker(
@@ -369,3 +377,4 @@ def test_workers_that_are_never_idle_are_told_by_late_answers_and_their_work(
         world.wakes.append((reader, tid, 40, 20))
     world.connect(300, world.listener(), reader)
     assert world.verdict().model == model
+    assert (world.verdict().confidence > 0.9) == certain
