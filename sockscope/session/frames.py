@@ -16,8 +16,9 @@ from sockscope.sources.kernel.program import Limits
 from sockscope.sources.target import Target
 from sockscope.sources.trace.interrupts import interrupts_later
 
-#: What is committed after a tick and the time that it takes shall be no more than a second old.
-TICK_NS = 750_000_000
+#: What is committed after a tick and the time that it takes shall be no more than a second old, on a machine
+#: that is full of other work, too.
+TICK_NS = 500_000_000
 
 #: What ended a session: ``ended()`` said so, the time, the target, or Ctrl-C.
 Ending = Literal["ended", "time is up", "target ended", "interrupted"]

@@ -16,7 +16,7 @@ from sockscope.sources.trace import Reader
 from tests.recording.processes import ROOT, Recorder
 
 TIMES = 50
-#: A batch comes in three quarters of a second; making and committing one takes the rest at most.
+#: A batch comes in half a second; making and committing one takes the rest at most.
 MISSING_AT_MOST_S = 1.0
 
 
