@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-import threading
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,21 +20,26 @@ pytestmark = pytest.mark.kernel
 DOCS = (Path(__file__).resolve().parents[2] / "docs" / "library.md").read_text()
 
 
+@contextlib.contextmanager
+def _busy(port: int) -> Iterator[None]:
+    """Clients come all the time, however long tracing takes to begin."""
+    command = [sys.executable, "-m", "servers.load", "--connect", f"127.0.0.1:{port}"]
+    options = ["--connections", "50000", "--rate", "300", "--concurrency", "4", "--requests", "1"]
+    with subprocess.Popen([*command, *options], stdout=subprocess.DEVNULL) as clients:
+        try:
+            yield
+        finally:
+            clients.terminate()
+
+
 def test_the_example_of_the_docs_traces(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (example,) = (one for one in re.findall(r"```python\n(.*?)```", DOCS, re.S) if "# as root" in one)
     monkeypatch.chdir(tmp_path)
-    with servers.start("single") as server:
-        busy = threading.Timer(
-            1.0, load, (server.port, "--connections", 200, "--concurrency", 4, "--requests", 1)
-        )
-        busy.start()
-        try:
-            text = example.replace("8080", str(server.port))
-            exec(compile(text, "docs/library.md", "exec"), {})
-        finally:
-            busy.join()
+    with servers.start("single") as server, _busy(server.port):
+        text = example.replace("8080", str(server.port))
+        exec(compile(text, "docs/library.md", "exec"), {})
     printed = capsys.readouterr().out
     assert re.search(r"^single [1-9]\d*$", printed, re.M)
     assert printed.rstrip().endswith("nothing lost")
