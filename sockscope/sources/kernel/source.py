@@ -66,7 +66,7 @@ class KernelSource:
         self._hooks = hooks_of(self._chosen, self._availability)
         self._program = Program(self._availability.btf, limits, self._hooks, detail=detail)
         self._left_out: Counter[layout.Loss] = Counter()  # what had no room before tracing began
-        self._started_ns = clock.now_ns()
+        self._started_ns, self._cpu_before_ns = clock.now_ns(), _own_cpu_ns()
         self._last_ns = 0
         self._ticks = 0
         self._stats: int | None = None
@@ -252,14 +252,13 @@ class KernelSource:
         numbers = {reason: int(counts[reason]) + self._left_out[reason] for reason in layout.Loss}
         lost = losses.told(numbers, self._program.misses())
         probe_ns, probe_runs = self._program.run_time()
-        usage = resource.getrusage(resource.RUSAGE_SELF)
         cost = Cost(
             probe_ns=probe_ns,
             probe_runs=probe_runs,
             sampled_ns=self._sampled_ns,
             sampled_reads=self._sampled_reads,
             elapsed_ns=now - self._started_ns,
-            user_cpu_ns=int((usage.ru_utime + usage.ru_stime) * 1e9),
+            user_cpu_ns=_own_cpu_ns() - self._cpu_before_ns,
             resident_bytes=_resident(),
         )
         return Health(lost, cost, self._notes)
@@ -268,6 +267,11 @@ class KernelSource:
 def _still_there(records: Any, gone: Any) -> Any:
     """``records`` without those whose final record came while they were read."""
     return records[~np.isin(records["id"], gone["id"])] if len(gone) else records
+
+
+def _own_cpu_ns() -> int:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return int((usage.ru_utime + usage.ru_stime) * 1e9)
 
 
 def _resident() -> int:
