@@ -142,7 +142,7 @@ def _signal(signal: TriedSignal) -> Check:
 def _load() -> Check:
     import time
 
-    from sockscope.sources.kernel.program import Limits
+    from sockscope.sources.kernel.kept import Limits
     from sockscope.sources.kernel.source import KernelSource
     from sockscope.sources.target import Target
 

@@ -25,7 +25,7 @@ from sockscope.sources.target import Target
 if TYPE_CHECKING:
     from sockscope.session.child import Child
     from sockscope.session.recording import Tally
-    from sockscope.sources.kernel.program import Limits
+    from sockscope.sources.kernel.kept import Limits
 
 
 class Record:

@@ -12,7 +12,7 @@ from sockscope.analysis.frame import Frame
 from sockscope.model.state import State
 from sockscope.records.batch import Batch, Meta
 from sockscope.session.live import DEFAULT_LIMITS, LiveSession
-from sockscope.sources.kernel.program import Limits
+from sockscope.sources.kernel.kept import Limits
 from sockscope.sources.target import Target
 from sockscope.sources.trace.interrupts import interrupts_later
 

@@ -15,7 +15,7 @@ from sockscope.records.batch import Batch, Meta
 from sockscope.session.host import HostSampler
 from sockscope.session.wall_clock import offset_ns
 from sockscope.sources.kernel import clock
-from sockscope.sources.kernel.program import Limits
+from sockscope.sources.kernel.kept import Limits
 from sockscope.sources.kernel.source import KernelSource
 from sockscope.sources.target import Target
 from sockscope.version import __version__

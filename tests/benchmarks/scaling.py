@@ -27,7 +27,7 @@ from sockscope.model.state import State
 from sockscope.records import layout
 from sockscope.records.batch import Batch
 from sockscope.session.live import LiveSession
-from sockscope.sources.kernel.program import Limits
+from sockscope.sources.kernel.kept import Limits
 from sockscope.sources.target import Target
 from tests.benchmarks.tracers import LIVE, at_work, last_words
 from tests.benchmarks.workloads import KEEPALIVE, wrk

@@ -21,7 +21,7 @@ from sockscope.commands import run as run_command
 from sockscope.records.batch import Batch
 from sockscope.records.layout import EventKind
 from sockscope.session.live import LiveSession
-from sockscope.sources.kernel.program import Limits
+from sockscope.sources.kernel.kept import Limits
 from sockscope.sources.target import Target
 from tests.kernel.tracing import load
 from tests.straced import whole_calls

@@ -19,7 +19,7 @@ from sockscope.analysis.frame import Frame
 from sockscope.model.state import State
 from sockscope.report.json import document
 from sockscope.session.live import LiveSession
-from sockscope.sources.kernel.program import Limits
+from sockscope.sources.kernel.kept import Limits
 from sockscope.sources.target import Target
 
 Deeds = dict[str, list[int]]

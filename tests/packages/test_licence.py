@@ -7,8 +7,8 @@ import tomllib
 import pytest
 
 from sockscope.sources.kernel import syscall
+from sockscope.sources.kernel.kept import Limits
 from sockscope.sources.kernel.loader import LoadError
-from sockscope.sources.kernel.program import Limits
 from sockscope.sources.kernel.source import KernelSource
 from sockscope.sources.target import Target
 from tests.packages.building import ROOT

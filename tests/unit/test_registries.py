@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from sockscope.commands import COMMANDS
+from sockscope.sources.kernel import kept
 from sockscope.sources.kernel.program import PROBES, probe_directory
 from sockscope.sources.kernel.signals import SIGNALS
 
@@ -35,3 +36,17 @@ def test_every_function_that_a_signal_names_exists_in_the_probes_and_the_other_w
     written = set(re.findall(r"^int (on_\w+)\(", text, re.M))
     hooks = [hook for signal in SIGNALS for way in signal.ways for hook in way.hooks]
     assert {hook.function for hook in hooks} | {hook.typed for hook in hooks} - {""} == written
+
+
+def test_every_map_of_the_probes_is_in_the_registry_of_what_they_keep_and_the_other_way_round() -> None:
+    text = "".join(path.read_text() for path in probe_directory().glob("*.bpf.c"))
+    declared = re.findall(
+        r"^BPF_(?:F_)?(TABLE|ARRAY|PERCPU_ARRAY|STACK|RINGBUF_OUTPUT)\((?:\"\w+\", [\w ]+, [\w ]+, )?(\w+)",
+        text,
+        re.M,
+    )
+    rings = {name for kind, name in declared if kind == "RINGBUF_OUTPUT"}
+    others = {name for kind, name in declared if kind != "RINGBUF_OUTPUT"}
+    assert rings == {*kept.RINGS, kept.EVENTS}
+    assert others == {*kept.MAPS, *kept.PLACES, *kept.PRIVATE}
+    assert kept.Limits().room().keys() <= rings | others

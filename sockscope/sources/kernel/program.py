@@ -12,7 +12,6 @@ import re
 import resource
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,10 @@ from sockscope.sources.kernel.btf import Btf
 from sockscope.sources.kernel.function_constants import function_constants
 from sockscope.sources.kernel.headers import kernel_structs
 from sockscope.sources.kernel.image import Image, ImageCache
+from sockscope.sources.kernel.kept import EVENTS, MAPS, PLACES, PRIVATE, RINGS, Limits
 from sockscope.sources.kernel.loader import LoadError, Wanted, load
 from sockscope.sources.kernel.maps import Map
-from sockscope.sources.kernel.places import Places, bucket_count, crowd_room
+from sockscope.sources.kernel.places import Places
 from sockscope.sources.kernel.ring import Ring
 from sockscope.sources.kernel.tracefs import event_number
 from sockscope.sources.kernel.wait_queues import wait_queues
@@ -38,92 +38,6 @@ PROBES = (
     "lifecycle", "states", "accept", "io", "by_functions", "wait", "wake", "tasks", "seed",
 )  # fmt: skip
 _ITERATORS = {"task_file": "bpf_iter__task_file", "task": "bpf_iter__task", "tcp": "bpf_iter__tcp"}
-_U8, _U16, _U32, _U64 = (np.dtype(f"<u{size}") for size in (1, 2, 4, 8))
-
-#: Map → (key, value) for :class:`Map`.
-_MAPS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
-    "listeners": (_U64, layout.LISTENER),
-    "more_io": (layout.IO_KEY, layout.IO),
-    "wakes": (layout.WAKE_KEY, layout.WAKE_COUNT),
-    "waiting": (layout.WAITING_KEY, layout.WAITING_COUNT),
-    "servers": (_U32, _U8),
-    "target_pids": (_U32, _U8),
-    "target_ports": (_U16, _U8),
-    "seeds": (_U64, _U8),
-    "seed_ports": (_U64, _U8),
-    "target": (_U32, layout.TARGET),
-    "serials": (_U32, _U64),
-    "losses": (_U32, _U64),
-    "fresh_places": (_U32, _U64),
-    "directory_shift": (_U32, _U32),
-}
-#: Array of records → its index in ``fresh_places`` (``enum kept``), and the record.
-_PLACES: dict[str, tuple[int, np.dtype[Any]]] = {
-    "connections": (0, layout.CONNECTION),
-    "workers": (1, layout.WORKER),
-}
-#: Maps that only the probes themselves use.
-_PRIVATE = (
-    "births",
-    "blank_worker",
-    "buckets",
-    "calls",
-    "crowded",
-    "free_connections",
-    "free_workers",
-    "listener_keys",
-    "look_under_way",
-    "told_states",
-)
-_RINGS = {"closed": layout.CONNECTION, "ended": layout.WORKER, "shut": layout.LISTENER}
-#: The ring that is there only with ``detail``.
-_EVENTS = "events"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Room in the kernel, in elements; rings in pages of 4 KiB (powers of two).
-
-    What does not fit is counted, never silently dropped.
-    """
-
-    connections: int = 65536
-    listeners: int = 4096
-    workers: int = 8192
-    processes: int = 4096
-    more_io: int = 65536
-    wakes: int = 16384
-    waiting: int = 16384
-    closed_pages: int = 4096
-    ended_pages: int = 2048
-    shut_pages: int = 16
-    events_pages: int = 16384
-
-    def room(self) -> dict[str, int]:
-        """Map → elements, or bytes of a ring."""
-        places = self.connections + self.workers
-        return {
-            "connections": self.connections,
-            "free_connections": self.connections,
-            "free_workers": self.workers,
-            "buckets": bucket_count(places),
-            "crowded": crowd_room(places),
-            "listeners": self.listeners,
-            "listener_keys": self.listeners,
-            "seeds": self.listeners,
-            "seed_ports": self.listeners,
-            "workers": self.workers,
-            "calls": 2 * self.workers,
-            "servers": self.processes,
-            "target_pids": self.processes,
-            "more_io": self.more_io,
-            "wakes": self.wakes,
-            "waiting": self.waiting,
-            "closed": self.closed_pages * mmap.PAGESIZE,
-            "ended": self.ended_pages * mmap.PAGESIZE,
-            "shut": self.shut_pages * mmap.PAGESIZE,
-            "events": self.events_pages * mmap.PAGESIZE,
-        }
 
 
 def probe_directory() -> Path:
@@ -155,9 +69,9 @@ def _compiled(btf: Btf, cache: ImageCache, detail: bool) -> Image:
         from sockscope.sources.kernel.compiler import compile_probes
 
         functions = re.findall(r"^int (on_\w+|bpf_iter__\w+)\(", text, re.MULTILINE)
-        rings = [*_RINGS, *([_EVENTS] if detail else [])]
+        rings = [*RINGS, *([EVENTS] if detail else [])]
         image = compile_probes(
-            text, ["-Wno-everything", *defines], functions, [*_MAPS, *_PLACES, *rings, *_PRIVATE]
+            text, ["-Wno-everything", *defines], functions, [*MAPS, *PLACES, *rings, *PRIVATE]
         )
         cache.put(key, image)
     return image
@@ -222,13 +136,13 @@ class Program:
         self._loaded = load(image, limits.room(), wanted)
         loaded = self._loaded
         self._programs = loaded.programs
-        self.maps = {name: Map(loaded.maps[name], key, value) for name, (key, value) in _MAPS.items()}
-        rings = {**_RINGS, **({_EVENTS: layout.EVENT} if detail else {})}
+        self.maps = {name: Map(loaded.maps[name], key, value) for name, (key, value) in MAPS.items()}
+        rings = {**RINGS, **({EVENTS: layout.EVENT} if detail else {})}
         room = limits.room()
         self.maps["directory_shift"].put(0, 64 - (room["buckets"].bit_length() - 1))
         self.places = {
             name: Places(loaded.maps[name], record, room[name], (self.maps["fresh_places"], index))
-            for name, (index, record) in _PLACES.items()
+            for name, (index, record) in PLACES.items()
         }
         self.rings = {
             name: Ring(loaded.maps[name], room[name] // mmap.PAGESIZE, record)
