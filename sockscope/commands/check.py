@@ -216,7 +216,8 @@ def signals_for(bar: Bar) -> dict[str, str]:
     """What a check against this bar need not trace, as ``--signals`` would say it: where only findings by
     id count, the signals that none of them needs."""
     from sockscope.analysis.findings import FINDINGS
-    from sockscope.sources.kernel.signals import OFF, SIGNALS
+    from sockscope.sources.kernel.choosing import OFF
+    from sockscope.sources.kernel.signals import SIGNALS
 
     if bar.severity:
         return {}

@@ -76,7 +76,7 @@ def signals_of(args: argparse.Namespace) -> dict[str, str]:
 
     :raises UsageError: for a word that cannot be right, or when the two contradict each other
     """
-    from sockscope.sources.kernel.signals import OFF, left_out
+    from sockscope.sources.kernel.choosing import OFF, left_out
 
     ways = pairs_of(getattr(args, "signals", []), "--signals")
     names = [name.strip() for text in args.without for name in text.split(",") if name.strip()]

@@ -13,7 +13,7 @@ import sys
 import time
 
 from sockscope.session.feeds import live_feed
-from sockscope.sources.kernel.signals import OFF
+from sockscope.sources.kernel.choosing import OFF
 from sockscope.sources.target import Target
 
 

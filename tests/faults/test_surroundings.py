@@ -21,7 +21,7 @@ from sockscope.model.state import State
 from sockscope.report.json import document
 from sockscope.session.live import LiveSession
 from sockscope.sources.kernel.availability import Availability
-from sockscope.sources.kernel.signals import choose, hooks_of
+from sockscope.sources.kernel.choosing import choose, hooks_of
 from sockscope.sources.target import Target
 from tests.conftest import wait_until
 from tests.faults.conftest import Told

@@ -17,8 +17,9 @@ from sockscope.model.state import State
 from sockscope.report.json import document
 from sockscope.session.live import LiveSession
 from sockscope.sources.kernel.availability import Availability
+from sockscope.sources.kernel.choosing import choose
 from sockscope.sources.kernel.kept import Limits
-from sockscope.sources.kernel.signals import SIGNALS, choose
+from sockscope.sources.kernel.signals import SIGNALS
 from sockscope.sources.target import Target
 from tests.kernel.tracing import by_remote, essence_of_ledger, essence_of_seen, load
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sockscope.sources.kernel.availability import Availability
-from sockscope.sources.kernel.signals import SIGNALS, choose
+from sockscope.sources.kernel.choosing import choose
+from sockscope.sources.kernel.signals import SIGNALS
 
 
 @dataclass(frozen=True)

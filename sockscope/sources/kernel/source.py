@@ -20,10 +20,11 @@ from sockscope.records.layout import Phase
 from sockscope.sources import privileges
 from sockscope.sources.kernel import clock, losses, pairs, seeding, syscall, unix_listeners
 from sockscope.sources.kernel.availability import Availability
+from sockscope.sources.kernel.choosing import choose, hooks_of, left_out
 from sockscope.sources.kernel.kept import Limits
 from sockscope.sources.kernel.program import Program
 from sockscope.sources.kernel.scope import resolve
-from sockscope.sources.kernel.signals import SIGNALS, choose, hooks_of, left_out
+from sockscope.sources.kernel.signals import SIGNALS
 from sockscope.sources.target import Target
 
 #: Statistics cost every probe a little, so they are on in one tick of this many.

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sockscope.errors import UsageError
-from sockscope.sources.kernel.signals import SIGNALS, choose, hooks_of, left_out
+from sockscope.sources.kernel.choosing import choose, hooks_of, left_out
+from sockscope.sources.kernel.signals import SIGNALS
 from sockscope.sources.kernel.way import Hook
 
 
