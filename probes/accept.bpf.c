@@ -74,8 +74,9 @@ static __always_inline void came_empty(s64 result)
 }
 
 /* Accepted, but not in the map: its listener was not traced until now, it was queued just before that
- * listener was learnt at the start of tracing, it is being established at this moment, or the map
- * was full.  ``was_behind``: what stood there was left behind by an earlier socket. */
+ * listener was learnt at the start of tracing, it is being established at this moment, the map was
+ * full, or its birth went unseen.  ``was_behind``: what stood there was left behind by an earlier
+ * socket. */
 static __always_inline void accepted_unseen(u64 key, struct sock *listening, u64 now, int was_behind)
 {
 	struct connection *fresh, *other;
@@ -110,11 +111,14 @@ static __always_inline void accepted_unseen(u64 key, struct sock *listening, u64
 		flags = 0;
 		established_ns = birth->late_ns;
 		__sync_fetch_and_add(&listener->established, 1);
-	} else if (was_known && !was_behind) {
+	} else if (was_known && !was_behind && was_without_room()) {
 		if (worker)
 			HAPPENED(EVENT_ACCEPT, worker, 0, 0, listener->id, now);
 		lose(LOSS_ACCEPTS_UNKNOWN);
 		return;
+	} else if (was_known) {
+		flags = CONNECTION_BEST_EFFORT;
+		__sync_fetch_and_add(&listener->established, 1);
 	}
 	bpf_probe_read_kernel(&head, sizeof(head), (void *)key);
 	fresh = connection_begun(&head, &place);

@@ -3,6 +3,30 @@
  * Connections: a record begun, known, and accepted.  Nothing here is attached.
  */
 
+BPF_ARRAY(unrecorded, u64, 1); /* born when there was no room, and not accepted yet */
+
+static __always_inline void born_without_room(void)
+{
+	u32 zero = 0;
+	u64 *count = unrecorded.lookup(&zero);
+
+	if (count)
+		__sync_fetch_and_add(count, 1);
+}
+
+/* One that is accepted and has no record: had it none for want of room?  They are not told apart from each
+ * other, only counted. */
+static __always_inline int was_without_room(void)
+{
+	u32 zero = 0;
+	u64 *count = unrecorded.lookup(&zero);
+
+	if (!count || !*count)
+		return 0;
+	__sync_fetch_and_add(count, -1);
+	return 1;
+}
+
 /* A blank record for the connection whose head that is; 0 when there is no room. */
 static __always_inline struct connection *connection_begun(struct sock_common *head, u32 *place)
 {

@@ -24,7 +24,6 @@
 struct birth {
 	u64 child;
 	u64 parent; /* the listener, if it is one that is traced */
-	u64 cloned_ns;
 	u64 established_ns;
 	u64 first_data_ns;
 	u64 recorded;
@@ -35,11 +34,21 @@ struct birth {
 
 BPF_PERCPU_ARRAY(births, struct birth, 1);
 
+/* Did its acceptor make this record, since nothing had been seen of its birth?  Else it is an earlier
+ * socket's at the same address. */
+static __always_inline int is_of_acceptor(struct connection *connection, struct sock_common *head)
+{
+	return connection->flags & (CONNECTION_LATE | CONNECTION_BEST_EFFORT) && !connection->ending_ns &&
+	       connection->remote_port == bpf_ntohs(LOAD(head, skc_dport));
+}
+
 /* Somebody took it off the queue before we were told that it was established: it did not wait. */
 static __always_inline void accepted_before(struct connection *connection, struct listener *listener,
 					    struct birth *birth)
 {
-	connection->flags &= ~CONNECTION_LATE;
+	if (connection->flags & CONNECTION_BEST_EFFORT)
+		__sync_fetch_and_add(&listener->established, -1); /* its acceptor counted it */
+	connection->flags &= ~(CONNECTION_LATE | CONNECTION_BEST_EFFORT);
 	if (birth->established_ns)
 		connection->flags &= ~CONNECTION_FAST_OPEN;
 	connection->established_ns = connection->accepted_ns;
@@ -67,15 +76,17 @@ static __always_inline void connection_born(struct sock *listening, struct liste
 		listener->queue_max = length;
 	birth->recorded = 1;
 	fresh = place == NOWHERE ? 0 : connections.lookup(&place);
-	if (fresh && fresh->accepted_ns >= birth->cloned_ns && fresh->flags & CONNECTION_LATE) {
+	if (fresh && is_of_acceptor(fresh, &head)) {
 		accepted_before(fresh, listener, birth);
 		return;
 	}
 	if (fresh)
 		left_behind(key, fresh, place);
 	fresh = connection_begun(&head, &place);
-	if (!fresh)
+	if (!fresh) {
+		born_without_room();
 		return;
+	}
 	fresh->touched_ns = now;
 	fresh->established_ns = birth->established_ns;
 	if (!fresh->established_ns) {
@@ -92,7 +103,9 @@ static __always_inline void connection_born(struct sock *listening, struct liste
 	if (connection_known(key, fresh, place))
 		return;
 	fresh = connection_of(key); /* the acceptor's, who made it meanwhile on another CPU */
-	if (fresh && fresh->accepted_ns >= birth->cloned_ns && fresh->flags & CONNECTION_LATE)
+	if (!fresh)
+		born_without_room();
+	else if (is_of_acceptor(fresh, &head))
 		accepted_before(fresh, listener, birth);
 }
 
@@ -135,7 +148,6 @@ static __always_inline void child_cloned(struct birth *birth, u64 key)
 	bpf_probe_read_kernel(&link, sizeof(link), (void *)key + LISTENER_LINK);
 	birth->child = key;
 	birth->parent = link - LISTENER_LINK;
-	birth->cloned_ns = bpf_ktime_get_ns();
 	birth->established_ns = 0;
 	birth->first_data_ns = 0;
 	birth->recorded = 0;
@@ -225,26 +237,5 @@ int on_data_ready_typed(struct traced *ctx)
 		return 0;
 	*(void *volatile *)&birth->socket = socket;
 	data_ready(*(volatile u64 *)&birth->socket, birth, socket);
-	return 0;
-}
-
-/* The socket is gone: nobody can read or write it any more, so its record is final. */
-int on_destroy(struct bpf_raw_tracepoint_args *ctx)
-{
-	u64 key = ctx->args[0];
-	u32 place = place_of(key);
-	struct connection *connection;
-
-	if (place == NOWHERE)
-		return 0;
-	connection = connections.lookup(&place);
-	/* at the end it stays as it is being read: open, without what it did since */
-	if (!connection || phase() == PHASE_ENDING)
-		return 0;
-	if (!connection->closed_ns) {
-		connection->touched_ns = bpf_ktime_get_ns();
-		connection->closed_ns = connection->touched_ns;
-	}
-	connection_ended(key, connection, place);
 	return 0;
 }

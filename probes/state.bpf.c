@@ -75,10 +75,11 @@ struct traced {
 #define PROTOCOL_TCP 6
 #define FAMILY_INET 2
 #define FAMILY_INET6 10
-#define EMPTY_HANDED (-11) /* EAGAIN */
-#define PEEK_FLAG 2	   /* MSG_PEEK */
-#define EXITING_FLAG 4	   /* PF_EXITING */
-#define SLEEPING_STATE 1   /* TASK_INTERRUPTIBLE */
+#define EMPTY_HANDED (-11)  /* EAGAIN */
+#define PEEK_FLAG 2	    /* MSG_PEEK */
+#define EXITING_FLAG 4	    /* PF_EXITING */
+#define STACK_AT_MOST 32768 /* THREAD_SIZE: 16 KiB, twice that with KASAN */
+#define SLEEPING_STATE 1    /* TASK_INTERRUPTIBLE */
 #define MODE_TYPE 0170000
 #define MODE_SOCKET 0140000
 

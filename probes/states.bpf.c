@@ -1,23 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * The changes of state that lifecycle.bpf.c lives on, each told once, and none missed.
- *
- * The kernel does not run a program on a CPU where it is at work already (since 6.1, commit
- * 05b24ff9b2cf "bpf: Prevent bpf program recursion for raw tracepoint probes").  States change in
- * threads that close, and in what comes from the network: an interrupt of the network card amid the
- * first would have the second go unseen.  With every packet by an interrupt that was a hundredth of
- * all connections.  So there are two programs, one after the other: an interrupt can find only one
- * of them at work.
+ * The changes of state that lifecycle.bpf.c lives on, and the end of a socket: each told once, and none
+ * missed, by two programs for each (turns.bpf.c).
  */
 
-struct told_state {
-	u64 key;
-	u64 change;
-};
-
-BPF_PERCPU_ARRAY(told_states, struct told_state, 1);
-
-/* Doing it twice comes to the same as once: see on_state_again. */
 static __always_inline void state_changed(u64 key, int before, int after)
 {
 	struct connection *connection;
@@ -75,30 +61,52 @@ static __always_inline void state_changed(u64 key, int before, int after)
 
 int on_state(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct told_state *told;
-	u32 zero = 0;
+	struct told *told = first_begins(TURNS_STATE);
 
+	if (!told)
+		return 0;
 	state_changed(ctx->args[0], ctx->args[1], ctx->args[2]);
-	told = told_states.lookup(&zero);
-	if (told) {
-		told->key = ctx->args[0];
-		told->change = ctx->args[1] << 8 | ctx->args[2];
-	}
+	first_ends(told, ctx->args[0], ctx->args[1] << 8 | ctx->args[2], ctx);
 	return 0;
 }
 
-/* What on_state was told last on this CPU need not be done again.  When it is another one's change by
- * now, an interrupt came in between, and this one is done twice. */
 int on_state_again(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct told_state *told;
-	u32 zero = 0;
+	if (is_for_second(TURNS_STATE, ctx->args[0], ctx->args[1] << 8 | ctx->args[2], ctx))
+		state_changed(ctx->args[0], ctx->args[1], ctx->args[2]);
+	return 0;
+}
 
-	told = told_states.lookup(&zero);
-	if (told && told->key == ctx->args[0] && told->change == (ctx->args[1] << 8 | ctx->args[2])) {
-		told->key = 0;
-		return 0;
+/* The socket is gone: nobody can read or write it any more, so its record is final. */
+static __always_inline void destroyed(u64 key)
+{
+	u32 place = place_of(key);
+	struct connection *connection = place == NOWHERE ? 0 : connections.lookup(&place);
+
+	/* at the end it stays as it is being read: open, without what it did since */
+	if (!connection || phase() == PHASE_ENDING)
+		return;
+	if (!connection->closed_ns) {
+		connection->touched_ns = bpf_ktime_get_ns();
+		connection->closed_ns = connection->touched_ns;
 	}
-	state_changed(ctx->args[0], ctx->args[1], ctx->args[2]);
+	connection_ended(key, connection, place);
+}
+
+int on_destroy(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct told *told = first_begins(TURNS_DESTROY);
+
+	if (!told)
+		return 0;
+	destroyed(ctx->args[0]);
+	first_ends(told, ctx->args[0], 0, ctx);
+	return 0;
+}
+
+int on_destroy_again(struct bpf_raw_tracepoint_args *ctx)
+{
+	if (is_for_second(TURNS_DESTROY, ctx->args[0], 0, ctx))
+		destroyed(ctx->args[0]);
 	return 0;
 }

@@ -32,7 +32,10 @@ INEXACT: tuple[tuple[ConnectionFlag, str], ...] = (
     (ConnectionFlag.OPEN_BEFORE, "was open before tracing began: its early steps were not seen"),
     (ConnectionFlag.LATE, "first seen when it was accepted: the time in the queue is the least it can be"),
     (ConnectionFlag.IO_LOST, "some reads or writes could not be recorded: their threads are not known"),
-    (ConnectionFlag.BEST_EFFORT, "best effort: a signal came by a way that can err (see the report)"),
+    (
+        ConnectionFlag.BEST_EFFORT,
+        "best effort: its beginning or end went unseen, or a way was used that can err",
+    ),
     (ConnectionFlag.LISTENER_GUESSED, "several listeners on that port: this one is a guess"),
     (ConnectionFlag.UNACCEPTED_BEFORE, "was in the queue already when tracing began"),
 )
@@ -55,7 +58,8 @@ def steps_of(frame: Frame, record: Any) -> list[Step]:
     reader, writer = first_of(frame, record, "reads"), first_of(frame, record, "writes")
     data_first = bool(data) and (not accepted or data < accepted)
     steps = [
-        Step("established", int(record["established_ns"]), "kernel", "", "accent", unseen),
+        Step("established", int(record["established_ns"]), "kernel", "", "accent",
+             "not seen" if accepted else unseen),
         Step("accepted", accepted, name_of(frame, int(record["acceptor"])),
              "in the accept queue" + (", data waiting" if data_first else ""), "acceptor", unseen),
         Step("first data", data, "kernel", "in the accept queue" if data_first else "until the client sent something",

@@ -2,16 +2,19 @@
  *
  * A server with a new thread for each connection, several thousand a second, and its clients.
  *
- *   threads CONNECTIONS CLIENTS RATE
+ *   threads CONNECTIONS CLIENTS RATE [ADDRESS NETWORK]
  *
  * It prints its port and waits for a line on its standard input.  Then CLIENTS processes make that
  * many connections between them, RATE a second or as many as they can (0), and the thread that was
  * made for a connection reads it, answers with its process, its thread and how much it read, and
- * ends.  Each client prints what it was told, a line a connection: CLIENT-PORT PID TID BYTES.
+ * ends.  The server listens on ADDRESS (127.0.0.1), and its clients come from the network namespace that
+ * the file NETWORK stands for.  Each client prints what it was told, a line a connection: CLIENT-PORT PID TID BYTES.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,14 +94,19 @@ static void pause_until(const struct timespec *begin, double after_s)
 int main(int count, char **words)
 {
 	struct sockaddr_in here = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const char *network = 0;
 	int listener = socket(AF_INET, SOCK_STREAM, 0);
 	socklen_t size = sizeof(here);
 	long connections, clients, i, number;
 	struct timespec begin;
 	double rate;
 
-	if (count != 4)
+	if (count == 6) {
+		check(inet_pton(AF_INET, words[4], &here.sin_addr) == 1, "address");
+		network = words[5];
+	} else if (count != 4) {
 		return 2;
+	}
 	setlinebuf(stdout); /* all write to it, whole lines */
 	connections = atol(words[1]);
 	clients = atol(words[2]);
@@ -111,6 +119,8 @@ int main(int count, char **words)
 	for (i = 0; i < clients; i++) {
 		if (fork())
 			continue;
+		if (network)
+			check(!setns(open(network, O_RDONLY), CLONE_NEWNET), "setns");
 		for (number = i; number < connections; number += clients) {
 			if (rate > 0)
 				pause_until(&begin, number / rate);

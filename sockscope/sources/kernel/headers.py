@@ -46,6 +46,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "real_parent": "struct task_struct *",
         "group_leader": "struct task_struct *",
         "files": "struct files_struct *",
+        "stack": "void *",
         "se": "struct sched_entity",
     },
     "sched_entity": {"sum_exec_runtime": "u64"},

@@ -27,6 +27,7 @@ MAPS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "target": (_U32, layout.TARGET),
     "serials": (_U32, _U64),
     "losses": (_U32, _U64),
+    "rescued": (_U32, _U64),
     "fresh_places": (_U32, _U64),
     "directory_shift": (_U32, _U32),
 }
@@ -46,7 +47,8 @@ PRIVATE = (
     "free_workers",
     "listener_keys",
     "look_under_way",
-    "told_states",
+    "told",
+    "unrecorded",
 )
 #: Rings, and the record that each carries.
 RINGS = {"closed": layout.CONNECTION, "ended": layout.WORKER, "shut": layout.LISTENER}

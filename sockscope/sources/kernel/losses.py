@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sockscope.records import layout
 
@@ -24,19 +24,27 @@ NAMES = {
 _MISSED = "events: a probe was at work on that CPU already"
 #: Probes whose counts are of use though one in a million is missing.
 _BEST_EFFORT = frozenset({"on_waking"})
-#: Two for the same event (probes/states.bpf.c): it is lost only when both were at work already.
-_TWO_FOR_ONE = ("on_state", "on_state_again")
+#: Probes that have a second one beside them, NAME_again (probes/turns.bpf.c, ``enum turns``).
+TWO_FOR_ONE = ("on_state", "on_destroy")
+
+
+def unseen(missed: Mapping[str, int], rescued: Sequence[int]) -> dict[str, int]:
+    """Probe → what neither it nor a second one saw.
+
+    :param missed: probe → runs that the kernel refused, since it was at work on that CPU already
+    :param rescued: what the second one did in its place, for each of ``TWO_FOR_ONE``
+    """
+    rest = {name: number for name, number in missed.items() if not name.endswith("_again")}
+    for name, number in zip(TWO_FOR_ONE, rescued, strict=True):
+        rest[name] -= number  # read later, so it may be ahead
+    return {name: number for name, number in rest.items() if number > 0}
 
 
 def told(counts: Mapping[layout.Loss, int], missed: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
     """(what and where, how many) of all that is lost.
 
-    :param missed: probe → runs that the kernel refused, since it was at work on that CPU already
+    :param missed: probe → what went unseen since it was at work on that CPU already
     """
     lost = [(NAMES[reason], number) for reason, number in counts.items() if number]
-    once = {name: number for name, number in missed.items() if name not in (*_BEST_EFFORT, *_TWO_FOR_ONE)}
-    both = min(missed.get(name, 0) for name in _TWO_FOR_ONE)
-    if both:
-        once["on_state, at most"] = both
-    lost += [(f"{_MISSED} ({name})", number) for name, number in once.items()]
+    lost += [(f"{_MISSED} ({name})", number) for name, number in missed.items() if name not in _BEST_EFFORT]
     return tuple(lost)

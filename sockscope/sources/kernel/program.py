@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sockscope.records import layout
-from sockscope.sources.kernel import attaching, syscall
+from sockscope.sources.kernel import attaching, losses, syscall
 from sockscope.sources.kernel.bcc_module import bcc_identity
 from sockscope.sources.kernel.btf import Btf
 from sockscope.sources.kernel.function_constants import function_constants
@@ -35,7 +35,7 @@ from sockscope.sources.kernel.way import BY_BTF, BY_KPROBE, Hook
 
 PROBES = (
     "places", "state", "threads", "sockets", "connections", "waiters",
-    "lifecycle", "states", "accept", "io", "by_functions", "wait", "wake", "tasks", "seed",
+    "turns", "lifecycle", "states", "accept", "io", "by_functions", "wait", "wake", "tasks", "seed",
 )  # fmt: skip
 _ITERATORS = {"task_file": "bpf_iter__task_file", "task": "bpf_iter__task", "tcp": "bpf_iter__tcp"}
 
@@ -185,9 +185,9 @@ class Program:
         return sum(ns for ns, _, _ in spent), sum(runs for _, runs, _ in spent)
 
     def misses(self) -> dict[str, int]:
-        """Function → how often the kernel left it out, since it was at work on that CPU already."""
+        """Function → what went unseen since the kernel left it out: it was at work on that CPU already."""
         missed = {name: syscall.run_time(program)[2] for name, program in self._programs.items()}
-        return {name: number for name, number in missed.items() if number}
+        return losses.unseen(missed, self.maps["rescued"].read_array(len(losses.TWO_FOR_ONE)).tolist())
 
     def detach(self) -> None:
         """Begin to take the probes off; maps and rings stay readable.

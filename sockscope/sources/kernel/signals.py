@@ -39,6 +39,7 @@ SIGNALS: tuple[Signal, ...] = (
                 "tracepoint",
                 (
                     _raw("tcp_destroy_sock", "on_destroy"),  # first: no beginning without its end
+                    _raw("tcp_destroy_sock", "on_destroy_again"),
                     _raw("inet_sock_set_state", "on_state"),
                     _raw("inet_sock_set_state", "on_state_again"),
                 ),

@@ -100,7 +100,7 @@ def test_what_tells_nothing_without_another_signal_goes_with_it() -> None:
     chosen = choose(_everything, {"read": "off", "write": "off", "wait": "off"})
     functions = {hook.function for hook in hooks_of(chosen, _everything)}
     assert functions == {
-        "on_state", "on_state_again", "on_destroy", "on_accept", "on_ring_complete", "on_fork", "on_exit", "on_rename"
+        "on_state", "on_state_again", "on_destroy", "on_destroy_again", "on_accept", "on_ring_complete", "on_fork", "on_exit", "on_rename"
     }  # fmt: skip
 
 

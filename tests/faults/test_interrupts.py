@@ -1,0 +1,111 @@
+"""Packets that come by interrupts: amid whatever the threads of a CPU do, and the probes in them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Told
+from tests.faults.stand import network, wrong
+from tests.faults.threads import recorded
+from tests.faults.withheld import withheld_changes
+
+pytestmark = pytest.mark.kernel
+
+#: SIOCETHTOOL with ETHTOOL_SGRO: with GRO a veth has a NAPI of its own (since 5.13, commit d3256efd8e8b).
+_GRO = """
+import ctypes, fcntl, socket, struct, sys
+value = ctypes.create_string_buffer(struct.pack("II", 0x2C, 1))
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+    fcntl.ioctl(any_socket, 0x8946, struct.pack("16sQ16x", sys.argv[1].encode(), ctypes.addressof(value)))
+"""
+
+Way = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def _write(inside: tuple[str, ...], text: str, *paths: str) -> None:
+    """Write to files of /sys/class/net as that network sees it."""
+    for path in paths:
+        subprocess.run([*inside, "sh", "-c", f"echo {text} > /sys/class/net/{path}"], check=True)
+
+
+def _steered(inside: tuple[str, ...], device: str) -> None:
+    everywhere = sum(1 << cpu for cpu in os.sched_getaffinity(0) if cpu < 32)
+    _write(inside, f"{everywhere:x}", f"{device}/queues/rx-0/rps_cpus")
+
+
+@contextmanager
+def _loopback() -> Iterator[Way]:
+    """On loopback the sender delivers; steered, another CPU is interrupted to do it, as by a network card."""
+    with network() as inside:
+        _steered(inside, "lo")
+        yield inside, ("127.0.0.1", "127.0.0.1")
+
+
+@contextmanager
+def _pair() -> Iterator[tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]]:
+    """The server's network, the clients', and where these two are connected."""
+    with network() as server, network() as client:
+        peer = f"name near netns {client[3]}"
+        subprocess.run(
+            [*server, "ip", "link", "add", "far", "type", "veth", "peer", *peer.split()], check=True
+        )
+        for inside, device, address in ((server, "far", "10.71.0.1"), (client, "near", "10.71.0.2")):
+            subprocess.run([*inside, "ip", "address", "add", f"{address}/24", "dev", device], check=True)
+            subprocess.run([*inside, "ip", "link", "set", device, "up"], check=True)
+        yield server, client, ("10.71.0.1", "10.71.0.2", f"/run/netns/{client[3]}")
+
+
+@contextmanager
+def _steered_pair() -> Iterator[Way]:
+    with _pair() as (server, client, where):
+        _steered(server, "far")
+        _steered(client, "near")
+        yield server, where
+
+
+@contextmanager
+def _threaded_pair() -> Iterator[Way]:
+    """Each device has a thread of the kernel's that takes its packets."""
+    with _pair() as (server, client, where):
+        for inside, device in ((server, "far"), (client, "near")):
+            subprocess.run([*inside, sys.executable, "-c", _GRO, device], check=True)
+            _write(inside, "1", f"{device}/threaded")
+        yield server, where
+
+
+_WAYS = {
+    "steered on loopback": _loopback,
+    "steered on a pair of veth": _steered_pair,
+    "by threads of the kernel (threaded NAPI)": _threaded_pair,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", _WAYS)
+def test_packets_that_interrupt_what_threads_do_are_told_like_any_other(
+    way: str, tmp_path: Path, told: Told
+) -> None:
+    """A program does not run on a CPU where it is at work: what an interrupt brings has the second one."""
+    number = 3000
+    with _WAYS[way]() as (inside, clients), withheld_changes() as withheld:
+        seen, answers, rate = recorded(tmp_path, number, 0, inside, clients)
+    assert seen["health"]["lost"] == []
+    assert wrong(seen, answers) == []
+    assert sum(listener["accepts"] for listener in seen["listeners"]) == number
+    inexact = [row for row in seen["connections"] if not row["exact"]]
+    assert all(row["queue_wait_ns"] is not None for row in seen["connections"] if row["exact"])
+    assert all(row["closed_ns"] for row in seen["connections"] if row["exact"])
+    assert len(inexact) <= withheld[0]
+    told(
+        f"packets {way}, {rate:,.0f} connections a second",
+        f"{number:,} told, each by the very thread; {len(inexact)} of them inexact, "
+        f"the kernel withheld at most {withheld[0]} changes of state from all BPF programs",
+        number,
+    )
