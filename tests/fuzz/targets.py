@@ -8,6 +8,7 @@ targets are fed by hypothesis (tests/fuzz/test_targets.py) and, guided by covera
 from __future__ import annotations
 
 import functools
+import struct
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -31,6 +32,7 @@ from sockscope.sources.trace import Reader
 from sockscope.tui import filters
 from sockscope.tui.rows import connections, listeners, workers
 from sockscope.units import parse_duration, printable, text
+from tests.fuzz import contents
 
 
 @dataclass(frozen=True)
@@ -172,28 +174,46 @@ def _unix(raw: bytes) -> None:
     unix_listeners._listening(raw.decode("utf-8", "replace"))
 
 
+#: Before changes to a sound recording, which is too large to be fed as such.
+_EDITS = b"edits"
+
+
 def _recording(raw: bytes) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "x.sockscope"
-        path.write_bytes(raw)
-        with suppress(SockscopeError), Reader(path) as reader:
-            for _ in reader.batches():
-                pass
+    """A file of these octets; or, after ``_EDITS``, a sound one with five octets a change: where, and what."""
+    if raw.startswith(_EDITS):
+        whole = bytearray(_sound())
+        changes = raw[len(_EDITS) :][:200]
+        for at, octet in struct.iter_unpack("<IB", changes[: len(changes) // 5 * 5]):
+            whole[at % len(whole)] = octet
+        raw = bytes(whole)
+    path = _place() / "x.sockscope"
+    path.write_bytes(raw)
+    with suppress(SockscopeError), Reader(path) as reader:
+        for _ in reader.batches():
+            pass
 
 
 @functools.cache
-def _recording_seeds() -> Sequence[bytes]:
-    from sockscope.sources.trace import Writer
-    from tests.unit.trace.recordings import META, batch
+def _place() -> Path:
+    return Path(tempfile.mkdtemp(prefix="fuzz-recording-"))
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "x.sockscope"
-        writer = Writer(path, META)
-        for tick in range(2):
-            writer.write(batch(tick, 3, 2))
-            writer.commit()
-        writer.close()
-        return [path.read_bytes()]
+
+@functools.cache
+def _sound() -> bytes:
+    return contents.recording()
+
+
+def _recording_seeds() -> list[bytes]:
+    return [_EDITS, _EDITS + struct.pack("<IB", 100, 7), _sound()[:4096]]
+
+
+def _contents(raw: bytes) -> None:
+    with suppress(SockscopeError):
+        contents.read_changed(raw)
+
+
+def _contents_seeds() -> list[bytes]:
+    return [b"", *(contents.CHANGE.pack(table, 1, 0, what, 7) for table in range(16) for what in range(4))]
 
 
 TARGETS: tuple[Target, ...] = (
@@ -202,6 +222,7 @@ TARGETS: tuple[Target, ...] = (
         "filter", _filter, lambda: [b"port:443 wait:>10ms !state:closed word", b"reader:nginx bytes:1..2"]
     ),
     Target("recording", _recording, _recording_seeds),
+    Target("contents of a recording", _contents, _contents_seeds),
     Target("proc", _procfs, _proc_seeds),
     Target("unix table", _unix, lambda: [Path("/proc/net/unix").read_bytes()[:4000]]),
     Target("inet_diag", _messages, _message_seeds),
