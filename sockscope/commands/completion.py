@@ -93,7 +93,10 @@ def _bash(words: dict[str, Words], shell: str) -> str:
         *cases,
         "  esac",
         '  if [[ "$word" == -* ]]; then COMPREPLY=($(compgen -W "$options" -- "$word"))',
-        '  else COMPREPLY=($(compgen -W "$arguments" -- "$word") $(compgen -f -- "$word")); fi',
+        '  else COMPREPLY=($(compgen -W "$arguments" -- "$word"))',
+        # a file is called what anybody likes: its name is split at lines only, and no pattern
+        "    local IFS=$'\\n' patterns=; [[ $- == *f* ]] || patterns=off; set -f",
+        '    COMPREPLY+=($(compgen -f -- "$word")); [ -z "$patterns" ] || set +f; fi',
         "}",
         "complete -o filenames -F _sockscope sockscope",
     ]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sockscope.errors import SockscopeError
+from sockscope.units import printable
 
 if TYPE_CHECKING:
     from sockscope.sources.kernel.examination import TriedSignal
@@ -163,6 +164,6 @@ def _print(checks: list[Check]) -> None:
     marks = {"ok": "ok     ", "weaker": "weaker ", "missing": "MISSING"}
     width = max(len(check.what) for check in checks)
     for check in checks:
-        print(f"{marks[check.state]}  {check.what:<{width}}  {check.says}")
+        print(f"{marks[check.state]}  {check.what:<{width}}  {printable(check.says)}")
         if check.remedy and check.state != "ok":
-            print(f"{'':7}  {'':<{width}}  → {check.remedy}")
+            print(f"{'':7}  {'':<{width}}  → {printable(check.remedy)}")

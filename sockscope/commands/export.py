@@ -82,6 +82,7 @@ def _timeline(args: argparse.Namespace) -> int:
     from sockscope.report.recorded import read
     from sockscope.report.timeline import ALWAYS, render
     from sockscope.sources.trace import Reader
+    from sockscope.sources.trace.place import give
 
     target = args.output or Path(f"{args.file.stem}.trace.json.gz")
     if target.exists() and not args.overwrite:
@@ -109,6 +110,7 @@ def _timeline(args: argparse.Namespace) -> int:
                 out.write(part.encode())
             if out is not file:
                 out.close()
+        give(unfinished)
         unfinished.replace(target)
     except OSError as error:
         raise SockscopeError(

@@ -10,13 +10,15 @@ from sockscope.errors import SockscopeError
 
 
 def put_out(text: str, path: Path | None) -> None:
-    """Write ``text`` to a file, or to standard output when there is no path.
+    """Write ``text`` to a file, the caller's own even under sudo, or to standard output when there is no path.
 
     :raises SockscopeError: when it cannot be written; what was there before is there still
     """
     if path is None:
         sys.stdout.write(text)
         return
+    from sockscope.sources.trace.place import give
+
     try:
         if path.exists() and not path.is_file():  # a terminal, a pipe, /dev/null: nothing to replace
             path.write_text(text, encoding="utf-8")
@@ -25,6 +27,7 @@ def put_out(text: str, path: Path | None) -> None:
         unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
         try:
             unfinished.write_text(text, encoding="utf-8")
+            give(unfinished)
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)

@@ -27,6 +27,9 @@ class Replay:
     def run(self, args: argparse.Namespace) -> int:
         need_terminal(f"`sockscope report {args.file}` writes the same as text")
         from sockscope.session.feeds import replay_feed
+        from sockscope.session.settling import become_caller
         from sockscope.tui.app import make_app
 
-        return show(make_app(replay_feed(args.file), save=save_report, theme=f"sockscope-{args.theme}"))
+        feed = replay_feed(args.file)
+        become_caller()
+        return show(make_app(feed, save=save_report, theme=f"sockscope-{args.theme}"))

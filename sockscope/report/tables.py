@@ -19,6 +19,7 @@ from sockscope.report.fleet.rows import TABLES as DERIVED
 from sockscope.report.tabular import FORMULA
 from sockscope.sources.trace import Reader
 from sockscope.sources.trace.database import CATALOG, TABLES, explained, literal, open_memory
+from sockscope.sources.trace.place import give
 from sockscope.sources.trace.schema import Schema
 from sockscope.sources.trace.views import view_statements
 
@@ -59,7 +60,10 @@ def export(
         directory = directory / _partition(meta)
     before = os.umask(0o077)  # what a recording holds is nobody else's business
     try:
+        missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
         directory.mkdir(parents=True, exist_ok=True)
+        for folder in missing:
+            give(folder)
         database = _opened(path, directory, schema)
         try:
             add_tables(database, rows)
@@ -132,6 +136,7 @@ def _write(
             with explained(target, "write"):
                 query = _without_formulas(database, view) if form == "csv" else f"FROM {view}"
                 copied = database.execute(f"COPY ({query}) TO {literal(unfinished)} ({options})").fetchall()
+            give(unfinished)
             unfinished.replace(target)
         finally:
             unfinished.unlink(missing_ok=True)

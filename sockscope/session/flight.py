@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import TracebackType
 
 from sockscope import units
 from sockscope.analysis.findings import explained
@@ -91,10 +92,12 @@ class FlightRecorder:
     def __enter__(self) -> FlightRecorder:
         return self
 
-    def __exit__(self, *why: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """What is there at the end is written too: who ends it wants to see what led there."""
         try:
-            self._recording.__exit__()
+            self._recording.__exit__(kind, error, trace)
             self.tally.clock = self._recording.tally.clock
             if self._joining:
                 self._finish_joining()
@@ -103,7 +106,7 @@ class FlightRecorder:
         except SockscopeError:
             if any(path.exists() for path, _ in self._parts):
                 self._say(f"what was kept until then lies in {self._folder}, each file a recording")
-            if not any(why):
+            if error is None:
                 raise
             return  # what went wrong first is what counts
         finally:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
+from types import TracebackType
 
 from sockscope.errors import UsageError
 from sockscope.records.batch import Batch, Meta
@@ -18,6 +19,7 @@ from sockscope.sources.kernel import clock
 from sockscope.sources.kernel.kept import Limits
 from sockscope.sources.kernel.source import KernelSource
 from sockscope.sources.target import Target
+from sockscope.sources.trace.interrupts import closing_after
 from sockscope.version import __version__
 
 DEFAULT_LIMITS = Limits()
@@ -100,8 +102,11 @@ class LiveSession:
     def __enter__(self) -> LiveSession:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with closing_after(error):
+            self.close()
 
 
 def _meta(target: Target, source: KernelSource) -> Meta:

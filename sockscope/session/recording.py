@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol
 
 from sockscope.records.batch import Batch, Meta
 from sockscope.records.layout import ConnectionFlag
 from sockscope.session.wall_clock import what_was_set
 from sockscope.sources.trace import Writer
+from sockscope.sources.trace.interrupts import closing_after
 
 
 class Sink(Protocol):
@@ -28,7 +30,9 @@ class Sink(Protocol):
 
     def __enter__(self) -> Sink: ...
 
-    def __exit__(self, *_: object) -> None: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
 
 
 class Tally:
@@ -89,5 +93,11 @@ class Recording:
     def __enter__(self) -> Recording:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._writer.close()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        with closing_after(error):
+            self._writer.close()

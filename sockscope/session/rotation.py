@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 
 from sockscope import units
 from sockscope.errors import UsageError
@@ -132,8 +133,10 @@ class Rotation:
     def __enter__(self) -> Rotation:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._recording.__exit__()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._recording.__exit__(kind, error, trace)
         self.tally.clock = self._recording.tally.clock or self.tally.clock
 
     def _begin(self, meta: Meta) -> None:

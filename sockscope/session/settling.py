@@ -34,9 +34,23 @@ def settle(folders: Iterable[Path] = (), *, has_child: bool = False) -> None:
         more.append(Capability.KILL)
     if user is None and not all(_is_ours(folder) for folder in wanted):
         more += _FOR_FILES
-    if not all(_still_readable(user, place) for place in _own_code()):
-        more.append(Capability.DAC_READ_SEARCH)
-    privileges.give_up(user, more)
+    privileges.give_up(user, more + _for_own_code(user))
+
+
+def become_caller() -> None:
+    """Under sudo, be the user who called it from now on, for what shows something and traces nothing.
+
+    To be called before other threads start, when everything is open that only root may open.
+    """
+    user = privileges.invoker()
+    if user is not None:
+        privileges.give_up(user, _for_own_code(user), tracing=False)
+
+
+def _for_own_code(user: struct_passwd | None) -> list[Capability]:
+    """What modules need that are imported later, from folders that ``user`` may not enter."""
+    there = all(_still_readable(user, place) for place in _own_code())
+    return [] if there else [Capability.DAC_READ_SEARCH]
 
 
 def _is_ours(folder: Path) -> bool:

@@ -140,13 +140,14 @@ def may(user: pwd.struct_passwd, path: Path, how: int) -> bool:
         os.setgroups(groups)
 
 
-def give_up(user: pwd.struct_passwd | None, more: Iterable[Capability] = ()) -> None:
+def give_up(user: pwd.struct_passwd | None, more: Iterable[Capability] = (), *, tracing: bool = True) -> None:
     """Keep only what a running tracer uses, for good; with ``user``, be that user from now on.
 
     To be called before other threads start: they inherit what this one keeps.  Those that are there
     already lose everything when the user changes, and keep all they have when it does not.
 
     :param more: capabilities to keep besides
+    :param tracing: whether it goes on to trace; if not, ``more`` is all that stays
     """
     if user is not None:
         _libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
@@ -156,6 +157,10 @@ def give_up(user: pwd.struct_passwd | None, more: Iterable[Capability] = ()) -> 
         _libc.prctl(_PR_SET_KEEPCAPS, 0, 0, 0, 0)
         os.environ.update(HOME=user.pw_dir, USER=user.pw_name, LOGNAME=user.pw_name)
     permitted = _masks()[1]
+    if not tracing:
+        now = permitted & _mask(more)
+        _set(now, now, 0)
+        return
     now = permitted & _mask((*KEPT, *more))
     if _mask((Capability.BPF, Capability.PERFMON)) & ~permitted:
         now |= permitted & _mask(AT_MOMENTS)  # it stands in for them

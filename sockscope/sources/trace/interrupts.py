@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -34,3 +34,14 @@ def interrupts_later() -> Iterator[None]:
             interrupted = ours[signal.Signals(which)]
             if callable(interrupted):
                 interrupted(which, frame)
+
+
+@contextmanager
+def closing_after(error: BaseException | None) -> Iterator[None]:
+    """Around what closes something that ``error`` has ended already: interrupts that come meanwhile are
+    dropped, since it ends anyhow, and shall say why."""
+    if error is None:
+        yield
+        return
+    with suppress(KeyboardInterrupt), interrupts_later():
+        yield

@@ -8,6 +8,8 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
+from sockscope.sources.trace.place import give
+
 
 class Spill:
     """A private folder, if one can be had; it goes with :meth:`remove`, or with its owner."""
@@ -17,6 +19,7 @@ class Spill:
         self._finalize: weakref.finalize[[str, bool], Spill] | None = None
         with suppress(OSError):
             self.folder = Path(tempfile.mkdtemp(prefix="sockscope-"))
+            give(self.folder)  # who becomes the caller under sudo writes there and removes it as such
             self._finalize = weakref.finalize(self, shutil.rmtree, str(self.folder), True)
 
     def remove(self) -> None:

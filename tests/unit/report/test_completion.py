@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,28 @@ def test_bash_offers_what_the_parsers_take(
     assert offered <= set(done.stdout.split()) or (
         line.startswith("sockscope serve") and not done.stdout.strip()
     )
+
+
+def test_a_files_name_is_offered_as_it_is_and_does_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"r", "r two words", "r*", "r$(touch owned)", "r`touch owned`", "r;touch owned", "r[bold]", "r\x1b[31m",
+             "r'\""}  # fmt: skip
+    for name in names:
+        (tmp_path / name).touch()
+    ask = (
+        f"{script('bash', capsys)}\nCOMP_WORDS=(sockscope report r); COMP_CWORD=2; "
+        '_sockscope; printf "%s\\0" "${COMPREPLY[@]}"; echo $- *'
+    )
+    done = subprocess.run(
+        ["bash", "-c", ask], capture_output=True, text=True, timeout=10, check=True, cwd=tmp_path
+    )
+    assert not done.stderr
+    *offered, after = done.stdout.split("\0")
+    assert set(offered) == names
+    assert len(offered) == len(names)
+    assert " r " in after  # patterns work again
+    assert not (tmp_path / "owned").exists()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

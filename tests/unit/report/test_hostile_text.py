@@ -20,7 +20,7 @@ import pytest
 
 from sockscope.analysis.analyse import analyse
 from sockscope.analysis.frame import Frame
-from sockscope.commands import run
+from sockscope.commands import doctor, run
 from sockscope.commands.export import Export
 from sockscope.commands.output import put_out
 from sockscope.errors import SockscopeError
@@ -126,6 +126,18 @@ def test_no_command_prints_what_a_terminal_obeys(
     assert said.out or said.err
     harmless(said.out.replace("\r\n", "\n"))  # CSV's end of a line (RFC 4180)
     harmless(said.err)
+
+
+def test_the_doctor_prints_a_folders_name_as_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = doctor.Check("bcc", "weaker", f"0.30 at {NASTY}", f"look at {NASTY}")
+    monkeypatch.setattr(doctor, "examine", lambda: ([where], ()))
+    assert run(["doctor"]) == 0
+    said = capsys.readouterr().out
+    harmless(said)
+    assert len(said.splitlines()) == 2
+    assert said.count("gpj.exe") == 2
 
 
 def rows_of(text: str) -> Iterable[list[str]]:

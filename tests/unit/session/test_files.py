@@ -229,7 +229,7 @@ def test_the_flight_recorder_writes_what_it_still_has_and_no_more(tmp_path: Path
         (folder,) = tmp_path.glob(".web.ring.*")
         if number < 13:
             assert len(list(folder.glob("*.sockscope"))) <= 8 / part + 2
-    sink.__exit__()
+    sink.__exit__(None, None, None)
     assert [line.split(":")[0] for line in said] == ["SIGUSR1", "the end"]
     first, final = sink.written()
     with Reader(first) as reader:
@@ -314,7 +314,7 @@ def test_what_cannot_be_kept_is_said_with_where_it_lies(tmp_path: Path) -> None:
     folder = next(tmp_path.glob(".web.ring.*"))
     (folder / "joined").mkdir()  # what is to be written cannot be
     with pytest.raises(SockscopeError, match="is a directory"):
-        sink.__exit__()
+        sink.__exit__(None, None, None)
     assert str(folder) in said[-1]
     assert frame_of_recording(next(folder.glob("*.sockscope"))).snapshot.time_ns == batches[-1].time_ns
 
