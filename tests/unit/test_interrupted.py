@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from sockscope.records.batch import Batch
 from sockscope.session.frames import run
 from sockscope.session.live import LiveSession
+from sockscope.session.recording import Recording
 
 
 class _Session:
@@ -55,3 +57,30 @@ def test_a_batch_that_was_taken_out_of_the_kernel_is_kept_whenever_the_interrupt
     finally:
         signal.signal(number, before)
     assert taken == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("thing", [LiveSession, Recording])
+def test_what_ends_with_an_error_says_so_though_an_interrupt_comes_while_it_closes(
+    thing: type[LiveSession] | type[Recording], number: signal.Signals
+) -> None:
+    closed = []
+
+    def close(*_: object) -> None:
+        signal.raise_signal(number)
+        closed.append("to the end")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    made = object.__new__(thing)  # what it closes is all that matters
+    vars(made).update(close=close, _writer=SimpleNamespace(close=close))
+    before = signal.signal(number, interrupt)
+    try:
+        with pytest.raises(MemoryError), made:
+            raise MemoryError
+        assert closed == ["to the end"]
+        with pytest.raises(KeyboardInterrupt), made:
+            pass  # without an error it is what ends it
+    finally:
+        signal.signal(number, before)
