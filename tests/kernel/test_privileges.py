@@ -18,7 +18,6 @@ import pytest
 import servers
 from sockscope.sources.privileges import AT_MOMENTS, KEPT, NEEDS, Capability
 from tests.conftest import wait_until
-from tests.kernel.test_live_command import Terminal
 from tests.kernel.tracing import load
 
 pytestmark = pytest.mark.kernel
@@ -129,21 +128,6 @@ def test_under_sudo_the_recorder_and_its_file_are_the_callers(folder: Path) -> N
     assert {user for user, _, _ in threads} == {NOBODY.pw_uid}
     assert set().union(*(permitted for _, _, permitted in threads)) <= KEPT | AT_MOMENTS | FOR_MODULES
     assert (output.stat().st_uid, output.stat().st_mode & 0o777) == (NOBODY.pw_uid, 0o600)
-
-
-def test_under_sudo_the_dashboard_is_the_callers(tmp_path: Path) -> None:
-    terminal = Terminal(tmp_path / "tmux", 120, 40)
-    try:
-        with servers.start("single") as server:
-            words = f"exec env SUDO_UID={NOBODY.pw_uid} {' '.join(SOCKSCOPE)} live --port {server.port}"
-            terminal.type(words, "Enter")
-            wait_until(terminal.shows("1 Overview", "listen"), 40, "the dashboard")
-            pid = int(terminal.run("list-panes", "-F", "#{pane_pid}"))
-            threads = [masks_of(path / "status") for path in Path(f"/proc/{pid}/task").iterdir()]
-            assert {user for user, _, _ in threads} == {NOBODY.pw_uid}
-            terminal.type("q")
-    finally:
-        terminal.close()
 
 
 def test_the_doctor_names_what_is_missing() -> None:
