@@ -35,7 +35,7 @@
 #define CONNECTION_UNACCEPTED_BEFORE 0x200 /* waited in an accept queue when tracing began */
 #define CONNECTION_RESET 0x400		   /* left ESTABLISHED straight to CLOSE: reset or aborted */
 #define CONNECTION_ACCEPT_GUESSED 0x800	   /* accepted unseen: when and by whom it was first touched */
-#define CONNECTION_BEST_EFFORT 0x1000	   /* its beginning or end went unseen; or, set by user space: */
+#define CONNECTION_BEST_EFFORT 0x1000	   /* something of it went unseen; or, set by user space: */
 /* a signal came by a way that can err */
 
 /* worker.flags */

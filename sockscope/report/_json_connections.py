@@ -25,7 +25,7 @@ WHY_INEXACT = (
     (ConnectionFlag.IO_LOST, "more threads touched it than could be recorded"),
     (ConnectionFlag.ACCEPT_GUESSED, "its accept was not seen: taken to be by who first read or wrote"),
     (ConnectionFlag.LISTENER_GUESSED, "several listeners on its address: which one is not known"),
-    (ConnectionFlag.BEST_EFFORT, "its beginning or end went unseen, or a signal came by a way that can err"),
+    (ConnectionFlag.BEST_EFFORT, "something of it went unseen, or a signal came by a way that can err"),
 )
 
 

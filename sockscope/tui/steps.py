@@ -34,7 +34,7 @@ INEXACT: tuple[tuple[ConnectionFlag, str], ...] = (
     (ConnectionFlag.IO_LOST, "some reads or writes could not be recorded: their threads are not known"),
     (
         ConnectionFlag.BEST_EFFORT,
-        "best effort: its beginning or end went unseen, or a way was used that can err",
+        "best effort: something of it went unseen, or a way was used that can err",
     ),
     (ConnectionFlag.LISTENER_GUESSED, "several listeners on that port: this one is a guess"),
     (ConnectionFlag.UNACCEPTED_BEFORE, "was in the queue already when tracing began"),

@@ -1,4 +1,4 @@
-"""How many changes of state the kernel raised, and gave to no BPF program at all.
+"""How many events of sockets the kernel raised, and gave to no BPF program at all.
 
 A kernel may run none for what is raised while some process of its choice is on the CPU, and an interrupt
 counts as raised there, whomever it serves.  ftrace counts these too.
@@ -20,10 +20,11 @@ from sockscope.sources.kernel.loader import Wanted, load
 from sockscope.sources.kernel.maps import Map
 from sockscope.sources.kernel.tracefs import tracing_directory
 
-_EVENT = "inet_sock_set_state"
+#: What a connection's record is made of, but for what its threads do.
+_EVENTS = ("inet_sock_set_state", "sk_data_ready")
 _PROGRAM = """
 BPF_ARRAY(seen, u64, 1);
-int on_change(void *ctx)
+int on_event(void *ctx)
 {
 	u32 zero = 0;
 	u64 *count = seen.lookup(&zero);
@@ -36,27 +37,29 @@ int on_change(void *ctx)
 
 
 @contextmanager
-def withheld_changes() -> Iterator[list[int]]:
+def withheld_events() -> Iterator[list[int]]:
     """Afterwards the list has one number, which may be a few too high, never too low: ftrace counts from
     a moment earlier to a moment later."""
     found: list[int] = []
     loaded = load(
-        compile_probes(_PROGRAM, ["-Wno-everything"], ["on_change"], ["seen"]),
+        compile_probes(_PROGRAM, ["-Wno-everything"], ["on_event"], ["seen"]),
         {},
-        {"on_change": Wanted("on_change", "raw")},
+        {event: Wanted("on_event", "raw") for event in _EVENTS},
     )
     instance = tracing_directory() / "instances" / f"sockscope-{os.getpid()}"
     instance.mkdir()
     try:
         (instance / "buffer_size_kb").write_text("64")
-        (instance / "events" / "sock" / _EVENT / "enable").write_text("1")
-        link = attaching.attach_raw(_EVENT, loaded.programs["on_change"])
+        for event in _EVENTS:
+            (instance / "events" / "sock" / event / "enable").write_text("1")
+        links = [attaching.attach_raw(event, loaded.programs[event]) for event in _EVENTS]
         try:
             yield found
         finally:
-            os.close(link)
+            for link in links:
+                os.close(link)
         given = int(Map(loaded.maps["seen"], np.dtype("<u4"), np.dtype("<u8")).get(0))
-        given += syscall.run_time(loaded.programs["on_change"])[2]
+        given += sum(syscall.run_time(program)[2] for program in loaded.programs.values())
         found.append(_counted(instance) - given)
     finally:
         instance.rmdir()

@@ -136,9 +136,11 @@ class KernelSource:
             connections, workers, listeners = map(
                 _still_there, (connections, workers, listeners), (closed, ended, shut)
             )
-        if self._best_effort:
-            for records in (closed, connections):
+        for records in (closed, connections):
+            if self._best_effort:
                 records["flags"] |= int(layout.ConnectionFlag.BEST_EFFORT)
+            elif self._chosen["data-ready"] is not None:
+                records["flags"][_unannounced(records)] |= int(layout.ConnectionFlag.BEST_EFFORT)
         more_io = self._more_io(closed)
         self._refresh_holders(listeners, final)
         self._sample_statistics(now)
@@ -264,6 +266,13 @@ class KernelSource:
             resident_bytes=_resident(),
         )
         return Health(lost, cost, self._notes)
+
+
+def _unannounced(records: Any) -> Any:
+    """Those that were read, and their first bytes not seen to come, though they were seen from the beginning."""
+    begun_before = int(layout.ConnectionFlag.OPEN_BEFORE | layout.ConnectionFlag.LATE)
+    seen = (records["first_data_ns"] > 0) | (records["flags"] & begun_before > 0)
+    return (records["first_read_ns"] > 0) & ~seen
 
 
 def _still_there(records: Any, gone: Any) -> Any:
