@@ -119,7 +119,7 @@ def serving_sharers(snapshot: Snapshot, server: Server) -> tuple[Worker, ...]:
 def connections_of(snapshot: Snapshot, group: Group) -> Records:
     """The kept connections of a group, as CONNECTION records."""
     numbers = [listener.id for listener in group.listeners]
-    mine = np.isin(snapshot.connections["listener"], numbers)
+    mine = np.isin(snapshot.listener_of, numbers)
     # of a million connections a copy takes a quarter of a gigabyte, and most recordings are of one group
     return snapshot.connections if mine.all() else snapshot.connections[mine]
 
@@ -139,8 +139,7 @@ def main_readers(snapshot: Snapshot, connections: Records) -> Records:
     found: Records = np.zeros(len(connections), np.uint32)
     if not len(connections) or not len(snapshot.deeds):
         return found
-    if np.count_nonzero(snapshot.connections["io"]["worker"]) == len(snapshot.deeds):
-        # nobody beyond the first two threads of any connection: no need to look for the deeds
+    if snapshot.first_two_did_all:  # no need to look for the deeds
         first, second = connections["io"][:, 0], connections["io"][:, 1]
         found[:] = np.where(first["reads"] > 0, first["worker"], 0)
         more = (second["reads"] > 0) & (second["reads"] >= first["reads"])
@@ -191,9 +190,8 @@ def _sharers(
     patterns = {(kind_of(one), one.last_wait, one.pid, one.parent_pid) for one in lasting}
     idle = [
         worker
-        for worker in snapshot.workers.values()
+        for worker in snapshot.waiters
         if worker.id not in playing_ids
-        and not worker.ended_ns
         and worker.first_seen_ns <= begun
         and _could_play(worker, patterns, processes)
     ]
@@ -205,8 +203,6 @@ _Pattern = tuple[tuple[str, bool], int, int, int]
 
 def _could_play(worker: Worker, patterns: set[_Pattern], processes: set[int]) -> bool:
     """Whether an idle thread is one of those that play: name, system call, and process or parent."""
-    if not worker.waits and not worker.flags & WorkerFlag.IN_WAIT:
-        return False
     alike = [pattern for pattern in patterns if pattern[:2] == (kind_of(worker), worker.last_wait)]
     same_process = any(pid == worker.pid for _, _, pid, _ in alike)
     sibling = worker.pid in processes and any(parent == worker.parent_pid for _, _, _, parent in alike)
@@ -229,7 +225,7 @@ def _work_each(
 
     A thread that answers what another read counts its writes as reads: its part of the requests.
     """
-    if _all_kept(snapshot):
+    if snapshot.all_kept:
         deeds = _deeds_on(snapshot, connections)
         reads = _summed(deeds["worker"], deeds["reads"], workers)
         writes = _summed(deeds["worker"], deeds["writes"], workers)
@@ -265,8 +261,3 @@ def sizes_of(snapshot: Snapshot, connections: Records) -> tuple[Records, Records
     reads = np.bincount(where, weights=deeds["reads"])
     octets = np.bincount(where, weights=deeds["bytes_read"] + deeds["bytes_written"])
     return reads, octets
-
-
-def _all_kept(snapshot: Snapshot) -> bool:
-    closed = int(((snapshot.connections["flags"] & int(ConnectionFlag.CLOSED)) != 0).sum())
-    return snapshot.closed_total <= closed

@@ -127,9 +127,11 @@ def _without_waking(snapshot: Snapshot, readers: dict[int, Worker], wakes: list[
     times = sum(wake.wakes for wake in wakes)
     known = {(readers[wake.waker].pid, wake.wakee) for wake in wakes if wake.wakes > _BY_CHANCE * times}
     answers, later = _answers(readers.values())
+    if not answers or later < _LATER * answers:
+        return Handed(False, "")
     helped = sum(worker.cpu_ns for worker in snapshot.workers.values() if (worker.pid, worker.tid) in known)
     own = sum(worker.cpu_ns for worker in readers.values())
-    if not answers or later < _LATER * answers or helped * _WORK_OFF < _WORK_UNWOKEN * own or not own:
+    if helped * _WORK_OFF < _WORK_UNWOKEN * own or not own:
         return Handed(False, "")
     says = (
         f"{later} of {answers} answers the readers wrote only after they had turned to others, and meanwhile "

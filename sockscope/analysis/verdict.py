@@ -109,9 +109,8 @@ def _look(snapshot: Snapshot, group: Group) -> _Seen:
         if writer:
             seen.answered += times
             seen.answered_by_others += times if writer != reader else 0
-    parents = {worker.pid: worker.parent_pid for worker in snapshot.workers.values()}
     for (acceptor, reader), times in pairs.items():
-        relation = _relation(snapshot.workers.get(acceptor), snapshot.workers.get(reader), parents)
+        relation = _relation(snapshot.workers.get(acceptor), snapshot.workers.get(reader), snapshot.parents)
         if relation == "fork" and seen.readers[reader] > _OF_A_FORKED:
             relation = "process"  # a worker that was started meanwhile
         seen.served[relation] += times

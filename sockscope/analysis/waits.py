@@ -16,19 +16,19 @@ Records = np.ndarray[Any, np.dtype[Any]]
 
 def queue_waits(snapshot: Snapshot, group: Group) -> Wait:
     """Established → accepted, of the group's connections that are kept, exactly."""
-    connections = snapshot.connections
     numbers = [listener.id for listener in group.listeners]
-    established, accepted = connections["established_ns"], connections["accepted_ns"]
-    both = np.isin(connections["listener"], numbers) & (established > 0) & (accepted > 0)
+    mine = np.flatnonzero(np.isin(snapshot.listener_of, numbers))
+    established = snapshot.connections["established_ns"][mine]
+    accepted = snapshot.connections["accepted_ns"][mine]
+    both = (established > 0) & (accepted > 0)
     return exact(accepted[both].astype(np.int64) - established[both].astype(np.int64))
 
 
 def data_waits(snapshot: Snapshot, group: Group, workers: Iterable[Worker]) -> Wait:
     """Bytes readable → read, over all reads of the workers, from the kernel's histograms."""
     counted = sum((worker.data_wait.astype(np.int64) for worker in workers), np.zeros(1, np.int64))
-    connections = snapshot.connections
     numbers = [listener.id for listener in group.listeners]
-    longest = connections["data_wait_max_ns"][np.isin(connections["listener"], numbers)]
+    longest = snapshot.connections["data_wait_max_ns"][np.isin(snapshot.listener_of, numbers)]
     wait = from_histogram(counted)
     highest = float(longest.max()) if len(longest) else wait.longest
     # a percentile is interpolated inside its bucket: never beyond what was measured exactly

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from sockscope.model.deeds import PART
 from sockscope.records.batch import Health, HostCounters, Process
-from sockscope.records.layout import WorkerFlag
+from sockscope.records.layout import ConnectionFlag, WorkerFlag
 
 Records = np.ndarray[Any, np.dtype[Any]]
 
@@ -159,3 +160,35 @@ class Snapshot:
     @property
     def elapsed_ns(self) -> int:
         return max(self.time_ns - self.started_ns, 0)
+
+    # Asked for once a server, of which a busy day has hundreds, with tens of thousands of threads.
+
+    @cached_property
+    def waiters(self) -> tuple[Worker, ...]:
+        """The threads that have not ended and ever waited for events."""
+        return tuple(
+            worker
+            for worker in self.workers.values()
+            if not worker.ended_ns and (worker.waits or worker.flags & WorkerFlag.IN_WAIT)
+        )
+
+    @cached_property
+    def parents(self) -> Mapping[int, int]:
+        """Process → the one that began it."""
+        return {worker.pid: worker.parent_pid for worker in self.workers.values()}
+
+    @cached_property
+    def first_two_did_all(self) -> bool:
+        """Whether nobody beyond the first two threads of any of ``connections`` did anything on it."""
+        return bool(np.count_nonzero(self.connections["io"]["worker"]) == len(self.deeds))
+
+    @cached_property
+    def all_kept(self) -> bool:
+        """Whether no closed connection is missing from ``connections``."""
+        closed = np.count_nonzero(self.connections["flags"] & int(ConnectionFlag.CLOSED))
+        return bool(self.closed_total <= closed)
+
+    @cached_property
+    def listener_of(self) -> Records:
+        """The listener of each of ``connections``, by itself: a record is long, and this is looked through."""
+        return np.ascontiguousarray(self.connections["listener"])
