@@ -244,7 +244,10 @@ def test_after_hours_of_connections_threads_and_processes_that_come_and_go_it_ha
     assert lost(seen) == 0
     assert accepted >= connections
     third = len(marks) // 3
-    early, late = marks[third], marks[-1]
+    # what ended this very moment is let go of at the next tick: the least of some rounds has none of it
+    early, late = (
+        tuple(map(min, zip(*rows, strict=True))) for rows in (marks[third : third + 4], marks[-4:])
+    )
     assert late[0] < early[0] * 1.15 + 5_000_000, marks
     assert late[1] <= early[1] + 8, marks
     assert late[2] < early[2] * 1.1, marks
