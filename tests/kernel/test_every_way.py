@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,52 @@ def complaints(seen: dict[str, Any], ledger: list[dict[str, Any]]) -> list[str]:
         missing = sum(row[wait] is None for row in seen["connections"])
         if missing:
             told.append(f"{missing} connections without {wait}")
-    return told + _labels(seen)
+    return told + _waits(seen, ledger) + _wakes(seen, ledger) + _labels(seen)
+
+
+def _waits(seen: dict[str, Any], ledger: list[dict[str, Any]]) -> list[str]:
+    """Who takes connections or bytes waits for them by system calls, who is handed requests does not."""
+    waits = {(row["pid"], row["tid"]): row["waits"] for row in seen["workers"]}
+    taking = {tuple(row["acceptor"]) for row in ledger} | {
+        one for row in ledger for one in _in(row, "readers")
+    }
+    handed = {one for row in ledger for one in _in(row, "writers")} - taking
+    return [f"{one} is told without a wait" for one in sorted(taking) if not waits.get(one)] + [
+        f"{one} is told with {waits[one]} waits and sleeps until it is woken"
+        for one in sorted(handed)
+        if waits.get(one)
+    ]
+
+
+def _wakes(seen: dict[str, Any], ledger: list[dict[str, Any]]) -> list[str]:
+    """Who hands on to a sleeping thread of its process wakes it; where there is one thread nobody does."""
+    woken = {
+        ((row["pid"], row["tid"]), (row["pid"], wake["tid"]))
+        for row in seen["workers"]
+        for wake in row["wakes"]
+    }
+    pairs = [
+        pair
+        for row in ledger
+        for pair in (
+            *product([tuple(row["acceptor"])], _in(row, "readers")),
+            *product(_in(row, "readers"), _in(row, "writers")),
+        )
+    ]
+    handed = {(one, other) for one, other in pairs if one != other and one[0] == other[0]}
+    several = {one[0] for one, _ in handed}
+    return [
+        f"{one} handed on to {other} and is not told to wake it" for one, other in sorted(handed - woken)
+    ] + [
+        f"{one} is told to wake {other}, of one thread"
+        for one, other in sorted(woken)
+        if one[0] not in several
+    ]
+
+
+def _in(row: dict[str, Any], role: str) -> list[tuple[int, ...]]:
+    """The threads of a role in a line of the books, as (pid, tid)."""
+    return [tuple(int(number) for number in name.split("/")) for name in row[role]]
 
 
 def _plain(essence: tuple[Any, ...]) -> str:

@@ -17,9 +17,11 @@ import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sockscope.build import commit
 from tests.kernels import guest
 from tests.kernels.packages import kernel
 
@@ -134,10 +136,15 @@ def _cell(outcome: Outcome, signal: str, way: str) -> str:
 
 
 def write(outcomes: Sequence[Outcome]) -> None:
-    """Replace the table in docs/kernels.md."""
+    """Replace the table in docs/kernels.md, and what it was made from."""
     before, _, rest = DOCUMENT.read_text().partition(_BEGIN)
     after = rest.partition(_END)[2]
-    DOCUMENT.write_text(before + _BEGIN + "".join(rows(outcomes)) + _END + after)
+    made = f"Commit {commit() or 'unknown'}, {datetime.now(UTC):%d %B %Y}: " + "; ".join(
+        f"on {outcome.release} {outcome.passed} tests passed, {len(outcome.failed) or 'none'} failed "
+        f"({outcome.seconds:.0f} s)"
+        for outcome in outcomes
+    )
+    DOCUMENT.write_text(f"{before}{_BEGIN}{made}.\n\n{''.join(rows(outcomes))}{_END}{after}")
 
 
 def main() -> int:
