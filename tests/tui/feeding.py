@@ -74,6 +74,7 @@ class LiveFeed:
         self.source = SyntheticSource(self.scenario)
         self._state, self._history = State(self.keep_closed), History()
         self._wanted = threading.Semaphore(0)
+        self._model = threading.Lock()  # the test's thread feeds what the collector's looks at
         self._started = False
 
     @property
@@ -100,8 +101,10 @@ class LiveFeed:
             return None
         if self.fail_after is not None and self.given >= self.fail_after:
             raise SockscopeError("the kernel no longer gives records; start again")
+        with self._model:
+            frame, history = analyse(self.meta, self._state.snapshot()), self._history.view()
         self.given += 1
-        return self.change(analyse(self.meta, self._state.snapshot())), self._history.view()
+        return self.change(frame), history
 
     def record(self, path: Path) -> None:
         self.recording = str(path)
@@ -115,8 +118,9 @@ class LiveFeed:
 
     def _take(self) -> None:
         batch = self.source.batch()
-        self._state.apply(batch)
-        self._history.apply(batch)
+        with self._model:
+            self._state.apply(batch)
+            self._history.apply(batch)
         if batch.final:
             self.ended = "the target is gone"
 
