@@ -56,6 +56,7 @@ class HostSampler:
         named = self._pids if self._ticks % _NAMES_TICKS == 0 else fresh
         found = {pid: process(pid) for pid in sorted(named)}
         self._pids -= {pid for pid, known in found.items() if known is None}
+        self._working &= self._pids
         return replace(
             batch,
             queues=np.concatenate(queues) if queues else np.empty(0, QUEUE),

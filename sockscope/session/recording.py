@@ -39,7 +39,8 @@ class Tally:
     """What a session has seen so far."""
 
     def __init__(self) -> None:
-        self._workers: set[int] = set()
+        self._workers: set[int] = set()  # that live
+        self._ended = 0
         self.connections_closed = 0
         self.listeners_seen = False
         self.lost: tuple[tuple[str, int], ...] = ()
@@ -48,15 +49,17 @@ class Tally:
     @property
     def workers_seen(self) -> int:
         """Threads that did something."""
-        return len(self._workers)
+        return len(self._workers) + self._ended
 
     def count(self, batch: Batch) -> None:
         """Take note of a batch."""
         self.connections_closed += int(((batch.connections["flags"] & int(ConnectionFlag.CLOSED)) != 0).sum())
         workers = batch.workers
-        self._workers.update(
-            workers["id"][(workers["accepts"] + workers["reads"] + workers["writes"]) > 0].tolist()
-        )
+        did = workers[(workers["accepts"] + workers["reads"] + workers["writes"]) > 0]
+        ended = did["ended_ns"] > 0
+        self._workers.update(did["id"][~ended].tolist())
+        self._workers.difference_update(did["id"][ended].tolist())
+        self._ended += int(ended.sum())
         self.listeners_seen = self.listeners_seen or len(batch.listeners) > 0
         self.lost = batch.health.lost
 

@@ -22,6 +22,7 @@ from sockscope.report.json import document
 from sockscope.session.live import LiveSession
 from sockscope.sources.kernel.availability import Availability
 from sockscope.sources.kernel.choosing import choose, hooks_of
+from sockscope.sources.kernel.kept import Limits
 from sockscope.sources.target import Target
 from tests.conftest import wait_until
 from tests.faults.conftest import Told
@@ -198,6 +199,32 @@ def test_with_no_room_anywhere_it_goes_on_and_says_what_is_missing(tmp_path: Pat
     assert done.returncode == 0
     assert "lost: nothing" not in done.stdout
     told("every map with room for one, every ring of a page", f"goes on; {len(kinds)} kinds of loss said")
+
+
+def test_threads_without_end_do_not_fill_the_room_for_wake_ups(told: Told) -> None:
+    """Each thread that reads wakes others: pairs of which one has ended make room for those that come."""
+    room, connections = 128, 1000
+    state, answers = State(), []
+    with (
+        replying("thread") as (_, port),
+        LiveSession(Target(ports=(port,)), Limits(wakes=room)) as session,
+    ):
+        state.started_at(session.meta.started_ns)
+        session.start()
+        while len(answers) < connections:
+            answers += [ask(port, 3) for _ in range(room // 8)]
+            state.apply(session.batch())
+        state.apply(session.stop())
+        snapshot = state.snapshot()
+        seen: dict[str, Any] = json.loads(json.dumps(document(analyse(session.meta, snapshot))))
+    assert len(snapshot.wakes) > 2 * room
+    assert lost(seen) == 0
+    assert wrong(seen, answers) == []
+    told(
+        f"room for {room} pairs of threads that wake each other",
+        f"{len(snapshot.wakes):,} pairs came and went, none lost",
+        connections,
+    )
 
 
 def _figures(pid: int) -> tuple[int, int]:

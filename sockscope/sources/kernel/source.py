@@ -14,14 +14,15 @@ import numpy as np
 
 from sockscope.errors import SockscopeError
 from sockscope.records import layout
-from sockscope.records.batch import HOLDER, MORE_IO, WAITING, WAKE, Batch, Cost, Health
+from sockscope.records.batch import HOLDER, Batch, Cost, Health
 from sockscope.records.batch import Signal as SignalInUse
 from sockscope.records.layout import Phase
 from sockscope.sources import privileges
-from sockscope.sources.kernel import clock, losses, pairs, seeding, syscall, unix_listeners
+from sockscope.sources.kernel import clock, losses, seeding, syscall, unix_listeners
 from sockscope.sources.kernel.availability import Availability
 from sockscope.sources.kernel.choosing import choose, hooks_of, left_out
 from sockscope.sources.kernel.kept import Limits
+from sockscope.sources.kernel.pairs import Pairs
 from sockscope.sources.kernel.program import Program
 from sockscope.sources.kernel.scope import resolve
 from sockscope.sources.kernel.signals import SIGNALS
@@ -67,6 +68,7 @@ class KernelSource:
         self._best_effort = any(way is not None and not way.exact for way in self._chosen.values())
         self._hooks = hooks_of(self._chosen, self._availability)
         self._program = Program(self._availability.btf, limits, self._hooks, detail=detail)
+        self._pairs = Pairs(self._program.maps, limits.wakes)
         self._left_out: Counter[layout.Loss] = Counter()  # what had no room before tracing began
         self._started_ns, self._cpu_before_ns = clock.now_ns(), _own_cpu_ns()
         self._last_ns = 0
@@ -121,6 +123,7 @@ class KernelSource:
         program = self._program
         if whole:
             self._last_ns = 0
+            self._pairs.anew()
         now = clock.now_ns()
         closed, ended, shut = self._ended_things()
         events = program.rings["events"].drain() if "events" in program.rings else np.empty(0, layout.EVENT)
@@ -128,7 +131,7 @@ class KernelSource:
         since = self._last_ns - _OVERLAP_NS
         connections = program.places["connections"].changed(since)
         workers = program.places["workers"].changed(since)
-        waiting = self._waiting(ended, shut)  # before the listeners: no more than these count
+        waiting = self._pairs.waiting(ended, shut)  # before the listeners: no more than these count
         listeners = program.maps["listeners"].read_all()[1]
         if whole or final:
             late = self._ended_things()
@@ -141,7 +144,7 @@ class KernelSource:
                 records["flags"] |= int(layout.ConnectionFlag.BEST_EFFORT)
             elif self._chosen["data-ready"] is not None:
                 records["flags"][_unannounced(records)] |= int(layout.ConnectionFlag.BEST_EFFORT)
-        more_io = self._more_io(closed)
+        more_io = self._pairs.more_io(closed)
         self._refresh_holders(listeners, final)
         self._sample_statistics(now)
         self._ticks += 1
@@ -152,7 +155,7 @@ class KernelSource:
             more_io=more_io,
             workers=np.concatenate([workers, ended]),
             listeners=np.concatenate([listeners, shut]),
-            wakes=pairs.rows(program.maps["wakes"], WAKE),
+            wakes=self._pairs.wakes(ended),
             waiting=waiting,
             holders=self._holders,
             events=events,
@@ -192,19 +195,6 @@ class KernelSource:
             os.close(self._stats)
             self._stats = None
         self._program.close()
-
-    def _more_io(self, closed: Any) -> Any:
-        held = self._program.maps["more_io"]
-        rows = pairs.rows(held, MORE_IO)
-        pairs.forget(held, rows, np.isin(rows["connection"], closed["id"]))
-        return rows
-
-    def _waiting(self, ended: Any, shut: Any) -> Any:
-        held = self._program.maps["waiting"]
-        rows = pairs.rows(held, WAITING)
-        over = np.isin(rows["worker"], ended["id"]) | np.isin(rows["listener"], shut["id"])
-        pairs.forget(held, rows, over)
-        return rows
 
     def _refresh_holders(self, listeners: Any, final: bool) -> None:
         """Who holds the listeners: anew when a listener appears, else now and then."""
