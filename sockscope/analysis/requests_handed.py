@@ -73,7 +73,9 @@ class Handed:
 
 def requests_handed(snapshot: Snapshot, numbers: Iterable[int]) -> Handed:
     """Judge the readers with these ids, who also answer."""
-    readers = {number: snapshot.workers[number] for number in numbers if number in snapshot.workers}
+    known = {number: snapshot.workers[number] for number in numbers if number in snapshot.workers}
+    # of those that ended long ago nobody knows any more whom they woke
+    readers = {number: worker for number, worker in known.items() if worker.threads == 1}
     if readers and all(_polls(worker) for worker in readers.values()):
         return _by_polling(snapshot, readers)
     return _by_waking(snapshot, readers)

@@ -75,9 +75,9 @@ def verdict(snapshot: Snapshot, group: Group) -> Server:
         confidence=_lower_bound(agree, seen.read) if model != "unknown" else 0.0,
         evidence=tuple(evidence),
         why=why,
-        acceptors=acceptors,
-        readers=readers,
-        writers=writers,
+        acceptors=_one_by_one(acceptors),
+        readers=_one_by_one(readers),
+        writers=_one_by_one(writers),
         workers=_all_workers(snapshot, group, acceptors, readers, writers),
         connections=seen.total,
     )
@@ -111,7 +111,7 @@ def _look(snapshot: Snapshot, group: Group) -> _Seen:
             seen.answered_by_others += times if writer != reader else 0
     for (acceptor, reader), times in pairs.items():
         relation = _relation(snapshot.workers.get(acceptor), snapshot.workers.get(reader), snapshot.parents)
-        if relation == "fork" and seen.readers[reader] > _OF_A_FORKED:
+        if relation == "fork" and seen.readers[reader] > _OF_A_FORKED * snapshot.workers[reader].threads:
             relation = "process"  # a worker that was started meanwhile
         seen.served[relation] += times
     return seen
@@ -184,6 +184,11 @@ def _name(seen: _Seen, accept: str, serve: str) -> tuple[str, str]:
 
 def _known(workers: Mapping[int, Worker], counted: Counter[int]) -> tuple[Worker, ...]:
     return tuple(workers[number] for number, _ in counted.most_common() if number in workers)
+
+
+def _one_by_one(workers: tuple[Worker, ...]) -> tuple[Worker, ...]:
+    """Without the records in which threads that ended long ago were put together: those share nothing."""
+    return tuple(worker for worker in workers if worker.threads == 1)
 
 
 def _process(snapshot: Snapshot, group: Group, acceptors: tuple[Worker, ...]) -> tuple[int, str]:

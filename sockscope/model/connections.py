@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -117,14 +118,40 @@ class Connections:
         """What each thread did on each listener's connections, kept or not: PART rows."""
         return added_up(np.concatenate([self._parts, parts_of(self._open, self._deeds_on_open())]))
 
+    def named(self) -> tuple[frozenset[int], frozenset[int]]:
+        """The threads and the listeners that the kept connections name, by id."""
+        told = [*self._closed, self._open]
+        threads = [self._more_io["worker"], *(records["acceptor"] for records in told)]
+        threads += [records["io"]["worker"].ravel() for records in told]
+        listeners = [records["listener"] for records in told]
+        return _ids(threads), _ids(listeners)
+
+    def rename(self, threads: Mapping[int, int], listeners: Mapping[int, int]) -> None:
+        """In what is known of connections that are not kept: id → the id to be told instead."""
+        if self._flows:
+            flows, counts = np.frombuffer(b"".join(self._flows), FLOW).copy(), list(self._flows.values())
+            for name in ("acceptor", "reader", "writer"):
+                flows[name] = _renamed(flows[name], threads)
+            flows["listener"] = _renamed(flows["listener"], listeners)
+            self._flows = {}
+            for flow, count in zip(flows, counts, strict=True):
+                self._count(flow, count)
+        parts = self._parts.copy()
+        parts["worker"] = _renamed(parts["worker"], threads)
+        parts["listener"] = _renamed(parts["listener"], listeners)
+        self._parts = added_up(parts)
+
+    def _count(self, flow: Any, number: int) -> None:
+        key = flow.tobytes()
+        self._flows[key] = self._flows.get(key, 0) + number
+
     def _close(self, closed: Records) -> None:
         self.closed_total += len(closed)
         deeds = self.deeds(closed)
         self._parts = added_up(np.concatenate([self._parts, parts_of(closed, deeds)]))
         flows, numbers = tally(flows_of(closed, deeds))
         for flow, number in zip(flows, numbers, strict=True):
-            key = flow.tobytes()
-            self._flows[key] = self._flows.get(key, 0) + int(number)
+            self._count(flow, int(number))
         self._closed.append(closed)
         self._kept += len(closed)
         while self._keep is not None and self._kept > self._keep:
@@ -135,3 +162,16 @@ class Connections:
                 self._closed.insert(0, oldest[cut:])
             if len(self._more_io):
                 self._more_io = self._more_io[~np.isin(self._more_io["connection"], oldest["id"][:cut])]
+
+
+def _ids(parts: Sequence[Records]) -> frozenset[int]:
+    return frozenset(np.unique(np.concatenate(parts)).tolist())
+
+
+def _renamed(ids: Records, names: Mapping[int, int]) -> Records:
+    if not names:
+        return ids
+    old = np.array(sorted(names), ids.dtype)
+    new = np.array([names[number] for number in sorted(names)], ids.dtype)
+    at = np.minimum(np.searchsorted(old, ids), len(old) - 1)
+    return np.where(old[at] == ids, new[at], ids)

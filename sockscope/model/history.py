@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from sockscope.model.columns import Grown, larger
 from sockscope.model.histogram import EDGES
 from sockscope.records.batch import Batch
 from sockscope.records.layout import BUCKETS, WorkerFlag
@@ -29,6 +30,8 @@ WORKER_SERIES = (
 #: Series of a listener: the first three as they stood, the others counts of the tick.
 LISTENER_SERIES = ("queue", "backlog", "syn_queue", "drops", "established")
 HISTOGRAMS = ("queue_wait", "data_wait", "stall")
+#: A column of all ticks takes some 40 kB.
+KEPT_ENDED = 500
 _LEVELS = 3
 _COUNTERS = ("accepts", "reads", "bytes", "answers", "wakeups", "wasted")
 _FRACTIONS = {"queue_wait": 0.99, "data_wait": 0.99, "stall": 1.0}
@@ -106,14 +109,18 @@ class History:
     """Fed with the batches that the model is fed with.
 
     :param ticks: how many to keep
+    :param keep_ended: of how many threads that have ended, and listeners that were closed; those
+        before them have no series any more
     """
 
-    def __init__(self, ticks: int = 300) -> None:
-        self._keep = ticks
+    def __init__(self, ticks: int = 300, keep_ended: int = KEPT_ENDED) -> None:
+        self._keep_ended = keep_ended
+        self._ended: dict[int, None] = {}
+        self._closed: dict[int, None] = {}
         self._times: deque[tuple[int, float]] = deque(maxlen=ticks)
         self._spectra: deque[Spectrum] = deque(maxlen=ticks)
-        self._worker = _Grown(ticks, len(WORKER_SERIES))
-        self._listener = _Grown(ticks, len(LISTENER_SERIES))
+        self._worker = Grown(ticks, len(WORKER_SERIES))
+        self._listener = Grown(ticks, len(LISTENER_SERIES))
         self._last_ns = 0
         self._counters = np.zeros((0, len(_COUNTERS)))
         self._busy = np.zeros((0, 4))  # busy_ns, since (0: waits), what was counted of both, 1: ended
@@ -129,9 +136,13 @@ class History:
         first, seconds = not self._last_ns, (batch.time_ns - self._last_ns) / 1e9
         if not first and seconds <= 0:
             return
+        self._let_go()
         self._last_ns = batch.time_ns
         series, spectrum = self._of_workers(batch)
         listeners = self._of_listeners(batch)
+        ended, closed = batch.workers["ended_ns"] > 0, batch.listeners["closed_ns"] > 0
+        self._ended.update(dict.fromkeys(batch.workers["id"][ended].tolist()))
+        self._closed.update(dict.fromkeys(batch.listeners["id"][closed].tolist()))
         if first:
             return
         self._times.append((batch.time_ns, seconds))
@@ -149,6 +160,34 @@ class History:
             _listener=self._listener.last(len(self._times)),
             _spectra=tuple(self._spectra),
         )
+
+    def _let_go(self) -> None:
+        """Of what ended long ago; only when there is twice too much of it, since everything is moved."""
+        if len(self._ended) > 2 * self._keep_ended:
+            places = self._worker.drop(self._earliest(self._ended))
+            room = self._worker.width
+            self._counters, self._busy = (
+                larger(self._counters[places], room),
+                larger(self._busy[places], room),
+            )
+            self._cpu = larger(self._cpu[places], room)
+            self._histograms = larger(self._histograms[places], room)
+            self._threads = _moved(self._threads, places)
+        if len(self._closed) > 2 * self._keep_ended:
+            places = self._listener.drop(self._earliest(self._closed))
+            room = self._listener.width
+            self._totals, self._levels = (
+                larger(self._totals[places], room),
+                larger(self._levels[places], room),
+            )
+            self._sockets = _moved(self._sockets, places)
+
+    def _earliest(self, ended: dict[int, None]) -> set[int]:
+        """Those that are too many; they are taken out."""
+        earliest = list(ended)[: len(ended) - self._keep_ended]
+        for number in earliest:
+            del ended[number]
+        return set(earliest)
 
     def _of_workers(self, batch: Batch) -> tuple[Array, Spectrum]:
         records = batch.workers
@@ -205,8 +244,8 @@ class History:
         at = self._listener.columns_of(int(number) for number in batch.listeners["id"])
         room = self._listener.width
         if room > len(self._totals):
-            self._totals = _larger(self._totals, room)
-            self._levels = _larger(self._levels, room)
+            self._totals = larger(self._totals, room)
+            self._levels = larger(self._levels, room)
         series = np.zeros((room, len(LISTENER_SERIES)))
         series[:, :_LEVELS] = self._levels
         totals = self._totals.copy()
@@ -230,54 +269,19 @@ class History:
     def _make_room(self) -> None:
         room = self._worker.width
         if room > len(self._counters):
-            self._counters = _larger(self._counters, room)
-            self._busy = _larger(self._busy, room)
-            self._cpu = _larger(self._cpu, room)
-            self._histograms = _larger(self._histograms, room)
+            self._counters = larger(self._counters, room)
+            self._busy = larger(self._busy, room)
+            self._cpu = larger(self._cpu, room)
+            self._histograms = larger(self._histograms, room)
 
 
-class _Grown:
-    """Ticks × columns × series; rows are appended and never written again."""
+def _moved(columns: dict[tuple[int, int], int], places: Array) -> dict[tuple[int, int], int]:
+    """The same with the columns' new places.
 
-    def __init__(self, ticks: int, series: int) -> None:
-        self._ticks, self._series = ticks, series
-        self._rows = np.zeros((ticks + ticks // 2, 0, series))
-        self._used = 0
-        self.columns: dict[int, int] = {}
-
-    @property
-    def width(self) -> int:
-        return int(self._rows.shape[1])
-
-    def columns_of(self, ids: Iterable[int]) -> Array:
-        found = np.fromiter((self.columns.setdefault(number, len(self.columns)) for number in ids), np.intp)
-        if len(self.columns) > self.width:
-            self._move(max(8, 2 * len(self.columns)))
-        return found
-
-    def append(self, row: Array) -> None:
-        if self._used == len(self._rows):
-            self._move(self.width)
-        self._rows[self._used, : len(row)] = row
-        self._used += 1
-
-    def last(self, ticks: int) -> Array:
-        seen = self._rows[max(self._used - ticks, 0) : self._used]
-        seen.flags.writeable = False
-        return seen
-
-    def _move(self, width: int) -> None:
-        """To a new array, which views of the old one do not notice."""
-        kept = self._rows[max(self._used - self._ticks, 0) : self._used]
-        self._rows = np.zeros((self._ticks + self._ticks // 2, width, self._series))
-        self._rows[: len(kept), : kept.shape[1]] = kept
-        self._used = len(kept)
-
-
-def _larger(array: Array, length: int) -> Array:
-    grown = np.zeros((length, *array.shape[1:]), array.dtype)
-    grown[: len(array)] = array
-    return grown
+    :param places: where each column that is left was
+    """
+    new = {int(old): column for column, old in enumerate(places)}
+    return {thing: new[column] for thing, column in columns.items() if column in new}
 
 
 def _rows(array: Array, series: int, columns: Mapping[int, int], ids: list[int], ticks: int | None) -> Array:

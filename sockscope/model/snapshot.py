@@ -32,6 +32,7 @@ class Listener:
     at which two or more entries were in it, ``looks_changed`` those at which another number of entries
     was in it than at the look before, ``waiters`` and ``exclusive`` add up these entries (epoll
     instances that watch it, threads in accept or poll), and how many of them are woken one at a time.
+    ``sockets`` is more than 1 where closed ones were put together (model/past.py).
     """
 
     id: int
@@ -58,11 +59,15 @@ class Listener:
     looks_changed: int = 0
     waiters: int = 0
     exclusive: int = 0
+    sockets: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One thread.  Counts are since tracing began (or since the thread did); times nanoseconds."""
+    """One thread.  Counts are since tracing began (or since the thread did); times nanoseconds.
+
+    ``threads`` is more than 1 where threads that have ended were put together (model/past.py).
+    """
 
     id: int
     pid: int
@@ -104,6 +109,12 @@ class Worker:
     last_cpu: int = 0
     cpu_before_ns: int = 0
     cpu_wait_before_ns: int = 0
+    threads: int = 1
+
+    @property
+    def number(self) -> str:
+        """What tells it from others of its name: its tid, or how many it stands for."""
+        return str(self.tid) if self.threads == 1 else f"({self.threads} ended)"
 
     @property
     def did_something(self) -> bool:
@@ -136,7 +147,8 @@ class Snapshot:
 
     ``connections`` holds all open ones and those closed ones that are kept, as CONNECTION records;
     ``deeds`` who did what on them.  ``flows`` and ``flow_counts`` cover *all* connections since the
-    start, kept or not; so do ``parts``, what each thread did for each listener (PART rows).
+    start, kept or not; so do ``parts``, what each thread did for each listener (PART rows).  Threads and
+    listeners that ended long ago may have been put together.
     ``untraced`` names the signals that were not traced: what needs them is not known, and is not 0.
     """
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from sockscope import units
 from sockscope.model.connections import Connections
+from sockscope.model.past import Past, both_listeners, both_threads, kind_of_listener, kind_of_thread
 from sockscope.model.snapshot import Holding, Listener, Snapshot, Waiting, Wake, Worker
 from sockscope.records.batch import Batch, Health, HostCounters, Process
 from sockscope.records.layout import ConnectionFlag, WorkerFlag
@@ -28,6 +29,7 @@ _PLAIN = tuple(
         "cpu_ns",
         "cpu_wait_ns",
         "last_cpu",
+        "threads",
     }
 )
 _HISTOGRAMS = ("queue_wait", "data_wait", "answer", "stall")
@@ -36,11 +38,14 @@ _HISTOGRAMS = ("queue_wait", "data_wait", "answer", "stall")
 class State:
     """Everything known so far.
 
-    :param keep_closed: how many closed connections a snapshot still shows; None: all
+    :param keep_closed: how many closed connections a snapshot still shows, and how many threads that
+        ended and listeners that were closed it tells one by one; None: all
     """
 
     def __init__(self, keep_closed: int | None = None) -> None:
         self._connections = Connections(keep_closed)
+        self._ended = None if keep_closed is None else Past(keep_closed, both_threads)
+        self._closed = None if keep_closed is None else Past(keep_closed, both_listeners)
         self._workers: dict[int, Worker] = {}
         self._listeners: dict[int, Listener] = {}
         self._holders: dict[tuple[int, int], tuple[Holding, ...]] = {}
@@ -60,9 +65,13 @@ class State:
         self._started_ns = self._started_ns or batch.time_ns
         self._time_ns = batch.time_ns
         for record in batch.listeners:
-            self._listeners[int(record["id"])] = _listener(record)
+            listener = self._listeners[int(record["id"])] = _listener(record)
+            if self._closed and listener.closed_ns:
+                self._closed.add(listener.id)
         for record in batch.workers:
-            self._workers[int(record["id"])] = _worker(record)
+            worker = self._workers[int(record["id"])] = _worker(record)
+            if self._ended and worker.ended_ns:
+                self._ended.add(worker.id)
         self._connections.apply(self._resolve(batch.connections), batch.more_io)
         for row in batch.wakes:
             wake = Wake(*(int(row[name]) for name in ("waker", "wakee", "wakes", "after_read")))
@@ -84,6 +93,8 @@ class State:
         for host in batch.hosts:
             self._hosts[host.netns] = host
         self._health = shown(batch.health)
+        if self._ended and self._closed and (self._ended.is_long() or self._closed.is_long()):
+            self._put_together(self._ended, self._closed, batch)
 
     def started_at(self, time_ns: int) -> None:
         """When tracing began, if that was before the first batch."""
@@ -109,6 +120,34 @@ class State:
             hosts=tuple(self._hosts.values()),
             health=self._health,
         )
+
+    def _put_together(self, ended: Past[Worker], closed: Past[Listener], batch: Batch) -> None:
+        """What ended long ago becomes few records, and what was known of it besides goes."""
+        threads, listeners = self._connections.named()
+        threads |= {listener.listened_by for listener in self._listeners.values()}
+        living = {worker.pid for worker in self._workers.values() if not worker.ended_ns}
+        living |= {held.pid for holdings in self._holders.values() for held in holdings}
+        for number, worker in self._workers.items():
+            if worker.ended_ns:
+                self._workers[number] = self._with_cpu(worker)
+        of_threads = ended.put_together(self._workers, kind_of_thread(living), threads)
+        of_listeners = closed.put_together(self._listeners, kind_of_listener, listeners)
+        self._connections.rename(of_threads, of_listeners)
+        self._wakes = {pair: wake for pair, wake in self._wakes.items() if wake.waker not in of_threads}
+        waited = self._waiting.values()
+        self._waiting = {}
+        for one in waited:
+            pair = of_listeners.get(one.listener, one.listener), of_threads.get(one.worker, one.worker)
+            before = self._waiting.get(pair)
+            self._waiting[pair] = Waiting(*pair, one.looks + (before.looks if before else 0))
+        known = {(worker.pid, worker.tid) for worker in self._workers.values()}
+        known |= {(int(row["pid"]), int(row["tid"])) for row in batch.threads}
+        self._cpu = {thread: spent for thread, spent in self._cpu.items() if thread in known}
+        pids = living | {pid for worker in self._workers.values() for pid in (worker.pid, worker.parent_pid)}
+        self._processes = {pid: process for pid, process in self._processes.items() if pid in pids}
+        sockets = {(listener.netns, listener.inode) for listener in self._listeners.values()}
+        self._queues = {socket: queue for socket, queue in self._queues.items() if socket in sockets}
+        self._queue_peaks = {socket: peak for socket, peak in self._queue_peaks.items() if socket in sockets}
 
     def _resolve(self, records: Any) -> Any:
         """Give connections that were open before tracing the listener that only they can have."""

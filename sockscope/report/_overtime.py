@@ -27,7 +27,8 @@ def over_time(frame: Frame, history: HistoryView, server: Server, name: str) -> 
 
 
 def _workers(history: HistoryView, server: Server, name: str, ends: Array) -> Iterator[Safe]:
-    active = [worker for worker in server.workers if worker.did_something]
+    # of many that have ended, only the latest have series
+    active = [worker for worker in server.workers if worker.did_something and worker.id in history.workers]
     active.sort(key=lambda worker: -(worker.reads + worker.writes + worker.accepts))
     shown = sorted(active[:_WORKERS], key=lambda worker: (worker.pid, worker.tid))
     if not shown:
@@ -35,7 +36,7 @@ def _workers(history: HistoryView, server: Server, name: str, ends: Array) -> It
     values, words, full = _heat_of(history, shown)
     if full <= 0:
         return
-    labels = [f"{worker.comm} {worker.tid}" for worker in shown]
+    labels = [f"{worker.comm} {worker.number}" for worker in shown]
     means = values.mean(axis=1)
     top = int(np.argmax(means))
     scale = f"{100 * full:.0f} % of the time" if words.startswith("Busy") else units.count(full)

@@ -100,7 +100,7 @@ def _figure(
 
 def label(worker: Worker) -> str:
     """A thread by its name and id."""
-    return f"{worker.comm} {worker.tid}"
+    return f"{worker.comm} {worker.number}"
 
 
 #: Heading → the figure behind it, and its cell for a thread.

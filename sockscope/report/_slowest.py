@@ -92,4 +92,4 @@ def since(earlier: Records, later: Records) -> Records:
 def label(snapshot: Snapshot, number: int) -> str:
     """A thread by its name and id."""
     worker = snapshot.workers.get(number)
-    return f"{worker.comm} {worker.tid}" if worker else "nobody"
+    return f"{worker.comm} {worker.number}" if worker else "nobody"

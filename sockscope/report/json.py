@@ -179,6 +179,7 @@ def _worker(
         "answer_wait": _wait(from_histogram(worker.answer)) if is_traced(snapshot, "answer") else None,
         "wakes": wakes if is_traced(snapshot, "wakes") else None,
         "ended_ns": worker.ended_ns or None,
+        "threads": worker.threads,
     }
 
 

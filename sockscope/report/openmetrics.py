@@ -81,7 +81,7 @@ class Exposition:
             if len(self._servers) < servers:
                 self._servers.add(_key(server))
         for worker in frame.snapshot.workers.values():
-            if len(self._workers) < workers and worker.did_something:
+            if len(self._workers) < workers and worker.did_something and worker.threads == 1:
                 self._workers.setdefault(worker.id, f"{worker.comm}/{worker.pid}/{worker.tid}")
 
     def _of_servers(self, out: _Text, frame: Frame) -> None:
@@ -106,10 +106,14 @@ class Exposition:
                 out.histogram(name, _sum(getattr(worker, kind) for worker in server.workers), labels)
 
     def _of_workers(self, out: _Text, snapshot: Snapshot) -> None:
+        # a name is that of one thread, also when it is the first of many that were put together
+        named = {
+            number: worker
+            for number, worker in snapshot.workers.items()
+            if number in self._workers and worker.threads == 1
+        }
         rest = [
-            worker
-            for worker in snapshot.workers.values()
-            if worker.id not in self._workers and worker.did_something
+            worker for worker in snapshot.workers.values() if worker.id not in named and worker.did_something
         ]
         for name, field, words, unit in _WORK:
             if not is_traced(snapshot, field):
@@ -119,8 +123,8 @@ class Exposition:
                 full, "counter", words, name.rpartition("_")[2] if name.endswith(("bytes", "seconds")) else ""
             )
             for number, label in self._workers.items():
-                if number in snapshot.workers:
-                    out.sample(f"{full}_total", getattr(snapshot.workers[number], field) * unit, worker=label)
+                if number in named:
+                    out.sample(f"{full}_total", getattr(named[number], field) * unit, worker=label)
             if rest:
                 out.sample(
                     f"{full}_total", sum(getattr(worker, field) for worker in rest) * unit, worker=OTHER

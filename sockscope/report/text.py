@@ -123,7 +123,7 @@ def _worker_table(frame: Frame, server: Server) -> Iterator[str]:
         taken = accepts.get(worker.id, 0)
         share = units.share(taken, total) if taken else ""
         yield (
-            f"  {f'{worker.pid}/{worker.tid}':<17}{worker.comm:<17}{taken or '–':>9}{share:>8}"
+            f"  {f'{worker.pid}/{worker.number}':<17}{worker.comm:<17}{taken or '–':>9}{share:>8}"
             f"{''.join(cell(worker) for _, cell in shown)}"
         )
     if len(active) > _WORKERS_SHOWN:

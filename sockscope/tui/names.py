@@ -30,7 +30,7 @@ SEVERITY_SIGNS: Mapping[str, str] = {"info": "·", "notice": "○", "warning": "
 
 def worker_name(worker: Worker) -> str:
     """``nginx 4001``: the name alone says nothing when all threads share it."""
-    return f"{plain(worker.comm) or 'thread'} {worker.tid}"
+    return f"{plain(worker.comm) or 'thread'} {worker.number}"
 
 
 def name_of(frame: Frame, number: int) -> str:

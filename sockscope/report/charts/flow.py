@@ -144,7 +144,7 @@ def _thread(snapshot: Snapshot, key: int, merged: int) -> str:
     if key == _OTHERS:
         return f"{merged} more threads"
     worker = snapshot.workers.get(key)
-    return f"{worker.comm} {worker.tid}" if worker else "nobody yet" if not key else "unknown"
+    return f"{worker.comm} {worker.number}" if worker else "nobody yet" if not key else "unknown"
 
 
 def _place(column: Column, height: float) -> None:
