@@ -12,7 +12,8 @@ from sockscope.sources.kernel.program import PROBES, probe_directory
 from sockscope.sources.kernel.signals import SIGNALS
 
 ROOT = Path(__file__).resolve().parents[2]
-HELPERS = {"output", "record_plan", "target_options"}  # modules of the commands' folder that are no commands
+#: Modules of the commands' folder that are no commands.
+HELPERS = {"completion_scripts", "output", "record_plan", "target_options"}
 
 
 def test_every_module_of_the_commands_is_listed() -> None:
