@@ -36,7 +36,7 @@ class Words:
 
 _BASH = r"""
 _sockscope() {
-  local word= part=${COMP_WORDS[COMP_CWORD]} before= this all=() offered= kind= i IFS=$' \t\n'
+  local word= part=${COMP_WORDS[COMP_CWORD]} before= this all=() offered= kind= options= i IFS=$' \t\n'
   # readline takes = and : for ends of words; what belongs together is put together again
   for ((i = 1; i <= COMP_CWORD; i++)); do
     this=${COMP_WORDS[i]}
@@ -79,7 +79,7 @@ def bash(commands: Mapping[str, Words]) -> str:
                 cases = "|".join(f"{name}:{word}" for word in option.names)
                 values.append(f"      {cases}) {_bash_value(option.value)} ;;")
         options = " ".join(word for option in command.options for word in option.names)
-        arguments.append(f"        {name}) local options='{options}'; {_bash_value(command.arguments)} ;;")
+        arguments.append(f"        {name}) options='{options}'; {_bash_value(command.arguments)} ;;")
     return _filled(_BASH, commands=[" ".join(commands)], values=values, arguments=arguments)
 
 
