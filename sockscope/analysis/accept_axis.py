@@ -15,7 +15,8 @@ from sockscope.analysis.needs import is_traced
 from sockscope.analysis.waiting import FEWEST_LOOKS, who_waited
 from sockscope.model.snapshot import Listener, Snapshot, Worker
 
-#: An acceptor with a smaller part than this is an accident (a reload, a probe), not a sharer.
+#: An acceptor with a smaller part of what the busiest one accepted is an accident (a reload, a probe), not a
+#: sharer.  Not of all that was accepted: of hundreds that share it evenly each has less.
 _ACCIDENT = 0.005
 #: Wake-ups for nothing, for each connection.  Measured with 2 to 8 acceptors on one socket: where one
 #: is woken at a time, or one that finds nothing finds other work, 0 to 0.08; where all come, 0.44.
@@ -46,7 +47,8 @@ def accept_axis(
     total = sum(accepted.values())
     if not total:
         return "nobody", ()
-    real = {number for number, count in accepted.items() if count >= _ACCIDENT * total}
+    least = _ACCIDENT * max(accepted.values())
+    real = {number for number, count in accepted.items() if count >= least}
     used = {number for number, by in by_listener.items() if real & by.keys()}
     sockets = _most_at_once(_life(listener) for listener in group.listeners if listener.id in used)
     sharers = max(

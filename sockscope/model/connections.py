@@ -141,6 +141,23 @@ class Connections:
         parts["listener"] = _renamed(parts["listener"], listeners)
         self._parts = added_up(parts)
 
+    def forget(self, listeners: Sequence[int]) -> None:
+        """All connections of these listeners; but not that there were any."""
+        if not listeners:
+            return
+        if self._flows:
+            flows = np.frombuffer(b"".join(self._flows), FLOW)
+            left = ~np.isin(flows["listener"], listeners)
+            counts = list(self._flows.values())
+            self._flows = {flows[at].tobytes(): counts[at] for at in np.flatnonzero(left)}
+        self._parts = self._parts[~np.isin(self._parts["listener"], listeners)]
+        gone = [np.isin(records["listener"], listeners) for records in self._closed]
+        ids = [records["id"][mask] for records, mask in zip(self._closed, gone, strict=True)]
+        self._closed = [records[~mask] for records, mask in zip(self._closed, gone, strict=True)]
+        self._kept = sum(map(len, self._closed))
+        if len(self._more_io) and ids:
+            self._more_io = self._more_io[~np.isin(self._more_io["connection"], np.concatenate(ids))]
+
     def _count(self, flow: Any, number: int) -> None:
         key = flow.tobytes()
         self._flows[key] = self._flows.get(key, 0) + number

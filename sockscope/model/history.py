@@ -109,8 +109,7 @@ class History:
     """Fed with the batches that the model is fed with.
 
     :param ticks: how many to keep
-    :param keep_ended: of how many threads that have ended, and listeners that were closed; those
-        before them have no series any more
+    :param keep_ended: of how many threads that ended and listeners that were closed; none of those before them
     """
 
     def __init__(self, ticks: int = 300, keep_ended: int = KEPT_ENDED) -> None:
@@ -183,11 +182,11 @@ class History:
             self._sockets = _moved(self._sockets, places)
 
     def _earliest(self, ended: dict[int, None]) -> set[int]:
-        """Those that are too many; they are taken out."""
-        earliest = list(ended)[: len(ended) - self._keep_ended]
+        """Those that are too many, taken out."""
+        earliest = set(list(ended)[: len(ended) - self._keep_ended])
         for number in earliest:
             del ended[number]
-        return set(earliest)
+        return earliest
 
     def _of_workers(self, batch: Batch) -> tuple[Array, Spectrum]:
         records = batch.workers
@@ -276,10 +275,7 @@ class History:
 
 
 def _moved(columns: dict[tuple[int, int], int], places: Array) -> dict[tuple[int, int], int]:
-    """The same with the columns' new places.
-
-    :param places: where each column that is left was
-    """
+    """The same with new places; ``places`` tells where each column that is left was."""
     new = {int(old): column for column, old in enumerate(places)}
     return {thing: new[column] for thing, column in columns.items() if column in new}
 

@@ -7,8 +7,9 @@ frame, must not grow with that; nor may what they did be forgotten.
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Container, Hashable
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -38,6 +39,7 @@ class Past(Generic[_Thing]):
     def __init__(self, keep: int, both: Callable[[_Thing, _Thing], _Thing]) -> None:
         self._keep, self._both = keep, both
         self._order: dict[int, None] = {}
+        self._left = 0  # the last time, of those that are needed there may be more than are kept
         self._together: dict[Hashable, int] = {}
 
     def add(self, number: int) -> None:
@@ -45,8 +47,8 @@ class Past(Generic[_Thing]):
         self._order[number] = None
 
     def is_long(self) -> bool:
-        """Whether it is time to put some together: at a tenth more than are kept, since that takes a while."""
-        return len(self._order) > self._keep + self._keep // 10
+        """Whether it is time to put some together: at a tenth more than there should be, since it takes a while."""
+        return len(self._order) > max(self._keep, self._left) + self._keep // 10
 
     def put_together(
         self, things: dict[int, _Thing], kind: Callable[[_Thing], Hashable], needed: Container[int]
@@ -69,7 +71,15 @@ class Past(Generic[_Thing]):
             if into != number:
                 things[into] = self._both(things[into], things.pop(number))
                 renamed[number] = into
+        self._left = len(self._order)
         return renamed
+
+    def forget(self, numbers: Iterable[int]) -> None:
+        """These are not told any more."""
+        gone = set(numbers)
+        self._order = {number: None for number in self._order if number not in gone}
+        self._together = {kind: number for kind, number in self._together.items() if number not in gone}
+        self._left = len(self._order)
 
 
 def both_threads(one: Worker, other: Worker) -> Worker:
@@ -115,6 +125,17 @@ def kind_of_thread(living: Container[int]) -> Callable[[Worker], Hashable]:
 def kind_of_listener(listener: Listener) -> Hashable:
     """Those of one address, of which a listen group is made."""
     return (listener.netns, listener.address, listener.port, listener.family)
+
+
+def of_old_addresses(listeners: Mapping[int, Listener], keep: int) -> list[int]:
+    """The listeners of addresses at which nobody listens any more, but for the last so many addresses."""
+    last: dict[Hashable, float] = {}
+    for listener in listeners.values():
+        address = kind_of_listener(listener)
+        last[address] = max(last.get(address, 0), listener.closed_ns or math.inf)
+    left = sorted((closed, address) for address, closed in last.items() if closed < math.inf)
+    old = {address for _, address in left[: max(len(left) - keep, 0)]}
+    return [number for number, listener in listeners.items() if kind_of_listener(listener) in old]
 
 
 def _added(names: tuple[str, ...], one: object, other: object) -> dict[str, Any]:

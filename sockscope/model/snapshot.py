@@ -148,7 +148,8 @@ class Snapshot:
     ``connections`` holds all open ones and those closed ones that are kept, as CONNECTION records;
     ``deeds`` who did what on them.  ``flows`` and ``flow_counts`` cover *all* connections since the
     start, kept or not; so do ``parts``, what each thread did for each listener (PART rows).  Threads and
-    listeners that ended long ago may have been put together.
+    listeners that ended long ago may have been put together, and what was at addresses where nobody
+    listens any more forgotten, but for ``connections_total``.
     ``untraced`` names the signals that were not traced: what needs them is not known, and is not 0.
     """
 
@@ -176,6 +177,12 @@ class Snapshot:
     # Asked for once a server, of which a busy day has hundreds, with tens of thousands of threads.
 
     @cached_property
+    def connections_total(self) -> int:
+        """All there were since the start, kept or not."""
+        closed = np.count_nonzero(self.connections["flags"] & int(ConnectionFlag.CLOSED))
+        return self.closed_total + len(self.connections) - int(closed)
+
+    @cached_property
     def waiters(self) -> tuple[Worker, ...]:
         """The threads that have not ended and ever waited for events."""
         return tuple(
@@ -197,8 +204,7 @@ class Snapshot:
     @cached_property
     def all_kept(self) -> bool:
         """Whether no closed connection is missing from ``connections``."""
-        closed = np.count_nonzero(self.connections["flags"] & int(ConnectionFlag.CLOSED))
-        return bool(self.closed_total <= closed)
+        return self.connections_total <= len(self.connections)
 
     @cached_property
     def listener_of(self) -> Records:

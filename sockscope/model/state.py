@@ -9,7 +9,14 @@ import numpy as np
 
 from sockscope import units
 from sockscope.model.connections import Connections
-from sockscope.model.past import Past, both_listeners, both_threads, kind_of_listener, kind_of_thread
+from sockscope.model.past import (
+    Past,
+    both_listeners,
+    both_threads,
+    kind_of_listener,
+    kind_of_thread,
+    of_old_addresses,
+)
 from sockscope.model.snapshot import Holding, Listener, Snapshot, Waiting, Wake, Worker
 from sockscope.records.batch import Batch, Health, HostCounters, Process
 from sockscope.records.layout import ConnectionFlag, WorkerFlag
@@ -32,6 +39,9 @@ _PLAIN = tuple(
         "threads",
     }
 )
+#: Listeners that were closed, told one by one; and addresses at which nobody listens any more: each is a
+#: listen group, for which a frame has a verdict.
+_KEPT_LISTENERS = 200
 _HISTOGRAMS = ("queue_wait", "data_wait", "answer", "stall")
 
 
@@ -39,13 +49,13 @@ class State:
     """Everything known so far.
 
     :param keep_closed: how many closed connections a snapshot still shows, and how many threads that
-        ended and listeners that were closed it tells one by one; None: all
+        ended it tells one by one; None: all
     """
 
     def __init__(self, keep_closed: int | None = None) -> None:
         self._connections = Connections(keep_closed)
         self._ended = None if keep_closed is None else Past(keep_closed, both_threads)
-        self._closed = None if keep_closed is None else Past(keep_closed, both_listeners)
+        self._closed = None if keep_closed is None else Past(_KEPT_LISTENERS, both_listeners)
         self._workers: dict[int, Worker] = {}
         self._listeners: dict[int, Listener] = {}
         self._holders: dict[tuple[int, int], tuple[Holding, ...]] = {}
@@ -133,13 +143,19 @@ class State:
         of_threads = ended.put_together(self._workers, kind_of_thread(living), threads)
         of_listeners = closed.put_together(self._listeners, kind_of_listener, listeners)
         self._connections.rename(of_threads, of_listeners)
+        old = of_old_addresses(self._listeners, _KEPT_LISTENERS)
+        closed.forget(old)
+        self._connections.forget(old)
+        for number in old:
+            del self._listeners[number]
         self._wakes = {pair: wake for pair, wake in self._wakes.items() if wake.waker not in of_threads}
         waited = self._waiting.values()
         self._waiting = {}
         for one in waited:
             pair = of_listeners.get(one.listener, one.listener), of_threads.get(one.worker, one.worker)
-            before = self._waiting.get(pair)
-            self._waiting[pair] = Waiting(*pair, one.looks + (before.looks if before else 0))
+            if pair[0] in self._listeners:
+                before = self._waiting.get(pair)
+                self._waiting[pair] = Waiting(*pair, one.looks + (before.looks if before else 0))
         known = {(worker.pid, worker.tid) for worker in self._workers.values()}
         known |= {(int(row["pid"]), int(row["tid"])) for row in batch.threads}
         self._cpu = {thread: spent for thread, spent in self._cpu.items() if thread in known}

@@ -56,7 +56,7 @@ def _body(frame: Frame, history: HistoryView | None, title: str) -> Iterator[Saf
     yield tag(
         "p",
         f"Traced for {units.duration(snapshot.elapsed_ns)} from {begun}, Linux {meta.kernel}, {meta.cpus} CPUs. "
-        f"{units.count(int(snapshot.flow_counts.sum()))} connections, {_losses(frame)}. Recorded by sockscope {meta.version}.",
+        f"{units.count(snapshot.connections_total)} connections, {_losses(frame)}. Recorded by sockscope {meta.version}.",
         class_="lead",
     )
     yield from _summary(frame)

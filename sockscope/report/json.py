@@ -58,7 +58,7 @@ def _meta(frame: Frame) -> dict[str, Any]:
     meta = asdict(frame.meta)
     meta["started_unix_ns"] = frame.meta.started_ns + frame.meta.monotonic_offset_ns
     meta["elapsed_ns"] = frame.snapshot.elapsed_ns
-    meta["connections_total"] = int(frame.snapshot.flow_counts.sum())
+    meta["connections_total"] = frame.snapshot.connections_total
     return meta
 
 

@@ -47,7 +47,7 @@ def _lines(frame: Frame) -> Iterator[str]:
     yield ""
     yield (
         f"Traced for {units.duration(snapshot.elapsed_ns)}, Linux {escaped(meta.kernel)}, "
-        f"{units.count(int(snapshot.flow_counts.sum()))} connections."
+        f"{units.count(snapshot.connections_total)} connections."
     )
     yield ""
     if not frame.servers:

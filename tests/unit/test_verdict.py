@@ -86,6 +86,17 @@ class Small:
         return verdict(snapshot, group)
 
 
+def test_hundreds_that_share_evenly_are_all_sharers() -> None:
+    world = Small()
+    listener = world.listener(10)
+    for each in range(300):
+        world.connect(2, listener, world.worker(10, 100 + each))
+    server = world.verdict()
+    assert server.model == "shared"
+    assert len(server.acceptors) == 300
+    assert server.evidence[0] == "300 threads accepted 600 connections on one listening socket"
+
+
 def test_a_restarted_server_is_no_reuseport_group() -> None:
     world = Small()
     first, second = world.listener(closed_ns=3 * S), world.listener(listened_ns=4 * S)

@@ -139,7 +139,7 @@ def _recording(frame: Frame) -> RecordingRow:
         cpus=meta.cpus,
         started_at=started.replace(tzinfo=None),
         elapsed_ns=snapshot.elapsed_ns,
-        connections=int(snapshot.flow_counts.sum()),
+        connections=snapshot.connections_total,
         exact=int(np.count_nonzero(is_exact(snapshot.connections))),
         lost=sum(number for _, number in snapshot.health.lost),
         weaker="; ".join(f"{signal.name}: {signal.weaker}" for signal in meta.signals if signal.weaker),

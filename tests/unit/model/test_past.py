@@ -20,6 +20,7 @@ from sockscope.report.openmetrics import Exposition
 S = 10**9
 KEPT = 50
 TICKS, EACH = 40, 20
+STARTS = 700
 META = Meta(
     host="here",
     kernel="6.18",
@@ -103,16 +104,19 @@ def busy_days(how: str) -> Iterator[Batch]:
         )
 
 
-def starts_anew() -> Iterator[Batch]:
-    """A server that is started anew every second: a new process, and a new listener at the old address."""
-    for tick in range(1, 3 * KEPT):
+def starts_anew(*, elsewhere: bool = False) -> Iterator[Batch]:
+    """A server that is started anew every second: a new process, and a new listener at the old address, or
+    at another one each time."""
+    for tick in range(1, STARTS + 1):
         now = tick * S
         worker = _worker(
             tick, 1000 + tick, 1000 + tick, 1, now, accepts=2, reads=2, writes=2, ended_ns=now + 20
         )
         yield Batch(
             time_ns=now + 30,
-            listeners=_listener(tick, now, established=2, accepted=2, looks=3, closed_ns=now + 20),
+            listeners=_listener(
+                tick, now, established=2, accepted=2, looks=3, closed_ns=now + 20, port=80 + elsewhere * tick
+            ),
             workers=worker,
             connections=_connections(2 * tick, now, tick, tick, [tick, tick]),
             waiting=np.array([(tick, tick, 3)], WAITING),
@@ -148,7 +152,7 @@ def _sums(state: State) -> dict[str, Any]:
     found["data_wait"] = np.sum([worker.data_wait for worker in workers], axis=0).tolist()
     for name in ("sockets", "established", "accepted", "looks"):
         found[name] = sum(getattr(listener, name) for listener in listeners)
-    found["connections"] = int(snapshot.flow_counts.sum())
+    found["connections"] = int(snapshot.flow_counts.sum()), snapshot.connections_total
     found["by acceptor"] = sum(snapshot.flow_counts[snapshot.flows["acceptor"] > 0].tolist())
     found["parts"] = [int(snapshot.parts[name].sum()) for name in ("reads", "bytes_read", "writes")]
     found["looks of them"] = sum(waiting.looks for waiting in snapshot.waiting)
@@ -185,13 +189,48 @@ def test_listeners_that_were_closed_long_ago_become_one_of_their_address() -> No
     few, all_of_them = _told(starts_anew(), KEPT), _told(starts_anew(), None)
     assert _sums(few) == _sums(all_of_them)
     snapshot = few.snapshot()
-    assert len(snapshot.listeners) <= 1.1 * KEPT + 2
+    assert len(all_of_them.snapshot().listeners) == STARTS
+    assert len(snapshot.listeners) < 250
     (server,), (expected,) = (analyse(META, state.snapshot()).servers for state in (few, all_of_them))
     assert (
-        (server.model, server.connections)
-        == (expected.model, expected.connections)
-        == ("single", 2 * (3 * KEPT - 1))
+        (server.model, server.connections) == (expected.model, expected.connections) == ("single", 2 * STARTS)
     )
+
+
+def test_addresses_where_nobody_listens_any_more_are_forgotten_but_for_the_last() -> None:
+    few, all_of_them = _told(starts_anew(elsewhere=True), KEPT), _told(starts_anew(elsewhere=True), None)
+    snapshot = few.snapshot()
+    assert snapshot.connections_total == all_of_them.snapshot().connections_total == 2 * STARTS
+    assert len(snapshot.listeners) < 250
+    known = {listener.id for listener in snapshot.listeners}
+    for told in (snapshot.connections["listener"], snapshot.flows["listener"], snapshot.parts["listener"]):
+        assert set(told.tolist()) <= known
+    assert {waiting.listener for waiting in snapshot.waiting} <= known
+    last, every = analyse(META, snapshot).servers[-1], analyse(META, all_of_them.snapshot()).servers[-1]
+    assert (last.group.port, last.model, last.evidence) == (every.group.port, every.model, every.evidence)
+    assert sum(worker.accepts for worker in snapshot.workers.values()) == 2 * STARTS
+
+
+def test_what_is_needed_by_many_open_connections_does_not_make_each_batch_dear() -> None:
+    """Threads that ended, and whose connections are open still: they stay, and are looked through seldom."""
+    state, looks = State(KEPT), 0
+    past = state._ended
+    assert past is not None
+    together = past.put_together
+
+    def counted(*given: Any) -> dict[int, int]:
+        nonlocal looks
+        looks += 1
+        return together(*given)
+
+    past.put_together = counted  # type: ignore[method-assign, assignment]
+    for tick in range(1, 201):
+        worker = _worker(tick, 77, 1000 + tick, 1, tick * S, reads=1, ended_ns=tick * S + 1)
+        connections = _connections(tick, tick * S, 1, 1, [tick])
+        connections["flags"] = connections["closed_ns"] = 0
+        state.apply(Batch(time_ns=tick * S, workers=worker, connections=connections))
+    assert len(state.snapshot().workers) == 200
+    assert looks < 200 / (KEPT // 10)
 
 
 def test_processes_of_a_server_that_is_gone_become_one_of_their_parent() -> None:
