@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from sockscope.model.snapshot import Snapshot, Wake, Worker
 
 #: Wake-ups of others per turn in which a reader read: an event loop with a helper pool that it
-#: seldom needs is at 0.05, dispatchers under load with 2 to 8 workers at 0.7 to 1.8, and at 0.20 on a machine
+#: seldom needs is at 0.05, dispatchers under load with 2 to 8 workers at 0.7 to 1.8, and at 0.19 on a machine
 #: that is full of other work.
-_HANDED_A_TURN = 0.12
+_HANDED_A_TURN = 0.1
 #: A thread that was woken in a smaller part of the cases has another office (a runtime's collector).
 _BY_CHANCE = 0.02
 #: A request is handed over whole, or helped along in pieces?  Told by two signs, multiplied: the
@@ -28,7 +28,7 @@ _BY_CHANCE = 0.02
 #: are at 1.3 to 5.2 (a lock's wake-ups among them); an event loop whose pool opens, sizes, reads and
 #: closes a file for each request at 7.6 to 60, fewest when the machine is full of other work.
 _PIECES = 6.2
-#: CPU time of the woken threads over the readers' from which on they are workers, when a request is
+#: CPU time of the woken threads over the readers' from which on they are workers for sure, when a request is
 #: handed over whole.  Measured with 1 to 100 clients: workers that do nothing at all but give the
 #: request back 0.17 to 0.5 in C and 0.14 to 0.4 in Python, and any work of their own adds to that
 #: (20 µs: 1.5); a pool that does one small job a request for an event loop 0.07 to 0.16.
@@ -43,8 +43,9 @@ _WORK_UNWOKEN = 0.55
 #: more often.  Within that, the likelier is told, and that it is not certain.
 _PIECES_OFF, _WORK_OFF = 1.25, 1.4
 #: There, workers that do nothing at all come down to 0.07 of the readers' CPU time, where pools with one
-#: small job a request are: from here on it is not certain that threads with a whole request are helpers.
-_WORK_AT_LEAST = 0.05
+#: small job a request are.  Both are handed each request whole, and nothing that can be seen from outside
+#: differs; so from here on they are workers, but that is not certain.
+_WORK_AT_LEAST = 0.04
 #: Part of the answers that come in a later turn than the read, from which on somebody else is at
 #: work on them in between: dispatchers were measured at 0.97 to 1, servers that answer themselves
 #: at 0 (Nginx, lighttpd) to 0.4 (Redis, which reads for several clients, then answers them).
@@ -108,7 +109,7 @@ def _by_waking(snapshot: Snapshot, readers: dict[int, Worker]) -> Handed:
     if not helped or not own:  # their CPU time is not known
         return Handed(True, says)
     pieces, share = times * times / (_PIECES * reads * after_read), helped / own
-    to_workers = share >= _least_of_workers(pieces, _WORK)
+    to_workers = share >= _least_of_workers(pieces, _WORK_AT_LEAST)
     at_least = share >= _least_of_workers(pieces * _PIECES_OFF, _WORK) * _WORK_OFF
     at_most = share >= _least_of_workers(pieces / _PIECES_OFF, _WORK_AT_LEAST * _WORK_OFF) / _WORK_OFF
     if not to_workers:

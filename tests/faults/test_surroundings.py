@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import time
+import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -26,7 +28,7 @@ from sockscope.sources.kernel.kept import Limits
 from sockscope.sources.target import Target
 from tests.conftest import wait_until
 from tests.faults.conftest import Told
-from tests.faults.replying import ask
+from tests.faults.replying import Answer, ask
 from tests.faults.stand import held_in_the_kernel, lost, replying, wrong
 from tests.kernel.command import begin, one_line, report, run, until_tracing
 from tests.kernel.tracing import load
@@ -96,7 +98,7 @@ def test_whatever_hook_is_missing_nothing_is_told_wrong_and_what_is_weaker_is_sa
                 refused.append(str(error))
                 continue
             with session:
-                assert missing not in session.meta.signals
+                assert missing not in {hook.place for hook in session._source._hooks}
                 weaker += [missing for used in session.meta.signals if used.weaker][:1]
                 session.start()
                 answers = [ask(port, 1 + number % 5) for number in range(30)]
@@ -204,7 +206,8 @@ def test_with_no_room_anywhere_it_goes_on_and_says_what_is_missing(tmp_path: Pat
 def test_threads_without_end_do_not_fill_the_room_for_wake_ups(told: Told) -> None:
     """Each thread that reads wakes others: pairs of which one has ended make room for those that come."""
     room, connections = 128, 1000
-    state, answers = State(), []
+    state = State()
+    answers: list[Answer] = []
     with (
         replying("thread") as (_, port),
         LiveSession(Target(ports=(port,)), Limits(wakes=room)) as session,
@@ -244,16 +247,29 @@ def _elements(pid: int) -> int:
     return total
 
 
-@pytest.mark.slow
-def test_after_hours_of_connections_threads_and_processes_that_come_and_go_it_has_not_grown(
-    tmp_path: Path, told: Told
-) -> None:
-    """A day of a small server in minutes: tens of thousands of connections, threads and listeners."""
-    seconds = 120.0
-    out = tmp_path / "run.sockscope"
-    recorder = begin("record", "-o", out)
-    until_tracing(recorder)
-    began, rounds, connections = time.monotonic(), 0, 0
+class _Soaked(NamedTuple):
+    """A day of a small server in minutes: figures of the tracer after a third, and at the end."""
+
+    rounds: int
+    connections: int
+    early: tuple[int, ...]
+    late: tuple[int, ...]
+
+    def has_not_grown(self) -> bool:
+        (memory, descriptors, maps), after = self.early, self.late
+        return after[0] < memory * 1.15 + 5_000_000 and after[1] <= descriptors + 8 and after[2] < maps * 1.1
+
+    def __str__(self) -> str:
+        (memory, descriptors, maps), after = self.early, self.late
+        return (
+            f"{memory / 1e6:.0f} MB resident after a third, {after[0] / 1e6:.0f} MB at the end; descriptors "
+            f"{descriptors} and {after[1]}; maps {maps / 1e6:.1f} and {after[2] / 1e6:.1f} MB; {self.rounds} servers"
+        )
+
+
+def _soaked(tracer: int, seconds: float) -> _Soaked:
+    """Servers, threads and connections that come and go: tens of thousands."""
+    began, connections = time.monotonic(), 0
     marks: list[tuple[int, int, int]] = []
     while time.monotonic() - began < seconds:
         with replying("thread") as (_, port):
@@ -261,27 +277,63 @@ def test_after_hours_of_connections_threads_and_processes_that_come_and_go_it_ha
                 ask(port, 5)
         with servers.start("reuseport", workers=3) as server:
             load(server.port, "--connections", 1500, "--concurrency", 32)
-        rounds, connections = rounds + 1, connections + 1700
-        marks.append((*_figures(recorder.pid), _elements(recorder.pid)))
-    recorder.send_signal(signal.SIGINT)
-    _, said = recorder.communicate(timeout=60)
-    assert recorder.returncode == 0, said
-    seen = json.loads(run("report", out, "--format", "json", "--connections", 1).stdout)
-    accepted = sum(worker["accepts"] for worker in seen["workers"])
-    assert lost(seen) == 0
-    assert accepted >= connections
+        connections += 1700
+        marks.append((*_figures(tracer), _elements(tracer)))
     third = len(marks) // 3
     # what ended this very moment is let go of at the next tick: the least of some rounds has none of it
     early, late = (
         tuple(map(min, zip(*rows, strict=True))) for rows in (marks[third : third + 4], marks[-4:])
     )
-    assert late[0] < early[0] * 1.15 + 5_000_000, marks
-    assert late[1] <= early[1] + 8, marks
-    assert late[2] < early[2] * 1.1, marks
+    return _Soaked(2 * len(marks), connections, early, late)
+
+
+@pytest.mark.slow
+def test_after_hours_of_connections_threads_and_processes_that_come_and_go_it_has_not_grown(
+    tmp_path: Path, told: Told
+) -> None:
+    seconds = 120.0
+    out = tmp_path / "run.sockscope"
+    recorder = begin("record", "-o", out)
+    until_tracing(recorder)
+    soaked = _soaked(recorder.pid, seconds)
+    recorder.send_signal(signal.SIGINT)
+    _, said = recorder.communicate(timeout=60)
+    assert recorder.returncode == 0, said
+    assert "lost" not in said
+    seen = report(out, connections=1)
+    assert lost(seen) == 0
+    assert sum(worker["accepts"] for worker in seen["workers"]) >= soaked.connections
+    assert soaked.has_not_grown(), soaked
     told(
-        f"{seconds:.0f} s of servers, threads and connections that come and go",
-        f"{early[0] / 1e6:.0f} MB resident after a third, {late[0] / 1e6:.0f} MB at the end; descriptors "
-        f"{early[1]} and {late[1]}; maps {early[2] / 1e6:.1f} and {late[2] / 1e6:.1f} MB; {accepted:,} "
-        f"connections of {rounds} servers, none lost",
-        connections,
+        f"{seconds:.0f} s of servers, threads and connections that come and go, recorded",
+        f"{soaked}, none lost",
+        soaked.connections,
+    )
+
+
+@pytest.mark.slow
+def test_after_hours_what_serves_figures_has_not_grown_nor_forgotten_what_was(told: Told) -> None:
+    """The same for what keeps the state in memory, and makes a frame of it at each tick."""
+    seconds = 120.0
+    serving = begin("metrics", "--listen", "127.0.0.1:0")
+    assert serving.stderr is not None
+    place = re.search(r"http://\S+", serving.stderr.readline())
+    assert place
+    soaked = _soaked(serving.pid, seconds)
+
+    def total(name: str) -> float:
+        with urllib.request.urlopen(place[0], timeout=30) as answer:
+            text = answer.read().decode()
+        return sum(float(value) for value in re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE))
+
+    wait_until(lambda: total("sockscope_worker_accepts_total") >= soaked.connections, what="the last tick")
+    missing = total("sockscope_lost_records_total")
+    serving.send_signal(signal.SIGINT)
+    _, said = serving.communicate(timeout=60)
+    assert (serving.returncode, said, missing) == (0, "", 0)
+    assert soaked.has_not_grown(), soaked
+    told(
+        f"{seconds:.0f} s of servers, threads and connections that come and go, served as figures",
+        f"{soaked}, every accept in the totals, none lost",
+        soaked.connections,
     )

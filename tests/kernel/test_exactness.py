@@ -39,11 +39,11 @@ def _name(variant: tuple[str, str, dict[str, Any]]) -> str:
 
 
 def _is_named(server: dict[str, Any], expected: str, options: dict[str, Any]) -> None:
-    """For sure; but workers that give back requests without any work look like helpers on a busy machine."""
+    """For sure; but workers that give back requests without any work look much like helpers on a busy machine."""
+    assert server["model"] == expected, server["evidence"]
     if options.get("reply") == "dispatcher" and not options.get("work") and server["confidence"] < 0.5:
         assert server["evidence"][-1].endswith("uncertain whether they are helpers or workers")
         return
-    assert server["model"] == expected, server["evidence"]
     assert server["confidence"] > 0.9, server["evidence"]
 
 

@@ -206,13 +206,23 @@ def test_one_worker_that_is_handed_all_requests_is_dispatched_to() -> None:
     assert "woke another thread of their process" in found.evidence[-1]
 
 
-def test_a_helper_with_one_small_job_a_request_is_not_dispatched_to() -> None:
-    found = _reader_that_wakes(20 * US)
+def test_threads_that_get_each_request_whole_and_do_next_to_nothing_of_the_work_are_helpers() -> None:
+    found = _reader_that_wakes(6 * US)
     assert found.model == "single"
     assert (
-        "but those are helpers: woken 1.0 times for each read, they used 10% of the CPU time that the readers "
+        "but those are helpers: woken 1.0 times for each read, they used 3% of the CPU time that the readers "
         "used themselves"
     ) in found.evidence[-1]
+
+
+def test_where_each_request_goes_whole_to_threads_that_do_little_it_is_dispatched_and_uncertain() -> None:
+    found = _reader_that_wakes(20 * US)
+    assert (found.model, found.handoff) == ("dispatch", "request")
+    assert found.confidence < 0.5
+    assert found.evidence[-1].endswith(
+        "those used 10% of the CPU time that the readers used themselves, which leaves it uncertain whether "
+        "they are helpers or workers"
+    )
 
 
 @pytest.mark.parametrize(
