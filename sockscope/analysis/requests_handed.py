@@ -36,9 +36,9 @@ _WORK = 0.165
 #: The same, when they do it in pieces: 0.08 to 0.43 was measured of pools that read files; those that
 #: do most of the work are above 1.
 _WORK_IN_PIECES = 0.7
-#: The same of threads that are hardly ever woken, because they always have something to do: 0.8 to 1.0
-#: was measured of workers with 20 µs a request, 2.6 to 3.3 with 100 µs.
-_WORK_UNWOKEN = 0.55
+#: The same of threads that are hardly ever woken, because they always have something to do: 0.63 to 1.0
+#: was measured of workers with 20 µs a request (least on a machine full of other work), 2.6 to 3.3 with 100 µs.
+_WORK_UNWOKEN = 0.42
 #: How far off the signs and the CPU times may be: on a machine that is full of other work a lock wakes
 #: more often.  Within that, the likelier is told, and that it is not certain.
 _PIECES_OFF, _WORK_OFF = 1.25, 1.4

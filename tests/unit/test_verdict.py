@@ -380,9 +380,9 @@ def test_the_threads_that_waited_are_told_with_how_often_each_did() -> None:
     [
         (400 * US, 880, "dispatch", True),
         (400 * US, 200, "single", True),
-        (120 * US, 880, "dispatch", False),
-        (100 * US, 880, "single", False),
-        (70 * US, 880, "single", True),
+        (110 * US, 880, "dispatch", False),
+        (80 * US, 880, "single", False),
+        (55 * US, 880, "single", True),
     ],
 )
 def test_workers_that_are_never_idle_are_told_by_late_answers_and_their_work(
