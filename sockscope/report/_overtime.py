@@ -27,10 +27,11 @@ def over_time(frame: Frame, history: HistoryView, server: Server, name: str) -> 
 
 
 def _workers(history: HistoryView, server: Server, name: str, ends: Array) -> Iterator[Safe]:
+    active = [worker for worker in server.workers if worker.did_something]
     # of many that have ended, only the latest have series
-    active = [worker for worker in server.workers if worker.did_something and worker.id in history.workers]
-    active.sort(key=lambda worker: -(worker.reads + worker.writes + worker.accepts))
-    shown = sorted(active[:_WORKERS], key=lambda worker: (worker.pid, worker.tid))
+    known = [worker for worker in active if worker.id in history.workers]
+    known.sort(key=lambda worker: -(worker.reads + worker.writes + worker.accepts))
+    shown = sorted(known[:_WORKERS], key=lambda worker: (worker.pid, worker.tid))
     if not shown:
         return
     values, words, full = _heat_of(history, shown)
@@ -42,8 +43,11 @@ def _workers(history: HistoryView, server: Server, name: str, ends: Array) -> It
     scale = f"{100 * full:.0f} % of the time" if words.startswith("Busy") else units.count(full)
     alt = f"{words}, each worker over time; {labels[top]} has most, on average {100 * means[top]:.0f} % of the darkest, which is {scale}"
     pictures = [heat(f"{name}-b{width}", width, labels, values, ends, alt).svg for width in (WIDE, NARROW)]
+    long_ago = " or ended long before others" if len(known) < len(active) else ""
     left = (
-        f" {len(active) - len(shown)} workers that did less are left out." if len(active) > len(shown) else ""
+        f" {len(active) - len(shown)} workers that did less{long_ago} are left out."
+        if len(active) > len(shown)
+        else ""
     )
     busy = words.startswith("Busy")
     rows = [
