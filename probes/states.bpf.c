@@ -83,9 +83,14 @@ static __always_inline void destroyed(u64 key)
 	u32 place = place_of(key);
 	struct connection *connection = place == NOWHERE ? 0 : connections.lookup(&place);
 
-	/* at the end it stays as it is being read: open, without what it did since */
-	if (!connection || phase() == PHASE_ENDING)
+	if (!connection)
 		return;
+	/* at the end it stays as it is being read: open, without what it did since.  Nothing leads to it any
+	 * more, so that it is not taken for one whose end went unseen */
+	if (phase() == PHASE_ENDING) {
+		unsettle(key);
+		return;
+	}
 	if (!connection->closed_ns) {
 		connection->touched_ns = bpf_ktime_get_ns();
 		connection->closed_ns = connection->touched_ns;

@@ -25,6 +25,7 @@ FIELDS: dict[str, dict[str, str]] = {
         "skc_num": "u16",
         "skc_family": "u16",
         "skc_state": "u8",
+        "skc_refcnt": "u32",
         "skc_net": "struct net *",
         "skc_v6_daddr": "sixteen",
         "skc_v6_rcv_saddr": "sixteen",

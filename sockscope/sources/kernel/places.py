@@ -69,6 +69,17 @@ class Places:
         steady = (rows["id"] == ids[where]) & (view["id"][where] == ids[where])
         return rows if steady.all() else rows[steady]
 
+    def of(self, ids: Any) -> Records:
+        """Copies of the records with these ids, as far as they are still there, in order of place."""
+        view = self._seen(self.used())
+        rows = view[np.flatnonzero(np.isin(view["id"], ids))]
+        return rows[np.isin(rows["id"], ids)]
+
+    def has_untouched_since(self, since_ns: int) -> bool:
+        """Whether a record was not touched since then."""
+        view = self._seen(self.used())
+        return bool(((view["id"] > 0) & (view["touched_ns"] < since_ns)).any())
+
     def close(self) -> None:
         """Unmap; the map's owner closes the descriptor."""
         self._view = np.empty(0, self._record)

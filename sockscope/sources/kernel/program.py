@@ -35,9 +35,16 @@ from sockscope.sources.kernel.way import BY_BTF, BY_KPROBE, Hook
 
 PROBES = (
     "places", "state", "threads", "sockets", "connections", "waiters",
-    "turns", "lifecycle", "states", "accept", "io", "by_functions", "wait", "wake", "tasks", "seed",
+    "turns", "lifecycle", "states", "accept", "io", "by_functions", "wait", "wake", "tasks", "seed", "unseen",
 )  # fmt: skip
-_ITERATORS = {"task_file": "bpf_iter__task_file", "task": "bpf_iter__task", "tcp": "bpf_iter__tcp"}
+#: Iterator, a function bpf_iter__NAME → what of the kernel's it runs over, and over which of our maps.
+_ITERATORS = {
+    "task_file": ("task_file", ""),
+    "task": ("task", ""),
+    "tcp": ("tcp", ""),
+    "buckets": ("bpf_map_elem", "buckets"),
+    "crowded": ("bpf_map_elem", "crowded"),
+}
 
 
 def probe_directory() -> Path:
@@ -77,11 +84,15 @@ def _compiled(btf: Btf, cache: ImageCache, detail: bool) -> Image:
     return image
 
 
-def _iterator(btf: Btf, name: str) -> int:
-    number = btf.function(name.replace("__", "_"))
+def _iterator(btf: Btf, over: str) -> int:
+    number = btf.function(f"bpf_iter_{over}")
     if number is None:
-        raise LoadError(f"the kernel has no iterator {name.removeprefix('bpf_iter__')}; it needs Linux 5.9")
+        raise LoadError(f"the kernel has no iterator {over}; it needs Linux 5.9")
     return number
+
+
+def _iterating(name: str) -> str:
+    return f"bpf_iter__{name}"
 
 
 def _name(hook: Hook) -> str:
@@ -129,8 +140,8 @@ class Program:
             _name(hook): Wanted(hook.function, hook.kind, _traced(btf, hook), _typed(btf, hook))
             for hook in hooks
         }
-        for name in _ITERATORS.values():
-            wanted[name] = Wanted(name, "iterator", _iterator(btf, name))
+        for name, (over, _) in _ITERATORS.items():
+            wanted[_iterating(name)] = Wanted(_iterating(name), "iterator", _iterator(btf, over))
         self._links: list[int] = []
         self._detaching: threading.Thread | None = None
         self._loaded = load(image, limits.room(), wanted)
@@ -176,8 +187,10 @@ class Program:
         self._links.append(link)
 
     def iterate(self, name: str, record: np.dtype[Any]) -> np.ndarray[Any, np.dtype[Any]]:
-        """Run the iterator ``task_file``, ``task`` or ``tcp`` once; what it printed, as records."""
-        return np.frombuffer(syscall.read_iterator(self._programs[_ITERATORS[name]]), record)
+        """Run an iterator once; what it printed, as records."""
+        over = _ITERATORS[name][1]
+        program, elements_of = self._programs[_iterating(name)], self._loaded.maps[over] if over else None
+        return np.frombuffer(syscall.read_iterator(program, elements_of), record)
 
     def run_time(self) -> tuple[int, int]:
         """(nanoseconds, runs) of all probes while BPF statistics were on."""

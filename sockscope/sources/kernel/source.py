@@ -26,12 +26,14 @@ from sockscope.sources.kernel.pairs import Pairs
 from sockscope.sources.kernel.program import Program
 from sockscope.sources.kernel.scope import resolve
 from sockscope.sources.kernel.signals import SIGNALS
+from sockscope.sources.kernel.unseen_ends import UnseenEnds
 from sockscope.sources.target import Target
 
 #: Statistics cost every probe a little, so they are on in one tick of this many.
 _SAMPLED_TICKS = 8
 _HOLDERS_TICKS = 5
 _NOTES_TICKS = 50
+_UNSEEN_TICKS = 60
 _OVERLAP_NS = 50_000_000
 
 #: Probes that have begun end within microseconds, unless their CPU was taken away.
@@ -69,6 +71,7 @@ class KernelSource:
         self._hooks = hooks_of(self._chosen, self._availability)
         self._program = Program(self._availability.btf, limits, self._hooks, detail=detail)
         self._pairs = Pairs(self._program.maps, limits.wakes)
+        self._unseen_ends = UnseenEnds(self._program)
         self._left_out: Counter[layout.Loss] = Counter()  # what had no room before tracing began
         self._started_ns, self._cpu_before_ns = clock.now_ns(), _own_cpu_ns()
         self._last_ns = 0
@@ -125,6 +128,10 @@ class KernelSource:
             self._last_ns = 0
             self._pairs.anew()
         now = clock.now_ns()
+        if final:
+            self._unseen_ends.look_at_all()
+        elif self._ticks % _UNSEEN_TICKS == _UNSEEN_TICKS - 1:
+            self._unseen_ends.look(now)
         closed, ended, shut = self._ended_things()
         events = program.rings["events"].drain() if "events" in program.rings else np.empty(0, layout.EVENT)
         # a little overlap: a record may have been stamped just before and changed just after
@@ -139,6 +146,7 @@ class KernelSource:
             connections, workers, listeners = map(
                 _still_there, (connections, workers, listeners), (closed, ended, shut)
             )
+        closed, connections = self._unseen_ends.tell(closed, connections)
         for records in (closed, connections):
             if self._best_effort:
                 records["flags"] |= int(layout.ConnectionFlag.BEST_EFFORT)

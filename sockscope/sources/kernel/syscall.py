@@ -127,12 +127,16 @@ def load_program(name: str, kind: str, code: bytes, function: int = 0) -> int:
             raise VerifierError(telling[-1] if telling else str(refused.strerror)) from refused
 
 
-def read_iterator(program: int) -> bytes:
+def read_iterator(program: int, elements_of: int | None = None) -> bytes:
     """Run a BPF iterator program once and return all that it wrote.
 
     :param program: descriptor of a loaded program of expected attach type BPF_TRACE_ITER
+    :param elements_of: descriptor of the map whose elements it runs over, if it does
     """
-    link = bpf(LINK_CREATE, struct.pack("<IIII", program, 0, TRACE_ITER, 0) + bytes(48))
+    # union bpf_iter_link_info: map.map_fd
+    info = ctypes.create_string_buffer(struct.pack("<I", elements_of or 0), 4)
+    where, size = (0, 0) if elements_of is None else (ctypes.addressof(info), len(info))
+    link = bpf(LINK_CREATE, struct.pack("<IIIIQI", program, 0, TRACE_ITER, 0, where, size) + bytes(36))
     try:
         reader = bpf(ITER_CREATE, struct.pack("<II", link, 0))
     finally:

@@ -68,6 +68,25 @@ def test_a_place_without_an_id_holds_no_record(kernel: Kernel) -> None:
     assert kernel.places.changed(0)["value"].tolist() == [10, 30]
 
 
+def test_records_are_found_by_id_while_they_are_there(kernel: Kernel) -> None:
+    for place in range(5):
+        kernel.write(place, place + 11, touched_ns=5)
+    kernel.records["id"][3] = 0
+    assert kernel.places.of([12, 14, 99])["value"].tolist() == [120]
+    assert len(kernel.places.of([])) == 0
+
+
+def test_whether_a_record_was_left_alone_for_long_does_not_depend_on_places_that_are_free(
+    kernel: Kernel,
+) -> None:
+    assert not kernel.places.has_untouched_since(1000)
+    kernel.write(0, 1, touched_ns=100)
+    kernel.write(1, 2, touched_ns=1000)
+    assert kernel.places.has_untouched_since(101)
+    kernel.records["id"][0] = 0
+    assert not kernel.places.has_untouched_since(1000)
+
+
 def test_what_was_read_stays_as_it_was(kernel: Kernel) -> None:
     kernel.write(0, 1, touched_ns=5)
     rows = kernel.places.changed(0)

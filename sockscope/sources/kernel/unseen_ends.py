@@ -1,0 +1,65 @@
+"""Connections whose end no probe was told of: found by looking for their sockets.
+
+A kernel in a virtual machine can withhold single events from all BPF programs (docs/reliability.md), and
+one that is withheld at a socket's end would leave the connection open for ever.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sockscope.records.layout import ConnectionFlag
+from sockscope.sources.kernel.maps import Records
+from sockscope.sources.kernel.program import Program
+
+#: What was touched a moment ago is not worth a look: the next one is for it.
+_UNTOUCHED_NS = 10_000_000_000
+_ID = np.dtype("<u8")
+
+
+class UnseenEnds:
+    """Tells each such connection once, as closed and inexact.
+
+    Its record stays where it is until its socket's address is used again, or tracing ends: only the probes
+    give room back, and what they say of it then is left out.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._found = np.empty(0, _ID)
+        self._told = np.empty(0, _ID)
+
+    def look(self, now_ns: int) -> None:
+        """Look for the sockets of all connections, if some did nothing for a while."""
+        if self._program.places["connections"].has_untouched_since(now_ns - _UNTOUCHED_NS):
+            self.look_at_all()
+
+    def look_at_all(self) -> None:
+        """Look for the sockets of all connections.  Call it before the ring of closed ones is drained."""
+        found = self._ids()
+        # twice, so that nothing depends on in which order another CPU's writes become visible
+        self._found = np.intersect1d(found, self._ids()) if len(found) else found
+
+    def tell(self, closed: Records, connections: Records) -> tuple[Records, Records]:
+        """Closed and open connections, with those that were found among the closed ones, once.
+
+        :param closed: drained after the last look
+        """
+        if not len(self._found) and not len(self._told):
+            return closed, connections
+        seen_to_end = closed["id"]
+        closed = closed[~np.isin(seen_to_end, self._told)]
+        fresh = np.setdiff1d(self._found, np.concatenate([seen_to_end, self._told]))
+        self._told = np.setdiff1d(np.concatenate([self._told, fresh]), seen_to_end)
+        self._found = np.empty(0, _ID)
+        ended = self._program.places["connections"].of(fresh)
+        ended["closed_ns"] = np.where(ended["closed_ns"] > 0, ended["closed_ns"], ended["touched_ns"])
+        ended["flags"] |= int(ConnectionFlag.CLOSED | ConnectionFlag.BEST_EFFORT)
+        is_over = np.isin(connections["id"], np.concatenate([self._told, seen_to_end]))
+        return np.concatenate([closed, ended]), connections[~is_over]
+
+    def _ids(self) -> np.ndarray[Any, np.dtype[np.uint64]]:
+        parts = [self._program.iterate(name, _ID) for name in ("buckets", "crowded")]
+        return np.unique(np.concatenate(parts))
