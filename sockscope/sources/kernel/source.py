@@ -33,7 +33,6 @@ from sockscope.sources.target import Target
 _SAMPLED_TICKS = 8
 _HOLDERS_TICKS = 5
 _NOTES_TICKS = 50
-_UNSEEN_TICKS = 60
 _OVERLAP_NS = 50_000_000
 
 #: Probes that have begun end within microseconds, unless their CPU was taken away.
@@ -130,7 +129,7 @@ class KernelSource:
         now = clock.now_ns()
         if final:
             self._unseen_ends.look_at_all()
-        elif self._ticks % _UNSEEN_TICKS == _UNSEEN_TICKS - 1:
+        else:
             self._unseen_ends.look(now)
         closed, ended, shut = self._ended_things()
         events = program.rings["events"].drain() if "events" in program.rings else np.empty(0, layout.EVENT)

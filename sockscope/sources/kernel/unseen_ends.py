@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 
 from sockscope.records.layout import ConnectionFlag
+from sockscope.sources.kernel import clock
 from sockscope.sources.kernel.maps import Records
 from sockscope.sources.kernel.program import Program
 
 #: What was touched a moment ago is not worth a look: the next one is for it.
 _UNTOUCHED_NS = 10_000_000_000
+#: Between two looks; and a look may take a hundredth of the time (of a million connections it takes seconds).
+_BETWEEN_NS = 30_000_000_000
+_AT_MOST = 100
 _ID = np.dtype("<u8")
 
 
@@ -30,11 +34,18 @@ class UnseenEnds:
         self._program = program
         self._found = np.empty(0, _ID)
         self._told = np.empty(0, _ID)
+        self._due_ns = clock.now_ns() + _BETWEEN_NS
 
     def look(self, now_ns: int) -> None:
-        """Look for the sockets of all connections, if some did nothing for a while."""
+        """Now and then, look for the sockets of all connections, if some did nothing for a while.
+
+        :param now_ns: of the monotonic clock
+        """
+        if now_ns < self._due_ns:
+            return
         if self._program.places["connections"].has_untouched_since(now_ns - _UNTOUCHED_NS):
             self.look_at_all()
+        self._due_ns = now_ns + max(_BETWEEN_NS, _AT_MOST * (clock.now_ns() - now_ns))
 
     def look_at_all(self) -> None:
         """Look for the sockets of all connections.  Call it before the ring of closed ones is drained."""
