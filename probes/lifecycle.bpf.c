@@ -29,7 +29,8 @@ struct birth {
 	u64 recorded;
 	u64 late_child; /* the last that was established here and cloned elsewhere, and when */
 	u64 late_ns;
-	u64 socket; /* the one that is looked at, as a plain number (on_data_ready_typed) */
+	u64 socket;   /* the one that is looked at, as a plain number (on_data_ready_typed) */
+	u64 look_due; /* the listener at which it is time to look who waits */
 };
 
 BPF_PERCPU_ARRAY(births, struct birth, 1);
@@ -69,7 +70,7 @@ static __always_inline void connection_born(struct sock *listening, struct liste
 	if (LOAD(&head, skc_num) != listener->port || phase() == PHASE_ENDING)
 		return;
 	if (is_to_be_looked_at(__sync_fetch_and_add(&listener->established, 1)))
-		look_who_waits(listening, listener);
+		birth->look_due = (u64)listening;
 	PEEK(length, listening->sk_ack_backlog);
 	listener->queue = length;
 	if (length > listener->queue_max)
@@ -161,6 +162,22 @@ static __always_inline void child_established(struct birth *birth)
 	birth->established_ns = bpf_ktime_get_ns();
 	if (listener && !birth->recorded)
 		connection_born((struct sock *)parent, listener, birth, birth->established_ns);
+}
+
+/* Looks are taken here alone: the verifier goes through each of their steps, a fifth of a second for each
+ * place from which they are called.  One that is due at a birth's third step (TCP Fast Open), or while
+ * this was at work already, is taken when the next child is established on this CPU. */
+static __always_inline void look_if_due(struct birth *birth)
+{
+	u64 listening = birth->look_due;
+	struct listener *listener;
+
+	if (!listening)
+		return;
+	birth->look_due = 0;
+	listener = listeners.lookup(&listening);
+	if (listener)
+		look_who_waits((struct sock *)listening, listener);
 }
 
 /* When bytes that can be read now came.  TCP reads the clock when it begins with a segment

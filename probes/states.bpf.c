@@ -4,7 +4,8 @@
  * missed, by two programs for each (turns.bpf.c).
  */
 
-static __always_inline void state_changed(u64 key, int before, int after)
+/* looking: whether this is where looks are taken that are due */
+static __always_inline void state_changed(u64 key, int before, int after, int looking)
 {
 	struct connection *connection;
 	struct birth *birth;
@@ -24,6 +25,8 @@ static __always_inline void state_changed(u64 key, int before, int after)
 			birth->late_child = key;
 			birth->late_ns = bpf_ktime_get_ns();
 		}
+		if (birth && looking)
+			look_if_due(birth);
 		return;
 	}
 	if (after == LISTEN_STATE) {
@@ -65,7 +68,7 @@ int on_state(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!told)
 		return 0;
-	state_changed(ctx->args[0], ctx->args[1], ctx->args[2]);
+	state_changed(ctx->args[0], ctx->args[1], ctx->args[2], 1);
 	first_ends(told, ctx->args[0], ctx->args[1] << 8 | ctx->args[2], ctx);
 	return 0;
 }
@@ -73,7 +76,7 @@ int on_state(struct bpf_raw_tracepoint_args *ctx)
 int on_state_again(struct bpf_raw_tracepoint_args *ctx)
 {
 	if (is_for_second(TURNS_STATE, ctx->args[0], ctx->args[1] << 8 | ctx->args[2], ctx))
-		state_changed(ctx->args[0], ctx->args[1], ctx->args[2]);
+		state_changed(ctx->args[0], ctx->args[1], ctx->args[2], 0);
 	return 0;
 }
 
