@@ -18,7 +18,7 @@ from tests.benchmarks.tracers import Tracer, at_work
 from tests.benchmarks.workloads import Workload
 
 #: r0 = 0; exit
-_EMPTY = struct.pack("<BBhi", 0xB7, 0, 0, 0) + struct.pack("<BBhi", 0x95, 0, 0, 0)
+EMPTY = struct.pack("<BBhi", 0xB7, 0, 0, 0) + struct.pack("<BBhi", 0x95, 0, 0, 0)
 _READS = "sock_recv_length"
 
 
@@ -27,7 +27,7 @@ def probe_time(workload: Workload, tracer: Tracer, seconds: float) -> dict[str, 
     with workload.serve() as serving:
         workload.load(serving.port, 1)
         before = set(_programs())
-        empty = syscall.load_program("empty", "raw", _EMPTY)
+        empty = syscall.load_program("empty", "raw", EMPTY)
         link = attaching.attach_raw(_READS, empty)
         try:
             with at_work(tracer, serving):

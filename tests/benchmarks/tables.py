@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.benchmarks.results import Results, Row, grouped, machine, median, spread, table
+from tests.benchmarks.tracers import HOOKS, LIVE
 
 
 def document(results: Results) -> str:
@@ -55,6 +56,7 @@ def _throughput(rows: list[Row]) -> Iterator[str]:
                 for (tracer,), some in grouped(mine, "tracer").items()
             ),
         )
+        yield from _where_it_goes(mine)
     kept = [row for row in rows if row.get("connections", 0) > 1000]
     if kept:
         yield (
@@ -65,6 +67,22 @@ def _throughput(rows: list[Row]) -> Iterator[str]:
             )
             + ".\n"
         )
+
+
+def _where_it_goes(rows: list[Row]) -> Iterator[str]:
+    """What of live mode's price is that of its hooks, whoever is attached to them."""
+    held = {name: some for (name,), some in grouped(rows, "tracer").items() if "cpu_ns" in some[0]}
+    live, hooks = held.get(LIVE.name, []), held.get(HOOKS.name, [])
+    if not live or not hooks:
+        return
+    # a live run and one of the hooks alone are compared with the same untraced run
+    own = (one["cpu_ns"] - other["cpu_ns"] for one, other in zip(live, hooks, strict=False))
+    untraced = median(row["untraced_cpu_ns"] for row in rows if "cpu_ns" in row) or 0
+    yield (
+        f"CPU time of server and client, a request: {untraced:,.0f} ns untraced; the hooks alone add "
+        f"{spread((row['cpu_ns'] - row['untraced_cpu_ns'] for row in hooks), '{:,.0f}')} ns, "
+        f"and what sockscope's programs do in them {spread(own, '{:,.0f}')} ns.\n"
+    )
 
 
 def _lost(rows: list[Row]) -> str:

@@ -11,24 +11,26 @@ from tests.benchmarks.probes import probe_time
 from tests.benchmarks.results import Results, spread
 from tests.benchmarks.tables import document
 from tests.benchmarks.throughput import one_round
-from tests.benchmarks.tracers import LIVE
+from tests.benchmarks.tracers import HOOKS, LIVE
 from tests.benchmarks.workloads import CONNECTIONS, KEEPALIVE
 
 
 @pytest.mark.kernel
 @pytest.mark.servers
 def test_a_short_round_sees_every_request_of_the_client_and_loses_none(tmp_path: Path) -> None:
-    (row,) = one_round(KEEPALIVE, [LIVE], 1)
+    row, hooks = one_round(KEEPALIVE, [LIVE, HOOKS], 1)
     assert row["lost"] == {}
     # a request may be under way on each connection when the client stops counting
     assert row["requests"] <= row["reads"] <= row["requests"] + CONNECTIONS
     assert row["requests"] <= row["writes"] <= row["requests"] + CONNECTIONS
     results = Results(tmp_path / "results.json")
-    results.add("throughput", [row])
+    assert hooks["requests"] > 0
+    results.add("throughput", [row, hooks])
     results.save()
     told = document(Results(tmp_path / "results.json"))
     assert "| sockscope live | 1 |" in told
     assert "| nothing |" in told
+    assert "the hooks alone add" in told
 
 
 @pytest.mark.kernel

@@ -71,6 +71,8 @@ def one_round(
                 "work_ratio": traced.work / beside.work,
                 "rate": traced.load.rate,
                 "untraced_rate": beside.load.rate,
+                "cpu_ns": 1e9 / traced.work,
+                "untraced_cpu_ns": 1e9 / beside.work,
                 "requests": traced.load.requests,
                 "p99_ratio": p99 / p99_beside if p99 and p99_beside else None,
                 "busy": running.spent["busy"],

@@ -224,8 +224,11 @@ LESS = tuple(
     )
     for signals in ("data-ready,wait,wake", "read,write,wait")
 )
+#: Beside it, so that both are compared with the same untraced run.
+HOOKS = Tracer("its hooks alone", _sockscope("tests.benchmarks.hooks_alone", "{port}"), ready="attached")
 TRACERS = (
     LIVE,
+    HOOKS,
     Tracer("sockscope live, with its screen", _sockscope("sockscope", "live", "--port", "{port}"), screen=True),
     Tracer("sockscope record", _sockscope("sockscope", "record", "-o", "{place}/run.sockscope", "--port", "{port}")),
     Tracer(
