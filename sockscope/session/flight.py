@@ -95,7 +95,10 @@ class FlightRecorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """What is there at the end is written too: who ends it wants to see what led there."""
+        """What is there at the end is written too: who ends it wants to see what led there.
+
+        Who interrupts that is told where the parts are.
+        """
         try:
             self._recording.__exit__(kind, error, trace)
             self.tally.clock = self._recording.tally.clock
@@ -103,7 +106,7 @@ class FlightRecorder:
                 self._finish_joining()
             self._join(", ".join(dict.fromkeys(self._reasons)) or "the end")
             self._finish_joining()
-        except SockscopeError:
+        except (SockscopeError, KeyboardInterrupt):
             if any(path.exists() for path, _ in self._parts):
                 self._say(f"what was kept until then lies in {self._folder}, each file a recording")
             if error is None:
@@ -187,7 +190,11 @@ class _Joining:
 
     def wait(self) -> None:
         """:raises SockscopeError: when it failed"""
-        _, said = self._process.communicate()
+        try:
+            _, said = self._process.communicate()
+        except BaseException:
+            self.give_up()
+            raise
         if self._process.returncode:
             line = said.strip().splitlines()[-1:] or ["it was ended from outside"]
             raise SockscopeError(line[0].removeprefix("sockscope: "))

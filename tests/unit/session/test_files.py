@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
+import signal
+import sys
+import threading
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +24,7 @@ from sockscope.commands import run as run_command
 from sockscope.errors import SockscopeError, UsageError
 from sockscope.records.batch import WAITING, Batch, Meta
 from sockscope.records.layout import ConnectionFlag
+from sockscope.session import flight as flight_module
 from sockscope.session import recording as recording_module
 from sockscope.session import rotation as rotation_module
 from sockscope.session.flight import FlightRecorder
@@ -28,6 +35,7 @@ from sockscope.session.rotation import Every, Rotation, files_of
 from sockscope.session.watch import Watch
 from sockscope.sources.synthetic import Scenario, SyntheticSource
 from sockscope.sources.trace import Reader
+from tests.conftest import wait_until
 from tests.unit.trace.recordings import META, assert_all_equal
 
 SECOND = 1_000_000_000
@@ -317,6 +325,44 @@ def test_what_cannot_be_kept_is_said_with_where_it_lies(tmp_path: Path) -> None:
         sink.__exit__(None, None, None)
     assert str(folder) in said[-1]
     assert frame_of_recording(next(folder.glob("*.sockscope"))).snapshot.time_ns == batches[-1].time_ns
+
+
+@pytest.mark.parametrize(
+    "error", [None, SockscopeError("no space left")], ids=["after none", "after an error"]
+)
+def test_who_interrupts_the_joining_is_told_where_the_parts_are(
+    error: SockscopeError | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And after an error that is what counts: nothing is raised in its place."""
+    meta, batches = session("reuseport", 3)
+    said: list[str] = []
+    sink = recorder(tmp_path / "web", meta, Every(octets=10**9), said)
+    for batch in batches:
+        sink.take(batch)
+    endless = tmp_path / "endless"
+    endless.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
+    endless.chmod(0o755)
+    monkeypatch.setattr(flight_module.sys, "executable", str(endless))
+    interrupting = threading.Thread(target=_interrupt_in, args=("communicate", tmp_path / "pid"))
+    interrupting.start()
+    with nullcontext() if error else pytest.raises(KeyboardInterrupt):
+        sink.__exit__(type(error) if error else None, error, None)
+    interrupting.join()
+    folder = next(tmp_path.glob(".web.ring.*"))
+    assert str(folder) in said[-1]
+    assert frame_of_recording(next(folder.glob("*.sockscope"))).snapshot.time_ns == batches[-1].time_ns
+    assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
+
+
+def _interrupt_in(function: str, begun: Path) -> None:
+    """Ctrl-C for the main thread, once it is in that function and what it waits for has begun."""
+
+    def is_in_it() -> bool:
+        frame = sys._current_frames()[threading.main_thread().ident or 0]
+        return function in (entry.name for entry in traceback.extract_stack(frame))
+
+    wait_until(lambda: begun.exists() and begun.read_text().strip() and is_in_it())
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 @pytest.mark.parametrize("way", ["rotation", "ring"])
