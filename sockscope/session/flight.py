@@ -21,6 +21,7 @@ from sockscope.session.rotation import Every, keep_newest, named
 from sockscope.session.stretch import Stretch
 from sockscope.session.wall_clock import offset_ns
 from sockscope.session.watch import Watch
+from sockscope.sources.trace.interrupts import closing_after
 from sockscope.sources.trace.place import give, wal_of
 
 #: The ring is cut into so many parts; one more than that is kept, so that it never holds less.
@@ -97,7 +98,7 @@ class FlightRecorder:
     ) -> None:
         """What is there at the end is written too: who ends it wants to see what led there.
 
-        Who interrupts that is told where the parts are.
+        Who interrupts that is told where the parts are; how often they do it makes no difference.
         """
         try:
             self._recording.__exit__(kind, error, trace)
@@ -106,16 +107,19 @@ class FlightRecorder:
                 self._finish_joining()
             self._join(", ".join(dict.fromkeys(self._reasons)) or "the end")
             self._finish_joining()
-        except (SockscopeError, KeyboardInterrupt):
-            if any(path.exists() for path, _ in self._parts):
-                self._say(f"what was kept until then lies in {self._folder}, each file a recording")
+        except (SockscopeError, OSError, KeyboardInterrupt) as failed:
+            with closing_after(failed):
+                if any(path.exists() for path, _ in self._parts):
+                    self._say(f"what was kept until then lies in {self._folder}, each file a recording")
             if error is None:
                 raise
             return  # what went wrong first is what counts
         finally:
             if self._joining:
-                self._joining.give_up()
-        shutil.rmtree(self._folder, ignore_errors=True)
+                with closing_after(error):
+                    self._joining.give_up()
+        with closing_after(error):
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _turn(self, batch: Batch) -> None:
         self._turning = False

@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from sockscope.errors import SockscopeError
 from sockscope.records.batch import Batch
 from sockscope.session.frames import run
 from sockscope.session.live import LiveSession
@@ -84,3 +85,12 @@ def test_what_ends_with_an_error_says_so_though_an_interrupt_comes_while_it_clos
             pass  # without an error it is what ends it
     finally:
         signal.signal(number, before)
+
+
+def test_a_batch_that_cannot_be_kept_is_what_is_told_though_an_interrupt_comes_meanwhile() -> None:
+    def fail(batch: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise SockscopeError("no space left")
+
+    with pytest.raises(SockscopeError, match="no space left"):
+        run(cast(LiveSession, _Session(signal.SIGINT)), fail, None)

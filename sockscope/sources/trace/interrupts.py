@@ -13,7 +13,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def interrupts_later() -> Iterator[None]:
-    """Handle SIGINT and SIGTERM when the block is done, not in the middle of it.
+    """Handle SIGINT and SIGTERM when the block is done, not in the middle of it; not at all when it fails:
+    that ends what the signal would end, and shall say why.
 
     Python runs handlers in the main thread only, so elsewhere there is nothing to do.
     """
@@ -27,6 +28,9 @@ def interrupts_later() -> Iterator[None]:
         signal.signal(number, lambda *call: came.append(call))
     try:
         yield
+    except BaseException:
+        came.clear()
+        raise
     finally:
         for number, handler in ours.items():
             signal.signal(number, handler)

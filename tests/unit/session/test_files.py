@@ -343,6 +343,12 @@ def test_who_interrupts_the_joining_is_told_where_the_parts_are(
     endless.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
     endless.chmod(0o755)
     monkeypatch.setattr(flight_module.sys, "executable", str(endless))
+
+    def impatient(line: str) -> None:
+        signal.raise_signal(signal.SIGINT)  # once more
+        said.append(line)
+
+    sink._say = impatient
     interrupting = threading.Thread(target=_interrupt_in, args=("communicate", tmp_path / "pid"))
     interrupting.start()
     with nullcontext() if error else pytest.raises(KeyboardInterrupt):
