@@ -15,10 +15,11 @@ from sockscope.analysis.waiting import who_waited
 from sockscope.model.histogram import percentile
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Worker
+from sockscope.report._done import ELSEWHERE, Done, DoneFor
 from sockscope.report._markup import Safe, behind, table, tag
 from sockscope.report._overtime import over_time
 from sockscope.report._slowest import Steps, slowest
-from sockscope.report._waits import WORDS, waits_of
+from sockscope.report._waits import WORDS, Counts, waits_of
 from sockscope.report.charts import waits
 from sockscope.report.charts.flow import flow
 from sockscope.report.charts.shares import band, shares
@@ -54,7 +55,7 @@ def server_sections(frame: Frame, history: HistoryView | None, server: Server, n
     yield from _shares(frame, server, name)
     if history is not None and history.ticks > 1:
         yield from over_time(frame, history, server, name)
-    yield from _waits(server, name)
+    yield from _waits(frame, server, name)
     yield from _slow(slowest(snapshot, server, _SLOW))
 
 
@@ -103,44 +104,45 @@ def label(worker: Worker) -> str:
     return f"{worker.comm} {worker.number}"
 
 
-#: Heading → the figure behind it, and its cell for a thread.
-_COLUMNS: dict[str, tuple[str, Callable[[Worker], str]]] = {
-    "reads": ("reads", lambda worker: units.count(worker.reads)),
-    "bytes read": ("bytes_read", lambda worker: units.size(worker.bytes_read)),
-    "writes": ("writes", lambda worker: units.count(worker.writes)),
-    "bytes written": ("bytes_written", lambda worker: units.size(worker.bytes_written)),
-    "busy": ("busy_ns", busy_words),
+#: Heading → the figure behind it, and its cell for a thread and what it did for the server.
+_COLUMNS: dict[str, tuple[str, Callable[[Worker, Done], str]]] = {
+    "reads": ("reads", lambda worker, done: units.count(done.reads)),
+    "bytes read": ("bytes_read", lambda worker, done: units.size(done.bytes_read)),
+    "writes": ("writes", lambda worker, done: units.count(done.writes)),
+    "bytes written": ("bytes_written", lambda worker, done: units.size(done.bytes_written)),
+    "busy": ("busy_ns", lambda worker, done: busy_words(worker)),
     "longest stall": (
         "stall_max_ns",
-        lambda worker: units.duration(worker.stall_max_ns) if worker.stall_max_ns else "–",
+        lambda worker, done: units.duration(worker.stall_max_ns) if worker.stall_max_ns else "–",
     ),
 }
 
 
 def _workers(frame: Frame, server: Server) -> Safe:
     accepts = server.group.accepts
+    done = DoneFor(frame.snapshot, server)
     active = sorted(
         (worker for worker in server.workers if worker.did_something),
-        key=lambda worker: (-accepts.get(worker.id, 0), -worker.reads, worker.tid),
+        key=lambda worker: (-accepts.get(worker.id, 0), -done[worker.id].reads, worker.tid),
     )
     shown = {head: cell for head, (figure, cell) in _COLUMNS.items() if is_traced(frame.snapshot, figure)}
     waited = who_waited(frame.snapshot, {listener.id for listener in server.group.listeners})
     if waited.tells:
-        shown["waited for the listener"] = lambda worker: waited_words(waited, worker)
+        shown["waited for the listener"] = lambda worker, _: waited_words(waited, worker)
     head = ("thread", "pid", "tid", "accepts", *shown)
     rows = [
         (
             worker.comm, str(worker.pid), str(worker.tid), units.count(accepts.get(worker.id, 0)),
-            *(cell(worker) for cell in shown.values()),
+            *(cell(worker, done[worker.id]) for cell in shown.values()),
         )
         for worker in islice(active, _ROWS)
     ]  # fmt: skip
     more = f"{len(active) - _ROWS} more threads are left out." if len(active) > _ROWS else ""
     idle = len(server.workers) - len(active)
     still = f"{idle} threads of its processes touched no connection." if idle else ""
-    return tag(
-        "div", table("What each thread did", head, rows), tag("p", f"{more} {still}".strip(), class_="hint")
-    )
+    others = f"{ELSEWHERE[0].upper()}{ELSEWHERE[1:]}." if done.is_less_than_all(active) else ""
+    hint = " ".join(filter(None, (more, still, others)))
+    return tag("div", table("What each thread did", head, rows), tag("p", hint, class_="hint"))
 
 
 def _shares(frame: Frame, server: Server, name: str) -> Iterator[Safe]:
@@ -183,15 +185,19 @@ def _share(name: str, what: str, labels: list[str], judged: Fairness) -> Safe:
     )  # fmt: skip
 
 
-def _waits(server: Server, name: str) -> Iterator[Safe]:
+def _waits(frame: Frame, server: Server, name: str) -> Iterator[Safe]:
     counted = {WORDS[kind]: counts for kind, counts in waits_of(server).items() if counts.any()}
     if not counted:
         return
+    exactly = {
+        WORDS["queue_wait"]: frame.queue_wait[server.group.name],
+        WORDS["data_wait"]: frame.data_wait[server.group.name],
+    }
     rows = [
         (
             words,
             units.count(int(counts.sum())),
-            *(units.duration(percentile(counts, part)) for part in (0.5, 0.9, 0.99, 0.999, 1.0)),
+            *(units.duration(ns) for ns in _percentiles(counts, exactly.get(words))),
         )
         for words, counts in counted.items()
     ]
@@ -209,6 +215,14 @@ def _waits(server: Server, name: str) -> Iterator[Safe]:
         class_="grid",
     )  # fmt: skip
     yield tail
+
+
+def _percentiles(counts: Counts, exactly: Wait | None) -> Iterator[float]:
+    """The longest as it was measured, if it is known for all that were counted; nothing beyond it."""
+    known = exactly is not None and exactly.samples == counts.sum()
+    longest = exactly.longest if exactly and known else percentile(counts, 1.0)
+    yield from (min(percentile(counts, part), longest) for part in (0.5, 0.9, 0.99, 0.999))
+    yield longest
 
 
 def _slow(found: list[Steps]) -> Iterator[Safe]:

@@ -12,6 +12,7 @@ from sockscope.analysis.findings import all_judged
 from sockscope.analysis.frame import Finding, Frame, Server, Wait
 from sockscope.analysis.needs import NOT_TRACED, is_traced
 from sockscope.model.snapshot import Worker
+from sockscope.report._done import ELSEWHERE, DoneFor
 from sockscope.report._health import cost, exactness
 from sockscope.report._slowest import slowest
 from sockscope.report.text import busy_words, model_words
@@ -140,12 +141,12 @@ def _server(frame: Frame, server: Server) -> Iterator[str]:
     yield from _workers(frame, server)
     slow = slowest(frame.snapshot, server, _SLOW)
     if slow:
-        yield ""
         yield from grid(
             ("waited longest", "in all", "by"),
             [(one.remote, units.duration(one.total_ns), f"{one.words}; {one.path}") for one in slow],
             3,
         )
+        yield ""
 
 
 def _p(value: float) -> str:
@@ -164,11 +165,12 @@ def _data_wait(frame: Frame, name: str) -> tuple[str, ...]:
 
 def _workers(frame: Frame, server: Server) -> Iterator[str]:
     accepts = server.group.accepts
+    done = DoneFor(frame.snapshot, server)
     active = [worker for worker in server.workers if worker.did_something]
-    active.sort(key=lambda worker: (-accepts.get(worker.id, 0), -worker.reads, worker.tid))
+    active.sort(key=lambda worker: (-accepts.get(worker.id, 0), -done[worker.id].reads, worker.tid))
     columns: dict[str, tuple[str, Callable[[Worker], str]]] = {
-        "reads": ("reads", lambda worker: units.count(worker.reads)),
-        "writes": ("writes", lambda worker: units.count(worker.writes)),
+        "reads": ("reads", lambda worker: units.count(done[worker.id].reads)),
+        "writes": ("writes", lambda worker: units.count(done[worker.id].writes)),
         "busy_ns": ("busy", busy_words),
     }
     shown = [column for figure, column in columns.items() if is_traced(frame.snapshot, figure)]
@@ -189,3 +191,6 @@ def _workers(frame: Frame, server: Server) -> Iterator[str]:
         yield ""
         yield f"and {len(active) - _WORKERS} more threads"
     yield ""
+    if done.is_less_than_all(active):
+        yield f"({ELSEWHERE})"
+        yield ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 
@@ -13,6 +12,7 @@ from sockscope.analysis.own_cost import own_cost
 from sockscope.analysis.waiting import WhoWaited, who_waited
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Worker
+from sockscope.report._done import ELSEWHERE, DoneFor
 from sockscope.report._fairness import fairness_lines
 from sockscope.report._slowest import slowest
 
@@ -96,23 +96,21 @@ def model_words(server: Server) -> str:
 def _worker_table(frame: Frame, server: Server) -> Iterator[str]:
     accepts = server.group.accepts
     numbers = {listener.id for listener in server.group.listeners}
-    reads: Counter[int] = Counter()
-    writes: Counter[int] = Counter()
-    for part in frame.snapshot.parts:
-        if int(part["listener"]) in numbers:
-            reads[int(part["worker"])] += int(part["reads"])
-            writes[int(part["worker"])] += int(part["writes"])
+    done = DoneFor(frame.snapshot, server)
     waited = who_waited(frame.snapshot, numbers)
     active = [
         worker
         for worker in server.workers
-        if accepts.get(worker.id) or reads[worker.id] or writes[worker.id] or worker.id in waited.by_worker
+        if accepts.get(worker.id)
+        or done[worker.id].reads
+        or done[worker.id].writes
+        or worker.id in waited.by_worker
     ]
-    active.sort(key=lambda worker: (-accepts.get(worker.id, 0), -reads[worker.id], worker.tid))
+    active.sort(key=lambda worker: (-accepts.get(worker.id, 0), -done[worker.id].reads, worker.tid))
     total = sum(accepts.values())
     columns: dict[str, tuple[str, Callable[[Worker], str]]] = {
-        "reads": (f" {'reads':>10}", lambda worker: f" {reads[worker.id] or '–':>10}"),
-        "writes": (f" {'writes':>10}", lambda worker: f" {writes[worker.id] or '–':>10}"),
+        "reads": (f" {'reads':>10}", lambda worker: f" {done[worker.id].reads or '–':>10}"),
+        "writes": (f" {'writes':>10}", lambda worker: f" {done[worker.id].writes or '–':>10}"),
         "busy_ns": (f" {'busy':>8}", lambda worker: f" {busy_words(worker):>8}"),
     }
     shown = [column for figure, column in columns.items() if is_traced(frame.snapshot, figure)]
@@ -133,9 +131,8 @@ def _worker_table(frame: Frame, server: Server) -> Iterator[str]:
         yield f"  and {idle} thread{'s' * (idle > 1)} of its processes that touched no connection"
     if waited.tells:
         yield from _waited_lines(waited)
-    elsewhere = [worker for worker in active if worker.reads > reads[worker.id]]
-    if elsewhere:
-        yield "  (busy and data wait cover all that these threads do, on other listeners too)"
+    if done.is_less_than_all(active):
+        yield f"  ({ELSEWHERE})"
 
 
 def busy_words(worker: Worker) -> str:

@@ -1,0 +1,48 @@
+"""One figure is the same in every form of the report."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from sockscope import units
+from sockscope.analysis.frame import Frame
+from sockscope.report import html, markdown, text
+from tests.unit.report.conftest import shown
+
+
+def _serving_others_too() -> tuple[Frame, int]:
+    """One thread did its work for another server's listener, but for seven reads; its tid."""
+    frame, _ = shown("handoff")
+    parts = frame.snapshot.parts.copy()
+    part = parts[parts["reads"] > 7][:1]
+    worker = frame.snapshot.workers[int(part["worker"][0])]
+    parts["reads"][(parts["worker"] == worker.id)] = 7
+    return replace(frame, snapshot=replace(frame.snapshot, parts=parts)), worker.tid
+
+
+def test_what_a_thread_did_for_others_is_in_no_form_of_the_report() -> None:
+    frame, tid = _serving_others_too()
+    _, history = shown("handoff")
+    told = text.render(frame, history)
+    assert re.search(rf"/{tid} +\S+ +– +7 ", told), told
+    marked = markdown.render(frame)
+    assert re.search(rf"\| {tid} \| 0 \| 7 \|", marked), marked
+    page = re.sub(r"<[^>]+>", " ", html.render(frame, history))
+    assert re.search(rf" {tid} +0 +7 +", page)
+    for form in (told, marked, page):
+        assert "on other listeners too" in form
+
+
+@pytest.mark.parametrize("kind", ["queue_wait", "data_wait"])
+def test_the_longest_wait_is_the_one_that_was_measured(kind: str) -> None:
+    """The buckets of the kernel's histogram tell it to a quarter only."""
+    frame, history = shown("handoff")
+    (wait,) = getattr(frame, kind).values()
+    page = re.sub(r"<[^>]+>", " ", html.render(frame, history))
+    words = {"queue_wait": "in the queue", "data_wait": "for a reader"}[kind]
+    row = re.search(rf" {words} +{units.count(wait.samples)}((?: +[\d.]+ [µmn]?s)+) ", page)
+    assert row, page
+    assert row[1].split("  ")[-1].strip() == units.duration(wait.longest)
