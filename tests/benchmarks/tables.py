@@ -75,7 +75,7 @@ def _where_it_goes(rows: list[Row]) -> Iterator[str]:
     live, hooks = held.get(LIVE.name, []), held.get(HOOKS.name, [])
     if not live or not hooks:
         return
-    # a live run and one of the hooks alone are compared with the same untraced run
+    # one right after the other
     own = (one["cpu_ns"] - other["cpu_ns"] for one, other in zip(live, hooks, strict=False))
     untraced = median(row["untraced_cpu_ns"] for row in rows if "cpu_ns" in row) or 0
     yield (

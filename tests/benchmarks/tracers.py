@@ -224,7 +224,7 @@ LESS = tuple(
     )
     for signals in ("data-ready,wait,wake", "read,write,wait")
 )
-#: Beside it, so that both are compared with the same untraced run.
+#: Right after it, so that the two are compared with each other.
 HOOKS = Tracer("its hooks alone", _sockscope("tests.benchmarks.hooks_alone", "{port}"), ready="attached")
 TRACERS = (
     LIVE,
