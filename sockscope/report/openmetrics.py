@@ -172,9 +172,8 @@ def _of_shares(out: _Text, snapshot: Snapshot, labelled: list[tuple[dict[str, st
         "sockscope_share_uneven", "gauge", "1: shares are uneven, by more than chance and enough to matter"
     )
     for labels, figure in figures:
-        out.sample(
-            "sockscope_share_uneven", int(figure.fairness.judgement == "uneven"), **labels, work=figure.name
-        )
+        uneven = int(figure.fairness.judgement == "uneven")
+        out.sample("sockscope_share_uneven", uneven, **labels, work=_word(figure.name))
     out.family("sockscope_open_connections", "gauge", "Accepted connections that are open")
     for labels, server in labelled:
         mine = connections_of(snapshot, server.group)

@@ -77,6 +77,16 @@ def test_figures_are_those_of_the_frame() -> None:
     assert waits["sockscope_queue_wait_seconds_sum"] == pytest.approx(exact, rel=0.1)
 
 
+def test_the_kinds_of_work_are_called_the_same_in_each_metric_and_in_docs() -> None:
+    found = families(Exposition().render(shown("handoff")[0]))
+    (row,) = re.findall(r"^\| `work` \|(.*)\|$", (DOCS / "metrics.md").read_text(), re.M)
+    documented = set(re.findall(r"`(\w+)`", row))
+    for metric in ("max_over_mean", "cv", "noise_cv", "uneven"):
+        told = {sample.labels["work"] for sample in found[f"sockscope_share_{metric}"].samples}
+        assert told
+        assert told <= documented, metric
+
+
 def test_hostile_names_stay_in_their_labels() -> None:
     frame, _ = shown("hostile")
     sly = replace(frame, meta=replace(frame.meta, target='x"} 1\n# EOF\\'))
