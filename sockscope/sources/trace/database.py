@@ -60,7 +60,7 @@ def literal(text: object) -> str:
 def explained(path: Path, doing: str) -> Iterator[None]:
     """Turn what DuckDB and the system raise inside into one line that says what to do.
 
-    :param doing: "write" or "read"
+    :param doing: "write", "read", or "make": write when nothing is there yet
     """
     import duckdb
 
@@ -87,15 +87,21 @@ def explain(error: BaseException, path: Path, doing: str) -> str:
 
 _KEPT = "what was recorded until then is kept"
 
-#: What the text of an error means, a message for each of "read" and "write", or for both.
+#: What the text of an error means, a message for each of "read", "write" and "make", or for the rest of them.
 _KNOWN: tuple[tuple[str, dict[str, str]], ...] = (
     (
         r"No space left on device|Disk quota exceeded",
-        {"": f"{{path}}: the disk is full, {_KEPT}; make room and record again"},
+        {
+            "make": "{path}: the disk is full; make room and record again",
+            "": f"{{path}}: the disk is full, {_KEPT}; make room and record again",
+        },
     ),
     (
         r"File too large",
-        {"": f"{{path}} may not grow further, {_KEPT}; raise the limit (ulimit -f) and record again"},
+        {
+            "make": "{path} may not grow so far; raise the limit (ulimit -f) and record again",
+            "": f"{{path}} may not grow further, {_KEPT}; raise the limit (ulimit -f) and record again",
+        },
     ),
     (
         r"Could not set lock on file.*?\(PID (?P<pid>\d+)\)",

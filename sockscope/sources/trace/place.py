@@ -52,6 +52,8 @@ def place(path: Path, make: Callable[[Path], None], overwrite: bool) -> Placed:
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except FileNotFoundError:
+        if path.parent.exists():  # as /proc does
+            raise SockscopeError(f"{path.parent} takes no files; choose another place with -o") from None
         raise SockscopeError(f"{path.parent} does not exist; make it, or choose another with -o") from None
     except NotADirectoryError:
         raise SockscopeError(f"{path.parent} is not a directory; choose another place with -o") from None

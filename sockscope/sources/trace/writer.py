@@ -51,7 +51,7 @@ class Writer:
         self._committed_ns: int | None = None
         self._bytes = 0
         self._waiting: list[Batch] = []
-        with interrupts_later(), explained(self.path, "write"):
+        with interrupts_later(), explained(self.path, "make"):
             self._database = open_memory(MEMORY_LIMIT)
             try:
                 made = place(self.path, lambda there: make_blank(self._database, there, meta), overwrite)

@@ -116,6 +116,7 @@ def test_places_where_no_file_can_be_are_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.duckdb")
     assert "is a directory" in refusal(tmp_path)
     assert "does not exist" in refusal(tmp_path / "nowhere" / "x")
+    assert "takes no files" in refusal(Path("/proc/x"))
     assert "not a directory" in refusal(tmp_path / "file" / "x")
     assert "not a regular file" in refusal(tmp_path / "fifo.duckdb", overwrite=True)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["fifo.duckdb", "file"]
