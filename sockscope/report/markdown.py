@@ -167,6 +167,10 @@ def _workers(frame: Frame, server: Server) -> Iterator[str]:
     accepts = server.group.accepts
     done = DoneFor(frame.snapshot, server)
     active = [worker for worker in server.workers if worker.did_something]
+    if not active:
+        yield "No thread touched a connection."
+        yield ""
+        return
     active.sort(key=lambda worker: (-accepts.get(worker.id, 0), -done[worker.id].reads, worker.tid))
     columns: dict[str, tuple[str, Callable[[Worker], str]]] = {
         "reads": ("reads", lambda worker: units.count(done[worker.id].reads)),

@@ -116,7 +116,9 @@ def _worker_table(frame: Frame, server: Server) -> Iterator[str]:
     shown = [column for figure, column in columns.items() if is_traced(frame.snapshot, figure)]
     if waited.tells:
         shown.append((f" {'waited':>7}", lambda worker: f" {waited_words(waited, worker):>7}"))
-    yield f"  {'pid/tid':<17}{'thread':<17}{'accepted':>9}{'':>8}{''.join(head for head, _ in shown)}".rstrip()
+    if active:
+        head = "".join(head for head, _ in shown)
+        yield f"  {'pid/tid':<17}{'thread':<17}{'accepted':>9}{'':>8}{head}".rstrip()
     for worker in islice(active, _WORKERS_SHOWN):
         taken = accepts.get(worker.id, 0)
         share = units.share(taken, total) if taken else ""

@@ -46,3 +46,20 @@ def test_the_longest_wait_is_the_one_that_was_measured(kind: str) -> None:
     row = re.search(rf" {words} +{units.count(wait.samples)}((?: +[\d.]+ [µmn]?s)+) ", page)
     assert row, page
     assert row[1].split("  ")[-1].strip() == units.duration(wait.longest)
+
+
+def test_a_table_without_rows_has_no_head() -> None:
+    frame, _ = shown("even")
+    idle = {
+        number: replace(worker, accepts=0, accepts_empty=0, reads=0, writes=0)
+        for number, worker in frame.snapshot.workers.items()
+    }
+    (server,) = frame.servers
+    server = replace(server, workers=tuple(idle.values()), group=replace(server.group, accepts={}))
+    snapshot = replace(frame.snapshot, workers=idle, parts=frame.snapshot.parts[:0], waiting=())
+    quiet = replace(frame, snapshot=snapshot, servers=(server,))
+    told = text.render(quiet)
+    assert "pid/tid" not in told
+    assert "touched no connection" in told
+    assert "| thread |" not in markdown.render(quiet)
+    assert "No thread touched a connection." in markdown.render(quiet)
