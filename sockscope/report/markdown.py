@@ -14,6 +14,7 @@ from sockscope.analysis.needs import NOT_TRACED, is_traced
 from sockscope.model.snapshot import Worker
 from sockscope.report._done import ELSEWHERE, DoneFor
 from sockscope.report._health import cost, exactness
+from sockscope.report._quiet import told
 from sockscope.report._slowest import slowest
 from sockscope.report.text import busy_words, model_words
 
@@ -59,8 +60,12 @@ def _lines(frame: Frame) -> Iterator[str]:
     if frame.servers and not frame.findings:
         yield "No findings." if all_judged(snapshot.untraced) else "No findings in what was traced."
         yield ""
-    for server in frame.servers:
+    servers, others = told(frame.servers)
+    for server in servers:
         yield from _server(frame, server)
+    if others:
+        yield others
+        yield ""
     yield "## Health and exactness"
     yield ""
     lost = snapshot.health.lost

@@ -14,6 +14,7 @@ from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Worker
 from sockscope.report._done import ELSEWHERE, DoneFor
 from sockscope.report._fairness import fairness_lines
+from sockscope.report._quiet import told
 from sockscope.report._slowest import slowest
 
 _WORKERS_SHOWN = 16
@@ -35,10 +36,14 @@ def _lines(frame: Frame, history: HistoryView | None) -> Iterator[str]:
     if not frame.servers:
         yield ""
         yield "nobody listened there while it was traced"
-    for server in frame.servers:
+    servers, others = told(frame.servers)
+    for server in servers:
         yield ""
         yield from server_lines(frame, server, history)
         yield from _slow_lines(frame, server)
+    if others:
+        yield ""
+        yield others
     yield ""
     yield from _findings(frame)
     yield from _health(frame)

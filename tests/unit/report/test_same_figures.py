@@ -10,6 +10,7 @@ import pytest
 from sockscope import units
 from sockscope.analysis.frame import Frame
 from sockscope.report import html, markdown, text
+from sockscope.report._quiet import QUIET
 from tests.unit.report.conftest import shown
 
 
@@ -63,3 +64,15 @@ def test_a_table_without_rows_has_no_head() -> None:
     assert "touched no connection" in told
     assert "| thread |" not in markdown.render(quiet)
     assert "No thread touched a connection." in markdown.render(quiet)
+
+
+def test_of_many_servers_without_a_connection_a_few_are_told_and_the_rest_counted() -> None:
+    frame, _ = shown("even")
+    (server,) = frame.servers
+    quiet = replace(server, connections=0)
+    many = replace(frame, servers=(*[quiet] * 500, server))
+    for form in (text, markdown):
+        told = form.render(many)
+        assert told.count(f"(pid {server.pid})") == QUIET + 1  # the last one, too
+        assert f"and {500 - QUIET} more servers without a connection" in told
+        assert "more server" not in form.render(replace(frame, servers=(quiet,) * QUIET))
