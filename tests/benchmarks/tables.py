@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from tests.benchmarks.results import Results, Row, grouped, machine, median, spread, table
@@ -22,6 +23,8 @@ def document(results: Results) -> str:
         rows = [row for row in results.sections.get(section, []) if "error" not in row]
         if rows:
             parts += [*tell(rows), *_failures(results.sections[section])]
+        if section == "probes":
+            parts += _where_it_goes(results)
     return "\n".join(parts)
 
 
@@ -56,7 +59,6 @@ def _throughput(rows: list[Row]) -> Iterator[str]:
                 for (tracer,), some in grouped(mine, "tracer").items()
             ),
         )
-        yield from _where_it_goes(mine)
     kept = [row for row in rows if row.get("connections", 0) > 1000]
     if kept:
         yield (
@@ -69,19 +71,46 @@ def _throughput(rows: list[Row]) -> Iterator[str]:
         )
 
 
-def _where_it_goes(rows: list[Row]) -> Iterator[str]:
+def _where_it_goes(results: Results) -> Iterator[str]:
     """What of live mode's price is that of its hooks, whoever is attached to them."""
-    held = {name: some for (name,), some in grouped(rows, "tracer").items() if "cpu_ns" in some[0]}
-    live, hooks = held.get(LIVE.name, []), held.get(HOOKS.name, [])
-    if not live or not hooks:
+    rows = [row for row in results.sections.get("throughput", []) if "cpu_ns" in row]
+    counted = grouped(
+        (row for row in results.sections.get("probes", []) if "error" not in row), "workload", "tracer"
+    )
+    lines = []
+    for (workload,), mine in grouped(rows, "workload").items():
+        hooks = [row["cpu_ns"] - row["untraced_cpu_ns"] for row in mine if row["tracer"] == HOOKS.name]
+        # the two stand one right after the other in a round
+        own = [
+            live["cpu_ns"] - alone["cpu_ns"]
+            for live, alone in pairwise(mine)
+            if (live["tracer"], alone["tracer"]) == (LIVE.name, HOOKS.name)
+        ]
+        if not own:
+            continue
+        beside = [row["untraced_cpu_ns"] for row in mine if row["tracer"] in (LIVE.name, HOOKS.name)]
+        net = [row["net_ns"] for row in counted.get((workload, LIVE.name), [])]
+        lines.append(
+            (
+                workload,
+                spread(beside, "{:,.0f}"),
+                f"{(median(beside) or 0) * (1 / 0.97 - 1):,.0f}",
+                spread(hooks, "{:,.0f}"),
+                spread(own, "{:,.0f}"),
+                spread(net, "{:,.0f}"),
+            )
+        )
+    if not lines:
         return
-    # one right after the other
-    own = (one["cpu_ns"] - other["cpu_ns"] for one, other in zip(live, hooks, strict=False))
-    untraced = median(row["untraced_cpu_ns"] for row in rows if "cpu_ns" in row) or 0
+    yield "## Where a request's time goes\n"
     yield (
-        f"CPU time of server and client, a request: {untraced:,.0f} ns untraced; the hooks alone add "
-        f"{spread((row['cpu_ns'] - row['untraced_cpu_ns'] for row in hooks), '{:,.0f}')} ns, "
-        f"and what sockscope's programs do in them {spread(own, '{:,.0f}')} ns.\n"
+        "Nanoseconds of CPU time of server and client, a request.  *0.97 allows*: what may be added before *work* "
+        "is below 0.97.  *the hooks alone*: what empty programs at live mode's hooks add to the untraced run beside "
+        "them.  *the probes*: live mode less the hooks alone, and *net* the same as the kernel's BPF statistics "
+        "count it.\n"
+    )
+    yield table(
+        ("workload", "untraced", "0.97 allows", "the hooks alone", "the probes", "the probes, net"), lines
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tests.benchmarks.tracers import LIVE, Tracer, at_work, cpu_seconds, last_words, losses
+from tests.benchmarks.tracers import LIVE, Tracer, at_work, attachments, cpu_seconds, last_words, losses
 from tests.benchmarks.workloads import Load, Serving, Workload
 
 Row = dict[str, Any]
@@ -59,6 +59,7 @@ def one_round(
             try:
                 with at_work(tracer, serving) as running:
                     traced = measured(workload, serving, seconds)
+                    attached = attachments(running.process.pid)
             except RuntimeError as error:
                 say(f"  {tracer.name}: {error}")
                 yield row | {"error": str(error)}
@@ -78,6 +79,7 @@ def one_round(
                 "busy": running.spent["busy"],
                 "resident": running.spent["resident"],
                 "lost": losses(tracer, running),
+                "attached": attached,
             }
             if recording := running.spent.get("recording"):
                 row["recording_bytes"] = recording["bytes"]

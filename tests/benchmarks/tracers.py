@@ -110,7 +110,7 @@ def _until_attached(tracer: Tracer, running: Running) -> None:
         if tracer.ready and tracer.ready in said:
             return
         # one that says nothing: it holds what it has attached, and no more is added for a while
-        now = held if tracer.ready else _attachments(running.process.pid)
+        now = held if tracer.ready else attachments(running.process.pid)
         if now != held or (tracer.attaches and not now):
             held, since = now, time.monotonic()
         if not tracer.ready and time.monotonic() > max(since + 0.5, running.started + 2):
@@ -120,10 +120,10 @@ def _until_attached(tracer: Tracer, running: Running) -> None:
     raise RuntimeError(f"{tracer.name} did not attach: {said.strip()[-300:]}")
 
 
-def _attachments(pid: int) -> int:
+def attachments(pid: int) -> int:
     """How many tracepoints a process is attached to."""
     count = 0
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
+    for entry in Path(f"/proc/{pid}/fd").glob("*"):  # of a process that has ended: none
         with contextlib.suppress(OSError):
             target = entry.readlink().name
             count += "perf_event" in target or ("bpf" in target and "link" in target)
