@@ -126,7 +126,11 @@ def attachments(pid: int) -> int:
     for entry in Path(f"/proc/{pid}/fd").glob("*"):  # of a process that has ended: none
         with contextlib.suppress(OSError):
             target = entry.readlink().name
-            count += "perf_event" in target or ("bpf" in target and "link" in target)
+            if "bpf" in target and "link" in target:
+                # an iterator's is held for the moment in which it is begun
+                count += "link_type:\titer" not in Path(f"/proc/{pid}/fdinfo/{entry.name}").read_text()
+            else:
+                count += "perf_event" in target
     return count
 
 
