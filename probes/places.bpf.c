@@ -16,35 +16,40 @@
 
 #define SIZED_LATER 64
 #define PAGES_LATER 1
-#define BUCKET_KEYS 4
+#define BUCKET_KEYS 5
 #define NOWHERE 0xffffffffU
 #define BEING_SET 1		  /* no key: sockets are aligned, threads begin at THREAD_KEYS */
 #define THREAD_KEYS (1ULL << 32)  /* + tid */
-#define MIX 0x9e3779b97f4a7c15ULL /* 2^64 over the golden ratio: spreads neighbours */
+#define MIX 0xbf58476d1ce4e5b9ULL /* odd, about as many ones as zeros */
 
 struct bucket {
 	u64 keys[BUCKET_KEYS];
 	u32 places[BUCKET_KEYS];
 	u32 spilled; /* a key that belongs here had to go on; never taken back */
-	u32 unused[3];
 };
 
 BPF_F_TABLE("array", u32, struct connection, connections, SIZED_LATER, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct worker, workers, SIZED_LATER, BPF_F_MMAPABLE);
 BPF_STACK(free_connections, u32, SIZED_LATER);
 BPF_STACK(free_workers, u32, SIZED_LATER);
-BPF_ARRAY(fresh_places, u64, 2);    /* how many were ever used, by enum kept */
-BPF_ARRAY(directory_shift, u32, 1); /* 64 less the binary logarithm of the number of buckets */
-BPF_TABLE("array", u32, struct bucket, buckets, SIZED_LATER);
+BPF_ARRAY(fresh_places, u64, 2); /* how many were ever used, by enum kept */
+BPF_ARRAY(bucket_count, u32, 1); /* how many buckets the directory has: an even number */
+/* A map that can be mapped begins at a page, so that no bucket lies across two cache lines; nobody
+ * maps it. */
+BPF_F_TABLE("array", u32, struct bucket, buckets, SIZED_LATER, BPF_F_MMAPABLE);
 BPF_TABLE("hash", u64, u32, crowded, SIZED_LATER);
 
 enum kept { KEPT_CONNECTIONS, KEPT_WORKERS };
 
+/* By the upper half of the product alone sockets, which lie at equal distances, would gather in a few
+ * buckets; so the lower half is mixed in.  (A second multiplication takes up to 0.5 ns more.) */
 static __always_inline u32 bucket_number(u64 key)
 {
-	u32 zero = 0, *shift = directory_shift.lookup(&zero);
+	u32 zero = 0, *count = bucket_count.lookup(&zero);
+	u64 mixed = key * MIX;
 
-	return shift ? key * MIX >> (*shift & 63) : 0;
+	mixed ^= mixed << 32;
+	return count ? (mixed >> 32) * *count >> 32 : 0;
 }
 
 static __always_inline u32 place_in(struct bucket *bucket, u64 key)

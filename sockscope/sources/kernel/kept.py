@@ -29,7 +29,7 @@ MAPS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "losses": (_U32, _U64),
     "rescued": (_U32, _U64),
     "fresh_places": (_U32, _U64),
-    "directory_shift": (_U32, _U32),
+    "bucket_count": (_U32, _U32),
 }
 #: Array of records → its index in ``fresh_places`` (``enum kept``), and the record.
 PLACES: dict[str, tuple[int, np.dtype[Any]]] = {

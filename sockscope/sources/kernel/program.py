@@ -150,7 +150,7 @@ class Program:
         self.maps = {name: Map(loaded.maps[name], key, value) for name, (key, value) in MAPS.items()}
         rings = {**RINGS, **({EVENTS: layout.EVENT} if detail else {})}
         room = limits.room()
-        self.maps["directory_shift"].put(0, 64 - (room["buckets"].bit_length() - 1))
+        self.maps["bucket_count"].put(0, room["buckets"])
         self.places = {
             name: Places(loaded.maps[name], record, room[name], (self.maps["fresh_places"], index))
             for name, (index, record) in PLACES.items()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import mmap
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sockscope.sources.kernel.places import Places, bucket_count
+from sockscope.sources.kernel.places import Places, bucket_count, crowd_room
+from sockscope.sources.kernel.program import probe_directory
 
 RECORD = np.dtype([("id", "<u8"), ("touched_ns", "<u8"), ("value", "<u8")])
 ROOM = 1000
@@ -103,8 +105,56 @@ def test_the_view_grows_with_the_places_used_up_to_the_room(kernel: Kernel) -> N
     assert len(kernel.places.changed(0)) == ROOM
 
 
-@pytest.mark.parametrize("places", [1, 8, 9, 1000, 73728, 1_008_192])
-def test_half_of_the_directory_stays_free(places: int) -> None:
+PROBE = (probe_directory() / "places.bpf.c").read_text()
+BUCKET_KEYS = int(re.findall(r"#define BUCKET_KEYS (\d+)", PROBE)[0])
+ROOMS = pytest.mark.parametrize("places", [1, 8, 9, 1000, 73728, 1_008_192])
+
+
+@ROOMS
+def test_nearly_half_of_the_directory_stays_free_and_no_more(places: int) -> None:
+    keys = bucket_count(places) * BUCKET_KEYS
+    assert keys * 8 >= places * 15
+    assert (keys - 2 * BUCKET_KEYS) * 8 < places * 15
+
+
+@ROOMS
+def test_each_bucket_has_one_beside_it(places: int) -> None:
     count = bucket_count(places)
-    assert count & (count - 1) == 0
-    assert count * 4 >= 2 * places
+    assert count >= 2
+    assert count % 2 == 0
+
+
+def _bucket_numbers(keys: Any, count: int) -> Any:
+    """As bucket_number() of the probes, with its constant."""
+    mix = np.uint64(int(re.findall(r"#define MIX (0x[0-9a-f]+)ULL", PROBE)[0], 16))
+    half = np.uint64(32)
+    mixed = keys * mix
+    mixed ^= mixed << half
+    return ((mixed >> half) * np.uint64(count) >> half).astype(np.int64)
+
+
+@pytest.mark.parametrize("memory", ["one slab after another", "slabs anywhere"])
+@pytest.mark.parametrize("size", [1984, 2048, 2176, 2240, 2304, 2368, 2496, 2560, 2688, 3072, 3456])
+@pytest.mark.parametrize("sockets", [65536, 200_000])
+def test_sockets_of_any_size_spread_over_the_directory_as_if_by_chance(
+    sockets: int, size: int, memory: str
+) -> None:
+    """They lie at equal distances in slabs of 32 KiB: by a product's upper half many sizes gather in a few buckets."""
+    slab = 32768
+    slabs = -(-sockets // (slab // size))
+    where = np.arange(slabs)
+    if memory == "slabs anywhere":
+        where = np.random.default_rng(size).choice((24 << 30) // slab, slabs, replace=False)
+    within = np.arange(slab // size) * size
+    addresses = (where[:, np.newaxis] * slab + within).ravel()[:sockets].astype(np.uint64)
+    keys = np.concatenate([
+        addresses + np.uint64(0xFFFF888100000000),
+        np.uint64(1 << 32) + np.arange(1000, 1000 + 8192, dtype=np.uint64),
+    ])  # fmt: skip
+    count = bucket_count(len(keys))
+    held = np.bincount(_bucket_numbers(keys, count), minlength=count)
+    # chance alone gives 5.4 % of the buckets too many keys, and lets 0.7 % of the keys find both of theirs full
+    assert np.mean(held > BUCKET_KEYS) < 0.075
+    crowded = np.maximum(held.reshape(-1, 2).sum(axis=1) - 2 * BUCKET_KEYS, 0).sum()
+    assert crowded < 0.025 * len(keys)
+    assert crowded < crowd_room(len(keys)) / 2.5
