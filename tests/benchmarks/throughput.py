@@ -53,7 +53,7 @@ def one_round(
         workload.load(serving.port, 1)  # it warms up
         beside: Measured | None = None
         for number, tracer in enumerate(tracers):
-            if number % 2 == 0 or beside is None:
+            if beside is None:
                 beside = measured(workload, serving, seconds)
             row: Row = {"workload": workload.name, "tracer": tracer.name}
             try:
@@ -63,6 +63,7 @@ def one_round(
             except RuntimeError as error:
                 say(f"  {tracer.name}: {error}")
                 yield row | {"error": str(error)}
+                beside = None  # too long ago for the next
                 continue
             if number % 2:  # the untraced run that follows is as near as the one before
                 beside = measured(workload, serving, seconds)
