@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import io
 import os
+import re
 import resource
 import signal
 import sys
@@ -105,6 +106,21 @@ class _Parser(argparse.ArgumentParser):
         super().error(printable(message))
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    """Paragraphs as wide as the terminal; what is set apart from the text, an example, as it is."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = re.split(r"\n\s*?\n", text)
+        return "\n\n".join(
+            textwrap.indent(paragraph, indent)
+            if paragraph.startswith(" ")
+            else textwrap.fill(
+                " ".join(paragraph.split()), width, initial_indent=indent, subsequent_indent=indent
+            )
+            for paragraph in paragraphs
+        )
+
+
 class _Version(argparse.Action):
     """``--version``: which build this is, found out only when asked."""
 
@@ -144,7 +160,7 @@ def parser_of(wanted: Collection[str]) -> tuple[argparse.ArgumentParser, dict[st
         if name in wanted:
             commands[name] = getattr(importlib.import_module(f"sockscope.commands.{module}"), attribute)()
             subparser.description = _description(commands[name])
-            subparser.formatter_class = argparse.RawDescriptionHelpFormatter
+            subparser.formatter_class = _Help
             commands[name].prepare(subparser)
     return parser, commands
 

@@ -8,8 +8,8 @@ import argparse
 class Serve:
     """Run a reference server of one of the five models
 
-    The arguments are those of ``python -m servers``: MODEL --port 0 --workers N and more;
-    ``sockscope serve MODEL --help`` lists them.
+    The arguments are those of `python -m servers`: MODEL --port 0 --workers N and more;
+    `sockscope serve MODEL --help` lists them.
     """
 
     name = "serve"

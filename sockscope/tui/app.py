@@ -59,6 +59,7 @@ class Dashboard(ReplayControls, App[int]):
         Binding("escape", "back", "Back", key_display="Esc"),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "quit", "Quit"),
+        Binding("ctrl+c", "quit", show=False),
     ]
     paused: reactive[bool] = reactive(False, init=False)
 

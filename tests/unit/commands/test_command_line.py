@@ -90,6 +90,20 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert len(capsys.readouterr().out.splitlines()) > 3
 
 
+@pytest.mark.parametrize("name", [name for name, *_ in COMMANDS])
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_help_is_as_wide_as_the_terminal(
+    name: str, columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with pytest.raises(SystemExit):
+        run([name, "--help"])
+    usage, _, told = capsys.readouterr().out.partition("\n\n")
+    words = [line for line in told.splitlines() if not line.startswith("  ")]
+    assert max(map(len, words)) <= columns
+    assert "``" not in usage + told
+
+
 def test_help_imports_nothing_that_takes_its_time() -> None:
     heavy = ("numpy", "duckdb", "textual", "pyroute2", "psutil", "bcc", "rich")
     code = (
