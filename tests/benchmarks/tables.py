@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.benchmarks.results import Results, Row, grouped, machine, median, spread, table
-from tests.benchmarks.tracers import HOOKS, LIVE
+from tests.benchmarks.tracers import HOOKS, LIVE, TRACERS
 
 
 def document(results: Results) -> str:
@@ -56,7 +56,7 @@ def _throughput(rows: list[Row]) -> Iterator[str]:
                     _megabytes(median(row["resident"] for row in some)),
                     _lost(some),
                 )
-                for (tracer,), some in grouped(mine, "tracer").items()
+                for tracer, some in _by_tracer(mine)
             ),
         )
     kept = [row for row in rows if row.get("connections", 0) > 1000]
@@ -65,7 +65,7 @@ def _throughput(rows: list[Row]) -> Iterator[str]:
             "Size of a recording, a connection (a connection a request): "
             + "; ".join(
                 f"{tracer} {spread((row['recording_bytes'] / row['connections'] for row in some), '{:.0f}')} bytes"
-                for (tracer,), some in grouped(kept, "tracer").items()
+                for tracer, some in _by_tracer(kept)
             )
             + ".\n"
         )
@@ -112,6 +112,12 @@ def _where_it_goes(results: Results) -> Iterator[str]:
     yield table(
         ("workload", "untraced", "0.97 allows", "the hooks alone", "the probes", "the probes, net"), lines
     )
+
+
+def _by_tracer(rows: list[Row]) -> list[tuple[str, list[Row]]]:
+    """In the order in which they are listed, not in that in which they came."""
+    found = {name: some for (name,), some in grouped(rows, "tracer").items()}
+    return [(tracer.name, found[tracer.name]) for tracer in TRACERS if tracer.name in found]
 
 
 def _lost(rows: list[Row]) -> str:

@@ -9,7 +9,9 @@ since probes run in their contexts; others can disturb it only through caches an
 
 from __future__ import annotations
 
+import random
 import resource
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +20,10 @@ from tests.benchmarks.tracers import LIVE, Tracer, at_work, attachments, cpu_sec
 from tests.benchmarks.workloads import Load, Serving, Workload
 
 Row = dict[str, Any]
+
+#: A tracer's beginning is not what it costs: the first readings load and compile, ours are counted by the
+#: kernel's statistics, and the screen is drawn.
+_UNTIL_STEADY_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -45,19 +51,30 @@ def _of_clients() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def _in_any_order(tracers: Sequence[Tracer]) -> Iterator[Tracer]:
+    pairs = [tracers[at : at + 2] for at in range(0, len(tracers), 2)]
+    for pair in random.sample(pairs, len(pairs)):
+        yield from pair
+
+
 def one_round(
     workload: Workload, tracers: Sequence[Tracer], seconds: float, say: Callable[[str], None] = print
 ) -> Iterator[Row]:
-    """Every tracer once, an untraced run before every second one: U A B U C D U."""
+    """Every tracer once, an untraced run before every second one: U A B U C D U.
+
+    Pairs stay together, and come in another order each time: a server that has just begun is faster, and
+    whoever is compared with that would always be the same.
+    """
     with workload.serve() as serving:
         workload.load(serving.port, 1)  # it warms up
         beside: Measured | None = None
-        for number, tracer in enumerate(tracers):
+        for number, tracer in enumerate(_in_any_order(tracers)):
             if beside is None:
                 beside = measured(workload, serving, seconds)
             row: Row = {"workload": workload.name, "tracer": tracer.name}
             try:
                 with at_work(tracer, serving) as running:
+                    time.sleep(_UNTIL_STEADY_S)
                     traced = measured(workload, serving, seconds)
                     attached = attachments(running.process.pid)
             except RuntimeError as error:
