@@ -152,12 +152,16 @@ def _load() -> Check:
         source = KernelSource(Target(ports=(1,)), Limits(connections=64, workers=64))
         try:
             source.start()
+            seconds = time.monotonic() - begin
+            notes = source.batch(final=True).health.notes
         finally:
             source.close()
     except SockscopeError as error:
         says, _, remedy = str(error).partition("; ")
-        return Check("probes", "missing", says, remedy)
-    return Check("probes", "ok", f"compiled, loaded and attached in {time.monotonic() - begin:.2f} s")
+        return Check("probes", "missing", says, "" if remedy.startswith("sockscope doctor says") else remedy)
+    if notes:
+        return Check("probes", "weaker", notes[0])
+    return Check("probes", "ok", f"compiled, loaded and attached in {seconds:.2f} s")
 
 
 def _print(checks: list[Check]) -> None:

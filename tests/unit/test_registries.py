@@ -42,7 +42,7 @@ def test_every_function_that_a_signal_names_exists_in_the_probes_and_the_other_w
 def test_every_map_of_the_probes_is_in_the_registry_of_what_they_keep_and_the_other_way_round() -> None:
     text = "".join(path.read_text() for path in probe_directory().glob("*.bpf.c"))
     declared = re.findall(
-        r"^BPF_(?:F_)?(TABLE|ARRAY|PERCPU_ARRAY|STACK|RINGBUF_OUTPUT)\((?:\"\w+\", [\w ]+, [\w ]+, )?(\w+)",
+        r"^BPF_(?:F_)?(TABLE|ARRAY|PERCPU_ARRAY|STACK|QUEUE|RINGBUF_OUTPUT)\((?:\"\w+\", [\w ]+, [\w ]+, )?(\w+)",
         text,
         re.M,
     )

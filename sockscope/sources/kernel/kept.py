@@ -12,8 +12,9 @@ from sockscope.records import layout
 from sockscope.sources.kernel.places import bucket_count, crowd_room
 
 _U8, _U16, _U32, _U64 = (np.dtype(f"<u{size}") for size in (1, 2, 4, 8))
+_NOTHING = np.dtype([])
 
-#: Map → (key, value) for :class:`Map`.
+#: Map → (key, value) for :class:`Map`; a queue has no keys.
 MAPS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "listeners": (_U64, layout.LISTENER),
     "more_io": (layout.IO_KEY, layout.IO),
@@ -30,6 +31,8 @@ MAPS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "rescued": (_U32, _U64),
     "fresh_places": (_U32, _U64),
     "bucket_count": (_U32, _U32),
+    "crowded": (_U64, _U32),
+    "gone": (_NOTHING, _U64),
 }
 #: Array of records → its index in ``fresh_places`` (``enum kept``), and the record.
 PLACES: dict[str, tuple[int, np.dtype[Any]]] = {
@@ -42,7 +45,6 @@ PRIVATE = (
     "blank_worker",
     "buckets",
     "calls",
-    "crowded",
     "free_connections",
     "free_workers",
     "listener_keys",

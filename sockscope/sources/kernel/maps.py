@@ -111,6 +111,19 @@ class Map:
             if error.errno != errno.ENOENT:
                 raise
 
+    def pop_all(self) -> Records:
+        """Take out all elements of a queue, which has no keys; what was put in first comes first."""
+        found: list[Any] = []
+        value = np.zeros(1, self.value)
+        while True:
+            try:
+                self._element(syscall.MAP_LOOKUP_AND_DELETE_ELEM, None, value, 0)
+            except OSError as error:
+                if error.errno == errno.ENOENT:
+                    return np.array(found, self.value)
+                raise
+            found.append(value[0])
+
     def read_array(self, length: int) -> Records:
         """The first ``length`` elements of an array map."""
         return np.array([self.get(index) for index in range(length)], self.value)
@@ -120,6 +133,7 @@ class Map:
         held[0] = key
         return held
 
-    def _element(self, command: int, key: Records, value: Records | None, flags: int) -> None:
+    def _element(self, command: int, key: Records | None, value: Records | None, flags: int) -> None:
+        which = 0 if key is None else key.ctypes.data
         where = 0 if value is None else value.ctypes.data
-        syscall.bpf(command, struct.pack("<IIQQQ", self.fd, 0, key.ctypes.data, where, flags))
+        syscall.bpf(command, struct.pack("<IIQQQ", self.fd, 0, which, where, flags))

@@ -37,14 +37,10 @@ PROBES = (
     "places", "state", "threads", "sockets", "connections", "waiters",
     "turns", "lifecycle", "states", "accept", "io", "by_functions", "wait", "wake", "tasks", "seed", "unseen",
 )  # fmt: skip
-#: Iterator, a function bpf_iter__NAME → what of the kernel's it runs over, and over which of our maps.
-_ITERATORS = {
-    "task_file": ("task_file", ""),
-    "task": ("task", ""),
-    "tcp": ("tcp", ""),
-    "buckets": ("bpf_map_elem", "buckets"),
-    "crowded": ("bpf_map_elem", "crowded"),
-}
+#: What of the kernel's a function bpf_iter__NAME runs over.
+_ITERATORS = ("task_file", "task", "tcp")
+#: Functions run_NAME that user space runs itself.
+_RUN = ("unseen",)
 
 
 def probe_directory() -> Path:
@@ -75,7 +71,7 @@ def _compiled(btf: Btf, cache: ImageCache, detail: bool) -> Image:
     if image is None:
         from sockscope.sources.kernel.compiler import compile_probes
 
-        functions = re.findall(r"^int (on_\w+|bpf_iter__\w+)\(", text, re.MULTILINE)
+        functions = re.findall(r"^int (on_\w+|run_\w+|bpf_iter__\w+)\(", text, re.MULTILINE)
         rings = [*RINGS, *([EVENTS] if detail else [])]
         image = compile_probes(
             text, ["-Wno-everything", *defines], functions, [*MAPS, *PLACES, *rings, *PRIVATE]
@@ -93,6 +89,10 @@ def _iterator(btf: Btf, over: str) -> int:
 
 def _iterating(name: str) -> str:
     return f"bpf_iter__{name}"
+
+
+def _running(name: str) -> str:
+    return f"run_{name}"
 
 
 def _name(hook: Hook) -> str:
@@ -140,8 +140,10 @@ class Program:
             _name(hook): Wanted(hook.function, hook.kind, _traced(btf, hook), _typed(btf, hook))
             for hook in hooks
         }
-        for name, (over, _) in _ITERATORS.items():
-            wanted[_iterating(name)] = Wanted(_iterating(name), "iterator", _iterator(btf, over))
+        for name in _ITERATORS:
+            wanted[_iterating(name)] = Wanted(_iterating(name), "iterator", _iterator(btf, name))
+        for name in _RUN:
+            wanted[_running(name)] = Wanted(_running(name), "raw")
         self._links: list[int] = []
         self._detaching: threading.Thread | None = None
         self._loaded = load(image, limits.room(), wanted)
@@ -188,16 +190,21 @@ class Program:
 
     def iterate(self, name: str, record: np.dtype[Any]) -> np.ndarray[Any, np.dtype[Any]]:
         """Run an iterator once; what it printed, as records."""
-        over = _ITERATORS[name][1]
-        program, elements_of = self._programs[_iterating(name)], self._loaded.maps[over] if over else None
-        return np.frombuffer(syscall.read_iterator(program, elements_of), record)
+        return np.frombuffer(syscall.read_iterator(self._programs[_iterating(name)]), record)
+
+    def run(self, name: str, *arguments: int) -> int:
+        """Run a program that is attached to nothing once; what it returned.
+
+        :raises OSError: when the kernel does not run it
+        """
+        return syscall.run_program(self._programs[_running(name)], *arguments)
 
     def run_time(self) -> tuple[int, int]:
         """(nanoseconds, runs) of all probes while BPF statistics were on.
 
-        Without the iterators: these run in our own process, whose CPU time is told anyhow.
+        Without those that run in our own process, whose CPU time is told anyhow.
         """
-        ours = {_iterating(name) for name in _ITERATORS}
+        ours = {*map(_iterating, _ITERATORS), *map(_running, _RUN)}
         spent = [syscall.run_time(program) for name, program in self._programs.items() if name not in ours]
         return sum(ns for ns, _, _ in spent), sum(runs for _, runs, _ in spent)
 

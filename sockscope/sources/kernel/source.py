@@ -7,6 +7,7 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from sockscope.sources import privileges
 from sockscope.sources.kernel import clock, losses, seeding, syscall, unix_listeners
 from sockscope.sources.kernel.availability import Availability
 from sockscope.sources.kernel.choosing import choose, hooks_of, left_out
+from sockscope.sources.kernel.gone import gone
 from sockscope.sources.kernel.kept import Limits
 from sockscope.sources.kernel.pairs import Pairs
 from sockscope.sources.kernel.program import Program
@@ -70,7 +72,7 @@ class KernelSource:
         self._hooks = hooks_of(self._chosen, self._availability)
         self._program = Program(self._availability.btf, limits, self._hooks, detail=detail)
         self._pairs = Pairs(self._program.maps, limits.wakes)
-        self._unseen_ends = UnseenEnds(self._program)
+        self._unseen_ends = UnseenEnds(self._program.places["connections"], partial(gone, self._program))
         self._left_out: Counter[layout.Loss] = Counter()  # what had no room before tracing began
         self._started_ns, self._cpu_before_ns = clock.now_ns(), _own_cpu_ns()
         self._last_ns = 0
@@ -262,7 +264,7 @@ class KernelSource:
             user_cpu_ns=_own_cpu_ns() - self._cpu_before_ns,
             resident_bytes=_resident(),
         )
-        return Health(lost, cost, self._notes)
+        return Health(lost, cost, (*self._notes, *self._unseen_ends.notes))
 
 
 def _unannounced(records: Any) -> Any:

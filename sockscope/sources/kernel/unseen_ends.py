@@ -6,21 +6,21 @@ one that is withheld at a socket's end would leave the connection open for ever.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
 from sockscope.records.layout import ConnectionFlag
 from sockscope.sources.kernel import clock
+from sockscope.sources.kernel.gone import Ids
 from sockscope.sources.kernel.maps import Records
-from sockscope.sources.kernel.program import Program
+from sockscope.sources.kernel.places import Places
 
 #: What was touched a moment ago is not worth a look: the next one is for it.
 _UNTOUCHED_NS = 10_000_000_000
-#: Between two looks; and a look may take a hundredth of the time (of a million connections it takes seconds).
+#: Between two looks; and a look may take a hundredth of the time.
 _BETWEEN_NS = 30_000_000_000
 _AT_MOST = 100
-_ID = np.dtype("<u8")
 
 
 class UnseenEnds:
@@ -28,12 +28,17 @@ class UnseenEnds:
 
     Its record stays where it is until its socket's address is used again, or tracing ends: only the probes
     give room back, and what they say of it then is left out.
+
+    :param connections: their records
+    :param gone: tells the ids of those whose socket is gone; OSError when this kernel does not let it
     """
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
-        self._found = np.empty(0, _ID)
-        self._told = np.empty(0, _ID)
+    def __init__(self, connections: Places, gone: Callable[[], Ids]) -> None:
+        self._connections, self._gone = connections, gone
+        #: What a report must say: that nobody looks.
+        self.notes: tuple[str, ...] = ()
+        self._found = np.empty(0, np.uint64)
+        self._told = np.empty(0, np.uint64)
         self._due_ns = clock.now_ns() + _BETWEEN_NS
 
     def look(self, now_ns: int) -> None:
@@ -43,15 +48,21 @@ class UnseenEnds:
         """
         if now_ns < self._due_ns:
             return
-        if self._program.places["connections"].has_untouched_since(now_ns - _UNTOUCHED_NS):
+        if self._connections.has_untouched_since(now_ns - _UNTOUCHED_NS):
             self.look_at_all()
         self._due_ns = now_ns + max(_BETWEEN_NS, _AT_MOST * (clock.now_ns() - now_ns))
 
     def look_at_all(self) -> None:
         """Look for the sockets of all connections.  Call it before the ring of closed ones is drained."""
-        found = self._ids()
-        # twice, so that nothing depends on in which order another CPU's writes become visible
-        self._found = np.intersect1d(found, self._ids()) if len(found) else found
+        if self.notes:
+            return
+        try:
+            found = self._gone()
+            # twice, so that nothing depends on in which order another CPU's writes become visible
+            self._found = np.intersect1d(found, self._gone()) if len(found) else found
+        except OSError as error:
+            why = f"this kernel does not run a program for us ({error.strerror})"
+            self.notes = (f"whether a connection's end went unseen is not known: {why}",)
 
     def tell(self, closed: Records, connections: Records) -> tuple[Records, Records]:
         """Closed and open connections, with those that were found among the closed ones, once.
@@ -64,13 +75,9 @@ class UnseenEnds:
         closed = closed[~np.isin(seen_to_end, self._told)]
         fresh = np.setdiff1d(self._found, np.concatenate([seen_to_end, self._told]))
         self._told = np.setdiff1d(np.concatenate([self._told, fresh]), seen_to_end)
-        self._found = np.empty(0, _ID)
-        ended = self._program.places["connections"].of(fresh)
+        self._found = np.empty(0, np.uint64)
+        ended = self._connections.of(fresh)
         ended["closed_ns"] = np.where(ended["closed_ns"] > 0, ended["closed_ns"], ended["touched_ns"])
         ended["flags"] |= int(ConnectionFlag.CLOSED | ConnectionFlag.BEST_EFFORT)
         is_over = np.isin(connections["id"], np.concatenate([self._told, seen_to_end]))
         return np.concatenate([closed, ended]), connections[~is_over]
-
-    def _ids(self) -> np.ndarray[Any, np.dtype[np.uint64]]:
-        parts = [self._program.iterate(name, _ID) for name in ("buckets", "crowded")]
-        return np.unique(np.concatenate(parts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 
 from sockscope.records.layout import CONNECTION, ConnectionFlag
 from sockscope.sources.kernel import clock
+from sockscope.sources.kernel.gone import BUCKETS_A_RUN
+from sockscope.sources.kernel.program import probe_directory
 from sockscope.sources.kernel.unseen_ends import UnseenEnds
 
 _SECOND = 10**9
@@ -22,14 +25,13 @@ def _records(*ids: int, closed_ns: int = 0) -> Any:
 
 
 class Kernel:
-    """Stands for the program and its array of connections; ``gone`` is what its iterators print, in turn."""
+    """Stands for the array of connections; ``gone`` is what looks find, in turn."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.a_look_takes, self.looks = 0, 0, 0
-        self.untouched = True
+        self.untouched, self.refuses = True, False
         self.gone: list[list[int]] = []
         self.records = _records()
-        self.places = {"connections": self}
         monkeypatch.setattr(clock, "now_ns", lambda: self.now)
 
     def has_untouched_since(self, since_ns: int) -> bool:
@@ -38,12 +40,12 @@ class Kernel:
     def of(self, ids: Any) -> Any:
         return self.records[np.isin(self.records["id"], ids)]
 
-    def iterate(self, name: str, record: Any) -> Any:
-        if name != "buckets":
-            return np.empty(0, record)
+    def look(self) -> Any:
         self.looks += 1
         self.now += self.a_look_takes
-        return np.array(self.gone.pop(0) if self.gone else [], record)
+        if self.refuses:
+            raise PermissionError(1, "Operation not permitted")
+        return np.array(self.gone.pop(0) if self.gone else [], np.uint64)
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
 
 
 def _ends(kernel: Kernel) -> UnseenEnds:
-    return UnseenEnds(kernel)  # type: ignore[arg-type]
+    return UnseenEnds(kernel, kernel.look)  # type: ignore[arg-type]
 
 
 def _look_at(kernel: Kernel, ends: UnseenEnds, second: int) -> int:
@@ -121,3 +123,24 @@ def test_the_end_that_was_seen_of_an_unended_record_stays(kernel: Kernel) -> Non
     kernel.gone = [[1], [1]]
     ends.look_at_all()
     assert ends.tell(_records(), _records())[0]["closed_ns"].tolist() == [4]
+
+
+def test_where_the_kernel_does_not_let_it_look_that_is_said_and_nothing_fails(kernel: Kernel) -> None:
+    ends, kernel.refuses = _ends(kernel), True
+    assert _look_at(kernel, ends, 30) == 1
+    assert ends.tell(_records(), _records(1))[1]["id"].tolist() == [1]
+    assert _look_at(kernel, ends, 60) == 1
+    assert ends.notes == (
+        "whether a connection's end went unseen is not known: this kernel does not run a program for us "
+        "(Operation not permitted)",
+    )
+
+
+def test_the_probe_goes_through_as_many_buckets_as_user_space_steps_over_and_has_room_for_what_it_finds() -> (
+    None
+):
+    text = "".join((probe_directory() / f"{name}.bpf.c").read_text() for name in ("places", "unseen"))
+    (keys,) = re.findall(r"#define BUCKET_KEYS (\d+)", text)
+    assert re.findall(r"#define BUCKETS_A_RUN (\d+)", text) == [str(BUCKETS_A_RUN)]
+    (room,) = re.findall(r"BPF_QUEUE\(gone, u64, (\d+)\)", text)
+    assert int(room) >= BUCKETS_A_RUN * int(keys)
