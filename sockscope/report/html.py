@@ -95,7 +95,12 @@ def _summary(frame: Frame) -> Iterator[Safe]:
         for name in ("critical", "warning", "notice", "info")
         if counts[name]
     ]
-    yield tag("p", badges or badge("good", "no findings"))
+    nothing = (
+        badge("good", "no findings")
+        if frame.snapshot.connections_total
+        else badge("info", "no connection seen")
+    )
+    yield tag("p", badges or nothing)
     if frame.findings:
         yield tag(
             "ul", [tag("li", f"{one.subject}: ", tag("strong", one.title)) for one in frame.findings[:5]]

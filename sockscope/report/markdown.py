@@ -58,7 +58,10 @@ def _lines(frame: Frame) -> Iterator[str]:
     for finding in frame.findings:
         yield from _finding(finding)
     if frame.servers and not frame.findings:
-        yield "No findings." if all_judged(snapshot.untraced) else "No findings in what was traced."
+        if not snapshot.connections_total:
+            yield "No connection was seen, so nothing of it can be judged."
+        else:
+            yield "No findings." if all_judged(snapshot.untraced) else "No findings in what was traced."
         yield ""
     servers, others = told(frame.servers)
     for server in servers:

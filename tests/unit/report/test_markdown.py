@@ -6,8 +6,12 @@ import re
 
 import pytest
 
+from sockscope.analysis.analyse import analyse
+from sockscope.model.history import History
+from sockscope.model.state import State
 from sockscope.report import render as render_as
 from sockscope.report.markdown import coded, escaped, render
+from sockscope.sources.synthetic import Scenario, SyntheticSource
 from tests.unit.report.conftest import SCENARIOS, shown
 
 
@@ -49,3 +53,20 @@ def test_the_connections_that_waited_longest_are_told() -> None:
         text = render_as(form, frame)
         assert "waited longest" in text
         assert len(re.findall(r"queue \S+ [µm]?s, reader \S+ [µm]?s, answer", text)) >= 3
+
+
+def test_a_server_that_nobody_connected_to_is_not_called_sound() -> None:
+    source = SyntheticSource(Scenario("reuseport", rate=0.0))
+    state, history = State(), History()
+    state.started_at(source.meta.started_ns)
+    for batch in source.batches(3):
+        state.apply(batch)
+        history.apply(batch)
+    idle = analyse(source.meta, state.snapshot())
+    assert idle.servers
+    assert "No connection was seen, so nothing of it can be judged." in render(idle)
+    assert "No findings" not in render(idle)
+    page = render_as("html", idle, history.view())
+    assert "no connection seen" in page
+    assert "no findings" not in page
+    assert "No findings." in render(shown("even")[0])
