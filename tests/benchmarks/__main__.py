@@ -16,6 +16,7 @@ from functools import partial
 
 from sockscope.errors import SockscopeError
 from tests.benchmarks import scaling
+from tests.benchmarks.decoding import decoded
 from tests.benchmarks.probes import probe_time
 from tests.benchmarks.results import TABLES, Results, Row
 from tests.benchmarks.tables import document
@@ -48,6 +49,7 @@ def parts(quick: bool) -> list[Part]:
         ("threads", "threads", partial(scaling.threads, (10, 1000) if quick else (10, 1000, 10_000)), 1),
         ("listeners", "listeners", partial(scaling.listeners, (1, 100) if quick else (1, 100, 10_000)), 1),
         ("figures", "starting", _starting, rounds),
+        ("decoding", "decoding", _decoding, rounds),
     ]
     return found
 
@@ -69,6 +71,10 @@ def _starting() -> Iterable[Row]:
     seconds, of_cpu = scaling.start_seconds(1)
     yield {"figure": "from the command to the first connection in a frame", "seconds": seconds}
     yield {"figure": "the same, CPU time", "seconds": of_cpu}
+
+
+def _decoding() -> Iterable[Row]:
+    yield decoded(10_000_000)
 
 
 def main() -> int:

@@ -227,6 +227,24 @@ def _figures(rows: list[Row]) -> Iterator[str]:
     )  # fmt: skip
 
 
+def _decoding(rows: list[Row]) -> Iterator[str]:
+    yield "## Taking events from their ring\n"
+    yield "CPU time of user space, in bulk; [recording](../recording.md) has a million a second for ten seconds.\n"
+    yield table(
+        ("events", "runs", "ns an event", "taken, in order", "lost"),
+        [
+            (
+                f"{count:,}",
+                len(some),
+                spread((row["ns_an_event"] for row in some), "{:.1f}"),
+                "all" if all(row["in_order"] and row["taken"] == count for row in some) else "**no**",
+                f"{sum(row['lost'] for row in some):,}",
+            )
+            for (count,), some in grouped(rows, "events").items()
+        ],
+    )
+
+
 def _seconds(value: float | None) -> str:
     return "–" if value is None else f"{1000 * value:,.0f} ms"
 
@@ -248,4 +266,5 @@ _SECTIONS = {
     "threads": _ticks("threads", "Threads", "In the same way."),
     "listeners": _ticks("listeners", "Listeners", "Real ones, of one process, their queues sampled."),
     "figures": _figures,
+    "decoding": _decoding,
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks import scaling
+from tests.benchmarks.decoding import decoded
 from tests.benchmarks.probes import probe_time
 from tests.benchmarks.results import Results, spread
 from tests.benchmarks.tables import document
@@ -51,6 +52,12 @@ def test_connections_written_into_the_maps_are_all_read_once_and_then_only_what_
     (row,) = scaling.connections((5000,))
     assert row["found"] == {"first": 5000, "usual": 500}
     assert row["kernel_bytes"] > 5000 * 232
+
+
+@pytest.mark.kernel
+def test_every_event_that_a_program_puts_into_the_ring_is_taken_once_and_in_order() -> None:
+    row = decoded(1_200_000)  # more than the ring holds at a time
+    assert (row["taken"], row["lost"], row["in_order"]) == (1_200_000, 0, True)
 
 
 def test_a_spread_is_told_by_median_least_and_most() -> None:

@@ -33,7 +33,7 @@ LIMIT_S = 900
 CONNECTIONS = 60
 _TESTS = "tests/kernel/test_every_way.py tests/kernel/test_exactness.py::test_every_connection_is_attributed_as_the_server_itself_says tests/faults/test_unseen_ends.py"
 #: Of the variants of the exactness test, one of each model; the way tests have the others.  Of unseen ends,
-#: those that meet each of the iterators.
+#: those whose records are in a bucket and out of it.
 _CHOSEN = "every_way or lock or cpu or dispatcher or least or crowded or used_again"
 _BEGIN, _END = "<!-- made by tests/kernels/matrix.py -->\n", "<!-- end -->\n"
 
