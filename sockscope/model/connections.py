@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sockscope.model.deeds import FLOW, PART, added_up, by_connection, deeds_of, flows_of, parts_of, tally
+from sockscope.model.reused import Reused
 from sockscope.records.batch import MORE_IO
 from sockscope.records.layout import CONNECTION, ConnectionFlag
 
@@ -29,6 +30,7 @@ class Connections:
         self._flows: dict[bytes, int] = {}
         self._parts = np.empty(0, PART)
         self._open_deeds: Records | None = None
+        self._shown = Reused()
         self.closed_total = 0
 
     def apply(self, records: Records, more_io: Records) -> None:
@@ -88,7 +90,7 @@ class Connections:
             self._closed = [np.concatenate(self._closed)]
         if self._closed and not len(self._open):
             return self._closed[0]
-        return np.concatenate([*self._closed, self._open])
+        return self._shown.concatenated([*self._closed, self._open])
 
     def deeds(self, connections: Records) -> Records:
         return deeds_of(connections, self._more_io)

@@ -41,6 +41,13 @@ PART = np.dtype(
 )
 
 
+_SUMS = ("reads", "bytes_read", "writes", "bytes_written")
+#: Pairs of listener and thread that are counted one by one, beside as many as there are deeds.
+_FEW = 65536
+#: A double holds every whole number up to here, and so each sum on the way there.
+_EXACT = 2.0**52
+
+
 def deeds_of(connections: Records, more_io: Records) -> Records:
     """All deeds on the given connections, in the order of the connections' ids.
 
@@ -49,16 +56,19 @@ def deeds_of(connections: Records, more_io: Records) -> Records:
     """
     parts = []
     for slot in range(INLINE_IO):
-        io = connections["io"][:, slot]
+        io, ids = connections["io"][:, slot], connections["id"]
         used = io["worker"] > 0
-        rows = np.empty(int(used.sum()), DEED)
-        rows["connection"] = connections["id"][used]
+        if not used.all():
+            io, ids = io[used], ids[used]
+        rows = np.empty(len(io), DEED)
+        rows["connection"] = ids
         for name in ("worker", "reads", "bytes_read", "writes", "bytes_written"):
-            rows[name] = io[name][used]
+            rows[name] = io[name]
         parts.append(rows)
     if len(more_io):
         parts.append(more_io[np.isin(more_io["connection"], connections["id"])])
-    return by_connection(np.concatenate(parts))
+    some = [rows for rows in parts if len(rows)]
+    return by_connection(some[0] if len(some) == 1 else np.concatenate(parts))
 
 
 def by_connection(deeds: Records) -> Records:
@@ -116,12 +126,38 @@ def parts_of(connections: Records, deeds: Records) -> Records:
 
     :param deeds: of these connections
     """
-    owner = _place_of(connections, deeds)
+    listener = np.ascontiguousarray(connections["listener"])[_place_of(connections, deeds)]
+    counted = _counted_up(listener, deeds)
+    if counted is not None:
+        return counted
     rows = np.zeros(len(deeds), PART)
-    rows["listener"] = connections["listener"][owner]
-    for name in ("worker", "reads", "bytes_read", "writes", "bytes_written"):
+    rows["listener"] = listener
+    for name in ("worker", *_SUMS):
         rows[name] = deeds[name]
     return added_up(rows)
+
+
+def _counted_up(listener: Records, deeds: Records) -> Records | None:
+    """The same without putting anything in order, where there are few listeners and threads.
+
+    None where there are not, or where sums are so large that a double would not hold them exactly.
+    """
+    if not len(deeds):
+        return None
+    worker = deeds["worker"].astype(np.int64)
+    width = int(worker.max()) + 1
+    if (int(listener.max()) + 1) * width > _FEW + len(deeds):
+        return None
+    pair = listener * np.int64(width) + worker
+    present = np.flatnonzero(np.bincount(pair))
+    rows = np.zeros(len(present), PART)
+    rows["listener"], rows["worker"] = np.divmod(present, width)
+    for name in _SUMS:
+        column = np.ascontiguousarray(deeds[name])
+        if float(column.sum(dtype=np.float64)) >= _EXACT:
+            return None
+        rows[name] = np.bincount(pair, weights=column)[present]
+    return rows
 
 
 def added_up(parts: Records) -> Records:
@@ -132,7 +168,7 @@ def added_up(parts: Records) -> Records:
     first = parts[order[starts]]
     total = np.zeros(len(first), PART)
     total["listener"], total["worker"] = first["listener"], first["worker"]
-    for name in ("reads", "bytes_read", "writes", "bytes_written"):
+    for name in _SUMS:
         total[name] = np.add.reduceat(parts[name][order], starts)
     return total
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sockscope import units
+from sockscope.analysis.by_column import ByColumn
 from sockscope.analysis.figures import (
     Figures,
     accepting_sharers,
@@ -83,6 +84,11 @@ class Case:
         return connections_of(self.snapshot, self.group)
 
     @cached_property
+    def columns(self) -> ByColumn:
+        """Those of ``connections``."""
+        return ByColumn(self.connections)
+
+    @cached_property
     def readers(self) -> Records:
         """Who read each connection most (0: nobody), in the order of ``connections``."""
         return main_readers(self.snapshot, self.connections)
@@ -90,7 +96,7 @@ class Case:
     @cached_property
     def window_ns(self) -> int:
         """From the first thing that happened to the last: idle time before and after says nothing."""
-        connections, snapshot = self.connections, self.snapshot
+        connections, snapshot = self.columns, self.snapshot
         if not len(connections):
             return 0
         waiting = (connections["flags"] & int(ConnectionFlag.CLOSED)) == 0
@@ -117,7 +123,7 @@ class Case:
     @cached_property
     def queue_waits(self) -> Waits:
         """Established → accepted; who still waits has waited until now."""
-        rows, now = self.connections, self.snapshot.time_ns
+        rows, now = self.columns, self.snapshot.time_ns
         born = rows["established_ns"] > 0
         waiting = (rows["accepted_ns"] == 0) & (rows["ending_ns"] == 0)
         chosen = born & ((rows["accepted_ns"] > 0) | waiting)
@@ -133,7 +139,7 @@ class Case:
     @cached_property
     def main_acceptors(self) -> Mapping[int, int]:
         """Who accepted most of each listener's connections (of equals the smallest id), by the listener's id."""
-        rows = self.connections
+        rows = self.columns
         acceptors = rows["acceptor"]
         pairs = rows["listener"].astype(np.uint64) << np.uint64(32) | acceptors
         numbers, counts = np.unique(pairs[acceptors > 0], return_counts=True)
@@ -143,7 +149,7 @@ class Case:
     @cached_property
     def data_waits(self) -> Waits:
         """The longest readable → read of each connection, without the time in the accept queue."""
-        rows, now = self.connections, self.snapshot.time_ns
+        rows, now = self.columns, self.snapshot.time_ns
         accepted = rows["accepted_ns"].astype(np.int64)
         data, read = rows["first_data_ns"].astype(np.int64), rows["first_read_ns"].astype(np.int64)
         first = np.where((read > 0) & (data > 0), read - np.maximum(data, accepted), 0)
@@ -158,7 +164,7 @@ class Case:
         return self._waits(waited, np.where(unread, now, ends), ~unread).of((read > 0) | unread)
 
     def _waits(self, ns: Records, ends: Records, over: Records) -> Waits:
-        rows = self.connections
+        rows = self.columns
         return Waits(np.maximum(ns, 0), ends, rows["listener"], rows["acceptor"], self.readers, over)
 
     def lasting(self, waits: Waits, least_ns: int) -> bool:

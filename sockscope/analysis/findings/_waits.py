@@ -23,6 +23,8 @@ class Waits:
 
     def of(self, chosen: Any) -> Waits:
         """Those of some connections."""
+        if isinstance(chosen, np.ndarray) and chosen.dtype == bool and chosen.all():
+            return self
         columns = (self.ns, self.end_ns, self.listener, self.acceptor, self.reader, self.over)
         return Waits(*(column[chosen] for column in columns))
 

@@ -23,9 +23,9 @@ class AcceptSkewReuseport:
             return
         # those that joined later had not the same chance: count from the last one's birth on
         begun = max(listener.listened_ns for listener in members)
-        since = case.connections["established_ns"] > begun
+        since = case.columns["established_ns"] > begun
         if begun:
-            whose, number = np.unique(case.connections["listener"][since], return_counts=True)
+            whose, number = np.unique(case.columns["listener"][since], return_counts=True)
             counts = dict(zip(whose.tolist(), number.tolist(), strict=True))
             each = [float(counts.get(listener.id, 0)) for listener in members]
         else:

@@ -17,7 +17,7 @@ class ClientSlow:
     needs: tuple[str, ...] = ("data-ready",)
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
-        rows, limits = case.connections, case.thresholds
+        rows, limits = case.columns, case.thresholds
         both = (rows["first_data_ns"] > 0) & (rows["accepted_ns"] > 0)
         if int(both.sum()) < limits.fewest:
             return

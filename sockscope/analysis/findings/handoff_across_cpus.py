@@ -15,7 +15,7 @@ class HandoffAcrossCpus:
     needs: tuple[str, ...] = ("read",)
 
     def look(self, case: Case) -> Iterator[Diagnosis]:
-        limits, rows = case.thresholds, case.connections
+        limits, rows = case.thresholds, case.columns
         if "handoff" not in case.server.model:
             return
         both = (rows["accepted_ns"] > 0) & (rows["first_read_ns"] > 0)

@@ -122,7 +122,7 @@ def _victims(case: Case, worker: Worker, longest: int, away: int) -> tuple[int, 
     """
     least = max(case.thresholds.stall_ns, longest // 2) // 2
     late = case.data_waits.of((case.data_waits.reader == worker.id) & (case.data_waits.ns >= least))
-    waits, rows = case.queue_waits, case.connections
+    waits, rows = case.queue_waits, case.columns
     queued = waits.of((waits.acceptor == worker.id) & (waits.ns >= least))
     waited = [late.ns.max() if len(late) else 0, queued.ns.max() if len(queued) else 0]
     number = len(late) + len(queued)

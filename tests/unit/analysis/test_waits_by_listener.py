@@ -54,7 +54,8 @@ def test_who_accepted_most_is_who_a_count_for_each_listener_finds() -> None:
     few["listener"] = 1 + np.arange(40) // 5 % 4  # few enough for equals
     for chosen in (rows, few):
         case.__dict__["connections"] = chosen
-        case.__dict__.pop("main_acceptors", None)
+        for derived in ("columns", "main_acceptors"):
+            case.__dict__.pop(derived, None)
         for listener in range(1, 7):
             took = chosen["acceptor"][(chosen["listener"] == listener) & (chosen["acceptor"] > 0)]
             numbers, counts = np.unique(took, return_counts=True)
