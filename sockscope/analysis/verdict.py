@@ -14,8 +14,6 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from sockscope.analysis.accept_axis import accept_axis
 from sockscope.analysis.frame import Group, Handoff, Server
 from sockscope.analysis.needs import is_traced, missing
@@ -85,10 +83,9 @@ def verdict(snapshot: Snapshot, group: Group) -> Server:
 
 def _look(snapshot: Snapshot, group: Group) -> _Seen:
     seen = _Seen()
-    numbers = {listener.id for listener in group.listeners}
     pairs: Counter[tuple[int, int]] = Counter()
     # of many servers' flows only these: to pass through all of them for each takes a minute of a busy day
-    mine = np.isin(snapshot.flows["listener"], list(numbers))
+    mine = snapshot.flows_by_listener.rows(listener.id for listener in group.listeners)
     for flow, count in zip(snapshot.flows[mine], snapshot.flow_counts[mine], strict=True):
         listener, acceptor = int(flow["listener"]), int(flow["acceptor"])
         reader, writer = int(flow["reader"]), int(flow["writer"])

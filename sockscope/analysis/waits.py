@@ -16,8 +16,7 @@ Records = np.ndarray[Any, np.dtype[Any]]
 
 def queue_waits(snapshot: Snapshot, group: Group) -> Wait:
     """Established → accepted, of the group's connections that are kept, exactly."""
-    numbers = [listener.id for listener in group.listeners]
-    mine = np.flatnonzero(np.isin(snapshot.listener_of, numbers))
+    mine = snapshot.by_listener.rows(listener.id for listener in group.listeners)
     established = snapshot.connections["established_ns"][mine]
     accepted = snapshot.connections["accepted_ns"][mine]
     both = (established > 0) & (accepted > 0)
@@ -27,8 +26,8 @@ def queue_waits(snapshot: Snapshot, group: Group) -> Wait:
 def data_waits(snapshot: Snapshot, group: Group, workers: Iterable[Worker]) -> Wait:
     """Bytes readable → read, over all reads of the workers, from the kernel's histograms."""
     counted = sum((worker.data_wait.astype(np.int64) for worker in workers), np.zeros(1, np.int64))
-    numbers = [listener.id for listener in group.listeners]
-    longest = snapshot.connections["data_wait_max_ns"][np.isin(snapshot.listener_of, numbers)]
+    mine = snapshot.by_listener.rows(listener.id for listener in group.listeners)
+    longest = snapshot.connections["data_wait_max_ns"][mine]
     wait = from_histogram(counted)
     highest = float(longest.max()) if len(longest) else wait.longest
     # a percentile is interpolated inside its bucket: never beyond what was measured exactly

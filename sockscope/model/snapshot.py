@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sockscope.model.by_listener import ByListener
 from sockscope.model.deeds import PART
 from sockscope.records.batch import Health, HostCounters, Process
 from sockscope.records.layout import ConnectionFlag, WorkerFlag
@@ -207,6 +208,15 @@ class Snapshot:
         return self.connections_total <= len(self.connections)
 
     @cached_property
-    def listener_of(self) -> Records:
-        """The listener of each of ``connections``, by itself: a record is long, and this is looked through."""
-        return np.ascontiguousarray(self.connections["listener"])
+    def by_listener(self) -> ByListener:
+        """Where the ``connections`` of each listener are."""
+        return ByListener(np.ascontiguousarray(self.connections["listener"]))
+
+    @cached_property
+    def deeds_connection(self) -> Records:
+        """The connection's id of each of ``deeds``, upwards, by itself: it is searched for each server."""
+        return np.ascontiguousarray(self.deeds["connection"])
+
+    @cached_property
+    def flows_by_listener(self) -> ByListener:
+        return ByListener(np.ascontiguousarray(self.flows["listener"]))

@@ -1,0 +1,26 @@
+"""The deeds on some of a snapshot's connections, as a look through all deeds finds them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from sockscope.analysis.figures import _deeds_on
+from sockscope.model.state import State
+from sockscope.sources.synthetic import Scenario, SyntheticSource
+
+
+def test_deeds_on_some_connections_are_those_that_a_look_through_all_finds() -> None:
+    source, state = SyntheticSource(Scenario("dispatch", 3, rate=2000)), State(1000)
+    for batch in source.batches(3):
+        state.apply(batch)
+    whole = state.snapshot()
+    assert len(whole.deeds) > len(whole.connections)
+    chance = np.random.default_rng(5)
+    for number in (0, 1, 40, len(whole.connections) - 1):
+        rows = whole.connections[chance.permutation(len(whole.connections))[:number]]
+        expected = whole.deeds[np.isin(whole.deeds["connection"], rows["id"])]
+        assert _deeds_on(whole, rows).tolist() == expected.tolist()
+    none = replace(whole, deeds=whole.deeds[:0])
+    assert len(_deeds_on(none, whole.connections[:5])) == 0
