@@ -21,6 +21,7 @@ import numpy as np
 from sockscope.analysis.fairness import Fairness, fairness, independent_of
 from sockscope.analysis.frame import Group, Server
 from sockscope.analysis.needs import NEEDS
+from sockscope.model.deeds import BLOCK
 from sockscope.model.snapshot import Snapshot, Worker
 from sockscope.records.layout import ConnectionFlag, WorkerFlag
 
@@ -139,10 +140,12 @@ def main_readers(snapshot: Snapshot, connections: Records) -> Records:
     if not len(connections) or not len(snapshot.deeds):
         return found
     if snapshot.first_two_did_all:  # no need to look for the deeds
-        first, second = connections["io"][:, 0], connections["io"][:, 1]
-        found[:] = np.where(first["reads"] > 0, first["worker"], 0)
-        more = (second["reads"] > 0) & (second["reads"] >= first["reads"])
-        found[more] = second["worker"][more]
+        for begin in range(0, len(connections), BLOCK):
+            part, io = found[begin : begin + BLOCK], connections["io"][begin : begin + BLOCK]
+            first, second = io[:, 0], io[:, 1]
+            part[:] = np.where(first["reads"] > 0, first["worker"], 0)
+            more = (second["reads"] > 0) & (second["reads"] >= first["reads"])
+            part[more] = second["worker"][more]
         return found
     order = np.argsort(connections["id"], kind="stable")
     did = _deeds_on(snapshot, connections)

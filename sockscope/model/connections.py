@@ -30,7 +30,7 @@ class Connections:
         self._flows: dict[bytes, int] = {}
         self._parts = np.empty(0, PART)
         self._open_deeds: Records | None = None
-        self._shown = Reused()
+        self._shown, self._shown_deeds = Reused(), Reused()
         self.closed_total = 0
 
     def apply(self, records: Records, more_io: Records) -> None:
@@ -98,7 +98,7 @@ class Connections:
     def all_deeds(self) -> Records:
         """The deeds on all that :meth:`all` returns, in the order of the connections' ids."""
         closed = (self.deeds(records) for records in self._closed)
-        return by_connection(np.concatenate([*closed, self._deeds_on_open()]))
+        return by_connection(self._shown_deeds.concatenated([*closed, self._deeds_on_open()]))
 
     def _deeds_on_open(self) -> Records:
         # of a million open connections these take long to find, and three are asked for them
