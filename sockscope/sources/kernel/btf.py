@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from sockscope.errors import SockscopeError
 
 VMLINUX = Path("/sys/kernel/btf/vmlinux")
@@ -24,6 +26,10 @@ _TRANSPARENT = (8, 9, 10, 11, 18)  # typedef, volatile, const, restrict, type ta
 _FIXED_WORDS = {1: 1, 3: 3, 14: 1, 17: 1}
 _WORDS_PER_ENTRY = {4: 3, 5: 3, 6: 2, 13: 2, 15: 3, 19: 3}
 _LAST_KIND = 19
+_FIXED, _EACH = (
+    np.array([words.get(kind, 0) for kind in range(32)], np.uint32)
+    for words in (_FIXED_WORDS, _WORDS_PER_ENTRY)
+)
 
 
 class BtfError(SockscopeError):
@@ -75,21 +81,31 @@ class Btf:
             ) from None
 
     def _index(self) -> None:
-        words, position, end = self._words, 0, len(self._words)
-        fixed = [_FIXED_WORDS.get(kind, 0) for kind in range(32)]
-        each = [_WORDS_PER_ENTRY.get(kind, 0) for kind in range(32)]
+        """Where each type begins, what it is called, and of what kind it is.
+
+        How far it is to the next type is computed for all words at once, as if one began at each; what is
+        left is to go from one to the next, of some hundred thousand.
+        """
+        words = np.frombuffer(self._words, np.uint32)
+        info = words[1:]
+        kinds = (info >> 24 & 31).astype(np.uint8)
+        lengths = _EACH[kinds] * (info & 0xFFFF)
+        lengths += 3 + _FIXED[kinds]
+        length_at, position, end = lengths.data, 0, len(words)
         starts = array("I", [0])  # type 0 is void
         append = starts.append
         while position + 3 <= end:
             append(position)
-            info = words[position + 1]
-            kind = (info >> 24) & 31
-            position += 3 + fixed[kind] + each[kind] * (info & 0xFFFF)
-            if kind > _LAST_KIND:
-                raise BtfError(f"the kernel's BTF has a type of kind {kind}; a newer sockscope may read it")
+            position += length_at[position]
+        self._starts = starts
+        known = np.frombuffer(starts, np.uint32)[1:]
+        self._kinds = np.concatenate([np.zeros(1, np.uint8), kinds[known]])
+        self._names = np.concatenate([np.zeros(1, np.uint32), words[known]])
+        if self._kinds.max() > _LAST_KIND:
+            kind = int(self._kinds[self._kinds > _LAST_KIND][0])
+            raise BtfError(f"the kernel's BTF has a type of kind {kind}; a newer sockscope may read it")
         if position != end:
             raise BtfError("the kernel's BTF ends in the middle of a type")
-        self._starts = starts
 
     def has_tracepoint(self, name: str) -> bool:
         """Whether the kernel has the (raw) tracepoint ``name``."""
@@ -105,11 +121,10 @@ class Btf:
 
     def _named(self, name: str, kind: int) -> int | None:
         at = self._text.find(f"\0{name}\0".encode()) + 1
-        words = self._words
-        for number, start in enumerate(self._starts):
-            if number and at and words[start] == at and (words[start + 1] >> 24) & 31 == kind:
-                return number
-        return None
+        if not at:
+            return None
+        found = np.flatnonzero((self._names == at) & (self._kinds == kind))
+        return int(found[0]) if len(found) else None
 
     def parameters(self, function: int) -> int:
         """How many parameters the function of type number ``function`` has."""
@@ -127,10 +142,9 @@ class Btf:
             if at >= 0:
                 wanted[at + 1] = name
         found: dict[str, int] = {}
-        words = self._words
-        for number, start in enumerate(self._starts):
-            if number and words[start] in wanted and (words[start + 1] >> 24) & 31 == _STRUCT:
-                found.setdefault(wanted[words[start]], number)
+        named = np.isin(self._names, np.fromiter(wanted, np.uint32, len(wanted)))
+        for number in np.flatnonzero(named & (self._kinds == _STRUCT)).tolist():
+            found.setdefault(wanted[int(self._names[number])], number)
         return found
 
     def fields(self, number: int) -> dict[str, Field]:
@@ -187,7 +201,7 @@ class Btf:
     def _kind(self, number: int) -> int:
         if number >= len(self._starts):
             raise BtfError("the kernel's BTF refers to a type that it does not have")
-        return (self._words[self._starts[number] + 1] >> 24) & 31 if number else 0
+        return int(self._kinds[number])
 
     def _strip(self, number: int) -> int:
         for _ in range(64):

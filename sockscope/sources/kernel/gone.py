@@ -9,7 +9,7 @@ import numpy as np
 from sockscope.sources.kernel.program import Program
 
 #: Of the directory at a time (BUCKETS_A_RUN).
-BUCKETS_A_RUN = 8
+BUCKETS_A_RUN = 4
 _ID = np.dtype("<u8")
 _SOCKETS = 1 << 63  # keys from there on are sockets, below it threads
 
