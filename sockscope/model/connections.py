@@ -73,9 +73,12 @@ class Connections:
         ):  # under full load nothing stands still
             self._open = changed
             return
-        self._open[where[known]] = changed[known]
-        if known.all() and not gone.any():
-            return
+        if known.all():
+            self._open[where] = changed
+            if not gone.any():
+                return
+        else:
+            self._open[where[known]] = changed[known]
         self._open = np.concatenate([self._open[~gone], changed[~known]])
         ids = self._open["id"]
         if (ids[1:] < ids[:-1]).any():
@@ -97,6 +100,8 @@ class Connections:
 
     def all_deeds(self) -> Records:
         """The deeds on all that :meth:`all` returns, in the order of the connections' ids."""
+        if not self._closed:  # never written to again: what changes is found anew
+            return self._deeds_on_open()
         closed = (self.deeds(records) for records in self._closed)
         return by_connection(self._shown_deeds.concatenated([*closed, self._deeds_on_open()]))
 
