@@ -16,8 +16,14 @@ Records = np.ndarray[Any, np.dtype[Any]]
 
 #: Below it memory comes from the process's own store.
 _LARGE = 4 << 20
-#: References to an array in the list that nobody else knows: the list's, the loop's, and that of the call.
-_UNSEEN = 3
+
+
+def _references(held: Sequence[object], at: int) -> int:
+    return sys.getrefcount(held[at])
+
+
+#: To something in a list that nobody else knows: how many this Python counts differs from release to release.
+_UNSEEN = _references([object()], 0)
 
 
 class Reused:
@@ -37,12 +43,11 @@ class Reused:
         return room
 
     def _room(self, size: int, dtype: np.dtype[Any]) -> Records:
-        seen = []
-        for array in self._held:
-            if sys.getrefcount(array) > _UNSEEN:
-                seen.append(array)
-            elif size <= len(array) <= 2 * size:
-                return array
-        # what is too small or too large goes, and what is still looked at is not waited for in numbers
+        unseen = [at for at in range(len(self._held)) if _references(self._held, at) <= _UNSEEN]
+        for at in unseen:
+            if size <= len(self._held[at]) <= 2 * size:
+                return self._held[at]
+        # what is too small or too large goes, and of what is still looked at the last one is kept in sight
+        seen = [array for at, array in enumerate(self._held) if at not in unseen]
         self._held = [*seen[-1:], np.empty(size + size // 16, dtype)]
         return self._held[-1]

@@ -58,3 +58,20 @@ def test_room_grows_and_shrinks_with_what_is_asked_for() -> None:
         assert (len(array), int(array[0]), int(array[-1])) == (length, length, length)
         del array
     assert sum(array.nbytes for array in reused._held) < 2 * 8 * _LARGE
+
+
+def test_whoever_looks_is_noticed_however_they_hold_it() -> None:
+    for look in (
+        lambda array: array[5:],
+        lambda array: array.view(np.int64),
+        lambda array: memoryview(array),
+        lambda array: [array],
+        lambda array: array.reshape(2, -1)[1],
+    ):
+        reused = Reused()
+        array = reused.concatenated([_filled(1)])
+        held, where = look(array), _memory(array)
+        del array
+        assert _memory(reused.concatenated([_filled(2)])) != where
+        del held
+        assert _memory(reused.concatenated([_filled(3)])) == where
