@@ -23,14 +23,14 @@ from sockscope.model.snapshot import Snapshot, Wake, Worker
 _HANDED_A_TURN = 0.1
 #: A thread that was woken in a smaller part of the cases has another office (a runtime's collector).
 _BY_CHANCE = 0.02
-#: A request is handed over whole, or helped along in pieces?  Two signs must say so: the wake-ups for each
-#: read, times those for each wake-up that comes straight after a read; and the latter alone.
-#: Product: dispatchers are at 0.2 to 5.2, and to 7.9 in Python on a fast machine with nothing else to do, where
-#: whenever a thread lets go of the interpreter's lock it wakes another; an event loop whose pool opens,
-#: sizes, reads and closes a file for each request at 7.6 to 60, fewest when the machine is full of other work.
-_PIECES = 6.2
-#: The latter alone: those dispatchers are at 3.0 at most (the hand-over, and two locks), the pool at 4.4 to 7.3.
-_PIECES_A_HANDOVER = 3.65
+#: So often a thread counts though it is seldom the first that is woken after a read: where one client asks at a
+#: time, four threads that take turns at the four pieces of each request get the same piece each time.
+_OFTEN = 0.2
+#: A request is handed over whole, or helped along in pieces?  Wake-ups for each answer: dispatchers are at 0.1 to
+#: 2.6 (the hand-over, and the locks that the two share: in Python whoever lets go of the interpreter's lock wakes
+#: another), an event loop whose pool opens, sizes, reads and closes a file for each request at 4.2 to 7.8; with 1
+#: to 100 clients, quiet, on one CPU, and beside 1 to 16 busy loops.
+_PIECES = 3.3
 #: CPU time of the woken threads over the readers' from which on they are workers for sure, when a request is
 #: handed over whole.  Measured with 1 to 100 clients: workers that do nothing at all but give the
 #: request back 0.17 to 0.5 in C and 0.14 to 0.4 in Python, and any work of their own adds to that
@@ -44,7 +44,7 @@ _WORK_IN_PIECES = 0.7
 _WORK_UNWOKEN = 0.42
 #: How far off the signs and the CPU times may be: on a machine that is full of other work a lock wakes
 #: more often.  Within that, the likelier is told, and that it is not certain.
-_PIECES_OFF, _PIECES_A_HANDOVER_OFF, _WORK_OFF = 1.25, 1.12, 1.4
+_PIECES_OFF, _WORK_OFF = 1.2, 1.4
 #: There, workers that do nothing at all come down to 0.07 of the readers' CPU time, where pools with one
 #: small job a request are.  Both are handed each request whole, and nothing that can be seen from outside
 #: differs; so from here on they are workers, but that is not certain.
@@ -91,7 +91,9 @@ def _by_waking(snapshot: Snapshot, readers: dict[int, Worker]) -> Handed:
     wakes = [wake for wake in snapshot.wakes if wake.waker in readers and wake.wakee not in tids]
     after_read = sum(wake.after_read for wake in wakes)
     wakees = {
-        (readers[wake.waker].pid, wake.wakee) for wake in wakes if wake.after_read > _BY_CHANCE * after_read
+        (readers[wake.waker].pid, wake.wakee)
+        for wake in wakes
+        if wake.after_read > _BY_CHANCE * after_read or wake.wakes > _OFTEN * after_read > 0
     }
     reads = sum(worker.reads for worker in readers.values())
     # a thread that never waits for events has no turns: each read counts
@@ -111,14 +113,13 @@ def _by_waking(snapshot: Snapshot, readers: dict[int, Worker]) -> Handed:
     own = sum(worker.cpu_ns for worker in readers.values())
     if not helped or not own:  # their CPU time is not known
         return Handed(True, says)
-    share, by_read, by_handover = helped / own, times / reads, times / after_read
-    to_workers = share >= _least_of_workers(_in_pieces(by_read, by_handover), _WORK_AT_LEAST)
-    at_least = share >= _least_of_workers(_in_pieces(by_read, by_handover, 1), _WORK) * _WORK_OFF
-    least = _least_of_workers(_in_pieces(by_read, by_handover, -1), _WORK_AT_LEAST * _WORK_OFF)
-    at_most = share >= least / _WORK_OFF
+    share, by_answer = helped / own, times / (answers or reads)
+    to_workers = share >= _least_of_workers(by_answer, _WORK_AT_LEAST)
+    at_least = share >= _least_of_workers(by_answer * _PIECES_OFF, _WORK) * _WORK_OFF
+    at_most = share >= _least_of_workers(by_answer / _PIECES_OFF, _WORK_AT_LEAST * _WORK_OFF) / _WORK_OFF
     if not to_workers:
         says += (
-            f"; but those are helpers: woken {times / reads:.1f} times for each read, they used {share:.0%} of "
+            f"; but those are helpers: woken {by_answer:.1f} times for each answer, they used {share:.0%} of "
             "the CPU time that the readers used themselves"
         )
     elif not at_least:
@@ -150,22 +151,13 @@ def _without_waking(snapshot: Snapshot, readers: dict[int, Worker], wakes: list[
     return Handed(True, says)
 
 
-def _in_pieces(by_read: float, by_handover: float, off: int = 0) -> bool:
-    """Whether both signs say that a request goes to the others in pieces, which is what helpers get.
-
-    :param by_read: wake-ups for each read; ``by_handover``: for each wake-up straight after one
-    :param off: 1: the signs may be as much too low as they ever are; -1: too high
-    """
-    product = by_read * by_handover * _PIECES_OFF**off
-    return product > _PIECES and by_handover * _PIECES_A_HANDOVER_OFF**off > _PIECES_A_HANDOVER
-
-
-def _least_of_workers(in_pieces: bool, whole: float) -> float:
+def _least_of_workers(by_answer: float, whole: float) -> float:
     """The least CPU time of woken threads, over the readers', that makes them workers.
 
+    :param by_answer: how often they were woken for each answer
     :param whole: the answer where requests go to them whole
     """
-    return _WORK_IN_PIECES if in_pieces else whole
+    return _WORK_IN_PIECES if by_answer > _PIECES else whole
 
 
 def _by_polling(snapshot: Snapshot, readers: dict[int, Worker]) -> Handed:

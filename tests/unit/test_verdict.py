@@ -184,17 +184,18 @@ def _reader_that_wakes(
     later: int = 900,
     wakes_a_read: float = 1,
     others: tuple[int, ...] = (11, 12),
-    after_reads: int = 300,
+    after_reads: tuple[int, ...] = (300, 300),
+    reads: int = 900,
 ) -> Server:
-    """One thread reads and answers 900 times, waking others, who spend so much for each wake-up."""
+    """One thread reads so often and answers 900 times, waking others, who spend so much for each wake-up."""
     world = Small()
     reader = world.worker(
-        10, cpu_ns=180 * MS, reads=900, bursts=410, waits=588, wakeups=558, answers_later=later
+        10, cpu_ns=180 * MS, reads=reads, bursts=410, waits=588, wakeups=558, answers_later=later
     )
     world.workers[0]["answer"][20] = 900
-    for tid in others:
+    for tid, after_read in zip(others, after_reads, strict=False):
         world.worker(10, tid, cpu_ns=450 * cpu_of_each)
-        world.wakes.append((reader, tid, round(450 * wakes_a_read), after_reads))
+        world.wakes.append((reader, tid, round(450 * wakes_a_read), after_read))
     world.connect(300, world.listener(), reader)
     return world.verdict()
 
@@ -214,7 +215,7 @@ def test_threads_that_get_each_request_whole_and_do_next_to_nothing_of_the_work_
     found = _reader_that_wakes(6 * US)
     assert found.model == "single"
     assert (
-        "but those are helpers: woken 1.0 times for each read, they used 3% of the CPU time that the readers "
+        "but those are helpers: woken 1.0 times for each answer, they used 3% of the CPU time that the readers "
         "used themselves"
     ) in found.evidence[-1]
 
@@ -230,7 +231,7 @@ def test_where_each_request_goes_whole_to_threads_that_do_little_it_is_dispatche
 
 
 @pytest.mark.parametrize(
-    ("cpu_of_each", "wakes_a_read"), [(16 * US, 1.0), (28 * US, 1.0), (36 * US, 1.0), (70 * US, 2.5)]
+    ("cpu_of_each", "wakes_a_read"), [(16 * US, 1.0), (28 * US, 1.0), (36 * US, 1.0), (70 * US, 3.0)]
 )
 def test_where_helpers_and_workers_look_alike_it_is_told_to_be_uncertain(
     cpu_of_each: int, wakes_a_read: float
@@ -249,9 +250,20 @@ def test_a_helper_pool_with_several_jobs_a_request_is_not_dispatched_to() -> Non
     assert _reader_that_wakes(70 * US, wakes_a_read=4.1).model == "single"
 
 
+def test_a_helper_pool_whose_threads_take_turns_at_the_jobs_of_a_request_is_not_dispatched_to() -> None:
+    """As measured with one client: four jobs, four threads, and the same one gets the first each time."""
+    found = _reader_that_wakes(12 * US, wakes_a_read=2.0, others=(11, 12, 13, 14), after_reads=(900, 0, 0, 0))
+    assert found.model == "single"
+    assert "but those are helpers: woken 4.0 times for each answer" in found.evidence[-1]
+
+
+def test_a_helper_pool_is_none_the_less_so_when_a_request_comes_in_many_reads() -> None:
+    assert _reader_that_wakes(70 * US, wakes_a_read=4.1, reads=3000).model == "single"
+
+
 def test_locks_that_wake_others_too_do_not_make_pieces_of_a_request_that_is_handed_over_whole() -> None:
     """As measured of workers in Python, on a fast machine with nothing else to do."""
-    found = _reader_that_wakes(26 * US, wakes_a_read=2.64, after_reads=400)
+    found = _reader_that_wakes(26 * US, wakes_a_read=2.64, after_reads=(400, 400))
     assert (found.model, found.handoff) == ("dispatch", "request")
 
 
