@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 PYTHON := .venv/bin/python
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=CI)
+# a test of the kernel has the machine to itself all the same (tests/conftest.py)
+PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 PROBES := $(wildcard probes/*.c probes/*.h)
 
 .PHONY: help demo test prepare lint format unit kernel bench-diagnosis bench-recording recording pictures screens load churn clean
@@ -14,7 +16,7 @@ demo: ## trace the five server models under load (sets everything up; needs root
 	@$(SUDO) $(PYTHON) -m sockscope demo
 
 test: prepare lint ## lint, types, layers and all tests (sets everything up; needs root or sudo)
-	$(SUDO) $(PYTHON) -m pytest
+	$(SUDO) $(PYTHON) -m pytest $(PARALLEL)
 
 prepare: ## what the tests need: system packages and .venv
 	@.ci/prepare test
@@ -36,7 +38,7 @@ format: ## put everything into shape
 	clang-format -i $(PROBES)
 
 unit: ## tests that need no root
-	$(PYTHON) -m pytest -m 'not kernel and not servers and not slow'
+	$(PYTHON) -m pytest $(PARALLEL) -m 'not kernel and not servers and not slow'
 
 kernel: ## tests that need root and a kernel
 	$(SUDO) $(PYTHON) -m pytest -m 'kernel and not slow'

@@ -1,12 +1,13 @@
-"""What all tests share: when a test that needs the kernel may be skipped, and how to wait."""
+"""What all tests share: when a test that needs the kernel may be skipped, who has the machine, and how to wait."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -29,12 +30,39 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without root, tests of the kernel are skipped, except in CI: there they fail."""
+    """Tests of the kernel come first: the others then share the CPUs until the end.  Without root they are
+    skipped, except in CI: there they fail."""
+    items.sort(key=lambda item: not item.get_closest_marker("kernel"))
     if os.geteuid() == 0 or os.environ.get("CI"):
         return
     for item in items:
         if item.get_closest_marker("kernel"):
             item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A test of the kernel has the machine to itself, though there are as many processes of pytest as CPUs
+    (pytest-xdist): servers, clients and probes measure one another's waiting."""
+    alone = item.get_closest_marker("kernel") is not None
+    with (
+        _locked("__init__.py", fcntl.LOCK_EX) as turnstile,
+        _locked("conftest.py", fcntl.LOCK_EX if alone else fcntl.LOCK_SH),
+    ):
+        # whoever waits for the machine holds up those behind: nobody waits for ever
+        fcntl.flock(turnstile, fcntl.LOCK_UN)
+        return (yield)
+
+
+@contextmanager
+def _locked(name: str, how: int) -> Iterator[int]:
+    descriptor = os.open(Path(__file__).with_name(name), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, how)
+        yield descriptor
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child that was forked has the descriptor, too
+        os.close(descriptor)
 
 
 @pytest.fixture(autouse=True)
