@@ -3,21 +3,25 @@
 import os
 import select
 import signal
+from contextlib import suppress
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stop:
-    """One eventfd that every thread and every process of the server watches.
+    """One pipe that every thread and every process of the server watches.
 
-    It is written once and never read, so it stays readable for whoever looks later. It is made before
-    the workers are forked: a signal to any process of the server ends all of it.
+    It is written and never read, so it stays readable for whoever looks later. It is made before the
+    workers are forked: a signal to any process of the server ends all of it.
     """
 
     def __init__(self) -> None:
-        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.fd, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def set(self) -> None:
-        """Ask everyone to end; safe in a signal handler and when repeated."""
-        os.eventfd_write(self.fd, 1)
+        """Ask everyone to end; safe when repeated."""
+        with suppress(BlockingIOError):  # full: asked often enough
+            os.write(self._write, b"\0")
 
     def is_set(self, within_s: float = 0) -> bool:
         """Whether the end was asked for, now or within `within_s` seconds."""
@@ -26,11 +30,17 @@ class Stop:
         return bool(poller.poll(within_s * 1000))
 
     def on_signals(self) -> None:
-        """Let SIGTERM and SIGINT set this stop; forked workers inherit it."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: self.set())
+        """Let SIGTERM and SIGINT set this stop; forked workers inherit it.
+
+        Python writes to the pipe itself, at once. A handler of ours would run only when the main thread is back
+        from its system call: for ever too late for a signal that comes just before it goes to wait for events
+        (signal.set_wakeup_fd; PEP 475).
+        """
+        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        for number in _SIGNALS:
+            signal.signal(number, lambda *_: None)
 
     def reached(self) -> None:
         """The server has ended: a second signal must not make a failure of it while the interpreter ends."""
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in _SIGNALS:
             signal.signal(number, signal.SIG_IGN)

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -138,3 +140,35 @@ def test_a_server_that_cannot_start_says_why_to_who_started_it():
         servers.start("single", workers=2)
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(servers.ServerError, match="in use"):
         servers.start("handoff", port=taken.getsockname()[1])
+
+
+_SIGNAL_DURING_A_LONG_CALL = """
+import hashlib, os, signal, threading, time
+from servers.stop import Stop
+
+stop, calling, seen = Stop(), threading.Event(), []
+stop.on_signals()
+
+def ask():
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    calling.wait()
+    os.kill(os.getpid(), signal.SIGINT)
+    seen.append((stop.is_set(within_s=60), time.monotonic()))
+
+asking = threading.Thread(target=ask)
+asking.start()
+calling.set()
+hashlib.pbkdf2_hmac("sha256", b"", b"", 3_000_000)  # a second or more, which no signal cuts short
+returned = time.monotonic()
+asking.join()
+print(seen[0][0], seen[0][1] < returned)
+"""
+
+
+def test_a_signal_stops_the_server_though_its_main_thread_is_in_a_call_that_goes_on() -> None:
+    """As when it comes just before the wait for events: no handler in Python runs then."""
+    done = subprocess.run(
+        [sys.executable, "-c", _SIGNAL_DURING_A_LONG_CALL],
+        cwd=Path(__file__).parents[3], capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert done.stdout == "True True\n", done.stderr
