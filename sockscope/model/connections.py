@@ -9,6 +9,7 @@ import numpy as np
 
 from sockscope.model.deeds import FLOW, PART, added_up, by_connection, deeds_of, flows_of, parts_of, tally
 from sockscope.model.reused import Reused
+from sockscope.model.rows import Rows
 from sockscope.records.batch import MORE_IO
 from sockscope.records.layout import CONNECTION, ConnectionFlag
 
@@ -23,14 +24,15 @@ class Connections:
 
     def __init__(self, keep: int | None) -> None:
         self._keep = keep
-        self._open = np.empty(0, CONNECTION)
+        self._open = Rows(CONNECTION)
         self._closed: list[Records] = []
         self._kept = 0
         self._more_io = np.empty(0, MORE_IO)
         self._flows: dict[bytes, int] = {}
         self._parts = np.empty(0, PART)
         self._open_deeds: Records | None = None
-        self._shown, self._shown_deeds = Reused(), Reused()
+        self._shown: Records | None = None
+        self._shown_deeds = Reused()
         self.closed_total = 0
 
     def apply(self, records: Records, more_io: Records) -> None:
@@ -51,8 +53,8 @@ class Connections:
         if (ids[changed[1:]] <= ids[changed[:-1]]).any():
             _, last = np.unique(ids[changed[::-1]], return_index=True)
             changed = changed[len(changed) - 1 - last]
-        self._open_deeds = None
-        self._update(records[changed], ids[is_closed])
+        self._open_deeds = self._shown = None
+        self._update(records.take(changed), ids[is_closed])
         if is_closed.any():
             self._close(records[is_closed])
 
@@ -63,37 +65,35 @@ class Connections:
         :param changed: in the order of their ids
         :param closed: ids
         """
-        ids = np.ascontiguousarray(self._open["id"])
+        ids = np.ascontiguousarray(self._open.all["id"])
         where = np.searchsorted(ids, changed["id"])
         known = where < len(ids)
         known[known] = ids[where[known]] == changed["id"][known]
         gone = np.isin(ids, closed) if len(closed) else np.zeros(len(ids), bool)
-        if np.count_nonzero(known) + np.count_nonzero(gone) == len(
-            ids
-        ):  # under full load nothing stands still
-            self._open = changed
+        some_gone = bool(gone.any())
+        if np.count_nonzero(known) + np.count_nonzero(gone) == len(ids):
+            self._open.set(changed)  # under full load nothing stands still
             return
-        if known.all():
-            self._open[where] = changed
-            if not gone.any():
-                return
-        else:
-            self._open[where[known]] = changed[known]
-        self._open = np.concatenate([self._open[~gone], changed[~known]])
-        ids = self._open["id"]
+        if some_gone or not known.all():
+            left = np.flatnonzero(~gone)
+            self._open.select(left, changed.take(np.flatnonzero(~known)))
+            if some_gone:
+                where = np.searchsorted(left, where)
+        self._open.write(where[known], changed.take(np.flatnonzero(known)))
+        ids = self._open.all["id"]
         if (ids[1:] < ids[:-1]).any():
-            self._open = self._open[np.argsort(ids, kind="stable")]
+            self._open.set(self._open.all.take(np.argsort(ids, kind="stable")))
 
     def open(self) -> Records:
-        return self._open
+        return self._open.all
 
     def all(self) -> Records:
         """Closed ones that are kept, oldest first, then the open ones."""
-        if len(self._closed) > 1:
-            self._closed = [np.concatenate(self._closed)]
-        if self._closed and not len(self._open):
-            return self._closed[0]
-        return self._shown.concatenated([*self._closed, self._open])
+        if self._shown is None:
+            self._closed = [np.concatenate(self._closed)] if len(self._closed) > 1 else self._closed
+            closed = self._closed[0] if self._closed else self._open.all[:0]
+            self._shown = self._open.after(closed) if len(self._open.all) else closed
+        return self._shown
 
     def deeds(self, connections: Records) -> Records:
         return deeds_of(connections, self._more_io)
@@ -108,13 +108,13 @@ class Connections:
     def _deeds_on_open(self) -> Records:
         # of a million open connections these take long to find, and three are asked for them
         if self._open_deeds is None:
-            self._open_deeds = self.deeds(self._open)
+            self._open_deeds = self.deeds(self._open.all)
         return self._open_deeds
 
     def flows(self) -> tuple[Records, Records]:
         """(distinct flows, how many) over all connections so far, kept or not."""
         counts = dict(self._flows)
-        flows, numbers = tally(flows_of(self._open, self._deeds_on_open()))
+        flows, numbers = tally(flows_of(self._open.all, self._deeds_on_open()))
         for flow, number in zip(flows, numbers, strict=True):
             key = flow.tobytes()
             counts[key] = counts.get(key, 0) + int(number)
@@ -123,11 +123,11 @@ class Connections:
 
     def parts(self) -> Records:
         """What each thread did on each listener's connections, kept or not: PART rows."""
-        return added_up(np.concatenate([self._parts, parts_of(self._open, self._deeds_on_open())]))
+        return added_up(np.concatenate([self._parts, parts_of(self._open.all, self._deeds_on_open())]))
 
     def named(self) -> tuple[frozenset[int], frozenset[int]]:
         """The threads and the listeners that the kept connections name, by id."""
-        told = [*self._closed, self._open]
+        told = [*self._closed, self._open.all]
         threads = [self._more_io["worker"], *(records["acceptor"] for records in told)]
         threads += [records["io"]["worker"].ravel() for records in told]
         listeners = [records["listener"] for records in told]
@@ -152,6 +152,7 @@ class Connections:
         """All connections of these listeners; but not that there were any."""
         if not listeners:
             return
+        self._shown = None
         if self._flows:
             flows = np.frombuffer(b"".join(self._flows), FLOW)
             left = ~np.isin(flows["listener"], listeners)

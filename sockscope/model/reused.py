@@ -26,28 +26,46 @@ def _references(held: Sequence[object], at: int) -> int:
 _UNSEEN = _references([object()], 0)
 
 
-class Reused:
+def whole(records: Records) -> Records:
+    """The same memory, each record one piece: numpy copies it field by field else, which takes 13 times as long
+    (a million connections 0.17 s, and 0.013)."""
+    return records.view(np.dtype((np.void, records.dtype.itemsize)))
+
+
+class Rooms:
     """Room for one array after another.  A view holds its array, so who still looks at one keeps it as it is."""
 
     def __init__(self) -> None:
         self._held: list[Records] = []
 
+    def room(self, size: int, dtype: np.dtype[Any]) -> Records:
+        """An array of that length or more, in which anything may stand; it is the latest until the next."""
+        unseen = [at for at in range(len(self._held)) if _references(self._held, at) <= _UNSEEN]
+        for at in unseen:
+            if size <= len(self._held[at]) <= 2 * size:
+                self._held.append(self._held.pop(at))
+                return self._held[-1]
+        # what is too small or too large goes, and of what is still looked at the latest is kept in sight
+        seen = [array for at, array in enumerate(self._held) if at not in unseen]
+        self._held = [*seen[-1:], np.empty(size + size // 16, dtype)]
+        return self._held[-1]
+
+    def clear(self) -> None:
+        self._held.clear()
+
+
+class Reused:
+    """One array after another, put together of parts."""
+
+    def __init__(self) -> None:
+        self._rooms = Rooms()
+
     def concatenated(self, parts: Sequence[Records]) -> Records:
         """``parts``, one after another, as :func:`numpy.concatenate`; they have the same dtype."""
         size = sum(map(len, parts))
         if size * parts[0].itemsize < _LARGE:
-            self._held.clear()
+            self._rooms.clear()
             return np.concatenate(parts)
-        room = self._room(size, parts[0].dtype)[:size]
-        np.concatenate(parts, out=room)
+        room = self._rooms.room(size, parts[0].dtype)[:size]
+        np.concatenate([whole(part) for part in parts], out=whole(room))
         return room
-
-    def _room(self, size: int, dtype: np.dtype[Any]) -> Records:
-        unseen = [at for at in range(len(self._held)) if _references(self._held, at) <= _UNSEEN]
-        for at in unseen:
-            if size <= len(self._held[at]) <= 2 * size:
-                return self._held[at]
-        # what is too small or too large goes, and of what is still looked at the last one is kept in sight
-        seen = [array for at, array in enumerate(self._held) if at not in unseen]
-        self._held = [*seen[-1:], np.empty(size + size // 16, dtype)]
-        return self._held[-1]

@@ -57,7 +57,7 @@ def test_room_grows_and_shrinks_with_what_is_asked_for() -> None:
         array = reused.concatenated([_filled(length, length)])
         assert (len(array), int(array[0]), int(array[-1])) == (length, length, length)
         del array
-    assert sum(array.nbytes for array in reused._held) < 2 * 8 * _LARGE
+    assert sum(array.nbytes for array in reused._rooms._held) < 2 * 8 * _LARGE
 
 
 def test_whoever_looks_is_noticed_however_they_hold_it() -> None:
