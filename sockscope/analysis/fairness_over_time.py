@@ -16,6 +16,7 @@ from sockscope.analysis.figures import Figure, Figures, connections_of, open_eac
 from sockscope.analysis.frame import Server
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Snapshot
+from sockscope.records.whole import those
 
 #: Figure → series of the history.
 _SERIES = {"accepts": "accepts", "reads": "reads", "bytes": "bytes", "busy time": "busy", "CPU time": "cpu"}
@@ -48,10 +49,11 @@ def fairness_over_time(
     for ticks in taken:
         begin = int(history.times_ns[ticks[0]] - history.seconds[ticks[0]] * 1e9)
         end = int(history.times_ns[ticks[-1]])
-        alive = connections[
+        alive = those(
+            connections,
             (connections["accepted_ns"] <= end)
-            & ((connections["ending_ns"] == 0) | (connections["ending_ns"] > end))
-        ].copy()
+            & ((connections["ending_ns"] == 0) | (connections["ending_ns"] > end)),
+        )
         alive["ending_ns"] = 0  # as it stood then
         judged = {}
         for figure in figures:

@@ -24,6 +24,7 @@ from sockscope.analysis.needs import NEEDS
 from sockscope.model.deeds import BLOCK
 from sockscope.model.snapshot import Snapshot, Worker
 from sockscope.records.layout import ConnectionFlag, WorkerFlag
+from sockscope.records.whole import those
 
 Records = np.ndarray[Any, np.dtype[Any]]
 
@@ -121,14 +122,14 @@ def connections_of(snapshot: Snapshot, group: Group) -> Records:
     """The kept connections of a group, as CONNECTION records."""
     mine = snapshot.by_listener.rows(listener.id for listener in group.listeners)
     # where they are all, as in most recordings, that is no copy: of a million it took a quarter of a gigabyte
-    return snapshot.connections[mine]
+    return snapshot.connections[mine] if isinstance(mine, slice) else snapshot.connections.take(mine)
 
 
 def open_each(snapshot: Snapshot, connections: Records, workers: Sequence[Worker]) -> list[float]:
     """Connections open now, by who reads them (until somebody does: who accepted them)."""
     taken = (connections["accepted_ns"] > 0) | _open_before(connections)
     living = (connections["ending_ns"] == 0) & taken
-    alive = connections if living.all() else connections[living]
+    alive = connections if living.all() else those(connections, living)
     readers = main_readers(snapshot, alive)
     owners = np.where(readers > 0, readers, alive["acceptor"])
     return _summed(owners, np.ones(len(owners)), workers)

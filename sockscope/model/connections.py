@@ -12,6 +12,7 @@ from sockscope.model.reused import Reused
 from sockscope.model.rows import Rows
 from sockscope.records.batch import MORE_IO
 from sockscope.records.layout import CONNECTION, ConnectionFlag
+from sockscope.records.whole import joined, those
 
 Records = np.ndarray[Any, np.dtype[Any]]
 
@@ -56,7 +57,7 @@ class Connections:
         self._open_deeds = self._shown = None
         self._update(records.take(changed), ids[is_closed])
         if is_closed.any():
-            self._close(records[is_closed])
+            self._close(those(records, is_closed))
 
     def _update(self, changed: Records, closed: Records) -> None:
         """Open ones stay in the order of their ids: so those that changed are found and written over,
@@ -76,10 +77,10 @@ class Connections:
             return
         if some_gone or not known.all():
             left = np.flatnonzero(~gone)
-            self._open.select(left, changed.take(np.flatnonzero(~known)))
+            self._open.select(left, those(changed, ~known))
             if some_gone:
                 where = np.searchsorted(left, where)
-        self._open.write(where[known], changed.take(np.flatnonzero(known)))
+        self._open.write(where[known], those(changed, known))
         ids = self._open.all["id"]
         if (ids[1:] < ids[:-1]).any():
             self._open.set(self._open.all.take(np.argsort(ids, kind="stable")))
@@ -90,7 +91,7 @@ class Connections:
     def all(self) -> Records:
         """Closed ones that are kept, oldest first, then the open ones."""
         if self._shown is None:
-            self._closed = [np.concatenate(self._closed)] if len(self._closed) > 1 else self._closed
+            self._closed = [joined(self._closed)] if len(self._closed) > 1 else self._closed
             closed = self._closed[0] if self._closed else self._open.all[:0]
             self._shown = self._open.after(closed) if len(self._open.all) else closed
         return self._shown
@@ -161,7 +162,7 @@ class Connections:
         self._parts = self._parts[~np.isin(self._parts["listener"], listeners)]
         gone = [np.isin(records["listener"], listeners) for records in self._closed]
         ids = [records["id"][mask] for records, mask in zip(self._closed, gone, strict=True)]
-        self._closed = [records[~mask] for records, mask in zip(self._closed, gone, strict=True)]
+        self._closed = [those(records, ~mask) for records, mask in zip(self._closed, gone, strict=True)]
         self._kept = sum(map(len, self._closed))
         if len(self._more_io) and ids:
             self._more_io = self._more_io[~np.isin(self._more_io["connection"], np.concatenate(ids))]

@@ -9,6 +9,7 @@ import numpy as np
 
 from sockscope.records.batch import MORE_IO
 from sockscope.records.layout import INLINE_IO, ConnectionFlag
+from sockscope.records.whole import joined
 
 Records = np.ndarray[Any, np.dtype[Any]]
 
@@ -60,7 +61,7 @@ def deeds_of(connections: Records, more_io: Records) -> Records:
     if len(more_io):
         parts.append(more_io[np.isin(more_io["connection"], connections["id"])])
     some = [rows for rows in parts if len(rows)]
-    return by_connection(some[0] if len(some) == 1 else np.concatenate(parts))
+    return by_connection(some[0] if len(some) == 1 else joined(parts))
 
 
 def _in_records(connections: Records, slot: int) -> Records:
@@ -85,7 +86,7 @@ def by_connection(deeds: Records) -> Records:
     numbers = deeds["connection"]
     if (numbers[1:] >= numbers[:-1]).all():
         return deeds
-    return deeds[np.argsort(numbers, kind="stable")]
+    return deeds.take(np.argsort(numbers, kind="stable"))
 
 
 def flows_of(connections: Records, deeds: Records) -> Records:

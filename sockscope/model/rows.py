@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.model.reused import Rooms, whole
+from sockscope.model.reused import Rooms
+from sockscope.records.whole import whole
 
 Records = np.ndarray[Any, np.dtype[Any]]
 

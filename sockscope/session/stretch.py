@@ -20,6 +20,7 @@ import numpy as np
 from sockscope.records.batch import Batch, Cost, Health, Meta, Records
 from sockscope.records.histogram import EDGES
 from sockscope.records.layout import EVENT, ConnectionFlag, WorkerFlag
+from sockscope.records.whole import those
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -61,7 +62,7 @@ class Stretch:
         closed = (base.connections["flags"] & int(ConnectionFlag.CLOSED)) != 0
         begun = replace(
             base,
-            connections=base.connections[~closed],
+            connections=those(base.connections, ~closed),
             workers=base.workers[base.workers["ended_ns"] == 0],
             listeners=base.listeners[base.listeners["closed_ns"] == 0],
             events=np.empty(0, EVENT),
@@ -157,7 +158,7 @@ class _Known:
         self._identity = identity
         keys = self._keys(records)
         self._sorted, where = np.unique(keys[::-1], return_index=True)
-        self._records = records[len(records) - 1 - where]
+        self._records = records.take(len(records) - 1 - where)
 
     def of(self, records: Records) -> tuple[Array, Records]:
         """(which of ``records`` are known, and what is known of those)."""
@@ -165,7 +166,7 @@ class _Known:
         at = np.searchsorted(self._sorted, keys)
         there = at < len(self._sorted)
         there[there] = self._sorted[at[there]] == keys[there]
-        return there, self._records[at[there]]
+        return there, self._records.take(at[there])
 
     def _keys(self, records: Records) -> Array:
         """One number a record."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sockscope.records.whole import joined
 from sockscope.sources.kernel import syscall
 
 Records = np.ndarray[Any, np.dtype[Any]]
@@ -35,7 +36,7 @@ class Map:
         parts = list(self._batches())
         if not parts:
             return np.empty(0, self.key), np.empty(0, self.value)
-        return np.concatenate([keys for keys, _ in parts]), np.concatenate([values for _, values in parts])
+        return joined([keys for keys, _ in parts]), joined([values for _, values in parts])
 
     def _batches(self) -> Iterator[tuple[Records, Records]]:
         room = _CHUNK

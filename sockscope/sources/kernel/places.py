@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from sockscope.records.whole import those
 from sockscope.sources.kernel.maps import Map, Records
 
 #: Room for keys in a bucket of one cache line (BUCKET_KEYS).
@@ -72,16 +73,16 @@ class Places:
         if since_ns > 0:
             wanted &= view["touched_ns"] >= since_ns
         where = np.flatnonzero(wanted)
-        rows = view[where]
+        rows = view.take(where)
         # a place that changed hands while it was read
         steady = (rows["id"] == ids[where]) & (view["id"][where] == ids[where])
-        return rows if steady.all() else rows[steady]
+        return rows if steady.all() else those(rows, steady)
 
     def of(self, ids: Any) -> Records:
         """Copies of the records with these ids, as far as they are still there, in order of place."""
         view = self._seen(self.used())
-        rows = view[np.flatnonzero(np.isin(view["id"], ids))]
-        return rows[np.isin(rows["id"], ids)]
+        rows = those(view, np.isin(view["id"], ids))
+        return those(rows, np.isin(rows["id"], ids))
 
     def has_untouched_since(self, since_ns: int) -> bool:
         """Whether a record was not touched since then."""

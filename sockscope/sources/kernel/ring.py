@@ -32,7 +32,7 @@ class Ring:
         if record.itemsize % 8:
             raise ValueError(f"records of {record.itemsize} bytes do not fill whole words")
         self._size = pages * mmap.PAGESIZE
-        self._framed = np.dtype([("length", "<u4"), ("page", "<u4"), ("payload", record)])
+        self._framed = np.dtype([("length", "<u4"), ("page", "<u4"), ("payload", (np.void, record.itemsize))])
         self._record = record
         self._consumer_map = mmap.mmap(fd, mmap.PAGESIZE, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
         beyond = -(-self._framed.itemsize // mmap.PAGESIZE) * mmap.PAGESIZE
@@ -60,12 +60,14 @@ class Ring:
                 framed = framed[: busy[0]]
             if not len(framed):
                 break
-            parts.append(framed["payload"].copy())
+            parts.append(framed["payload"].copy())  # as bytes: see records/whole.py
             at += len(framed) * self._framed.itemsize
             del framed
             self._consumer[0] = at
             end = int(self._producer[0])
-        return np.concatenate(parts) if parts else np.empty(0, self._record)
+        if not parts:
+            return np.empty(0, self._record)
+        return (parts[0] if len(parts) == 1 else np.concatenate(parts)).view(self._record)
 
     def fill(self) -> float:
         """How full the ring is, 0 to 1."""

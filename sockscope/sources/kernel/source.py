@@ -18,6 +18,7 @@ from sockscope.records import layout
 from sockscope.records.batch import HOLDER, Batch, Cost, Health
 from sockscope.records.batch import Signal as SignalInUse
 from sockscope.records.layout import Phase
+from sockscope.records.whole import joined
 from sockscope.sources import privileges
 from sockscope.sources.kernel import clock, losses, seeding, syscall, unix_listeners
 from sockscope.sources.kernel.availability import Availability
@@ -143,7 +144,7 @@ class KernelSource:
         listeners = program.maps["listeners"].read_all()[1]
         if whole or final:
             late = self._ended_things()
-            closed, ended, shut = map(np.concatenate, zip((closed, ended, shut), late, strict=True))
+            closed, ended, shut = map(joined, zip((closed, ended, shut), late, strict=True))
             connections, workers, listeners = map(
                 _still_there, (connections, workers, listeners), (closed, ended, shut)
             )
@@ -160,10 +161,10 @@ class KernelSource:
         self._last_ns = now
         return Batch(
             time_ns=now,
-            connections=np.concatenate([closed, connections]),
+            connections=joined([closed, connections]),
             more_io=more_io,
-            workers=np.concatenate([workers, ended]),
-            listeners=np.concatenate([listeners, shut]),
+            workers=joined([workers, ended]),
+            listeners=joined([listeners, shut]),
             wakes=self._pairs.wakes(ended),
             waiting=waiting,
             holders=self._holders,

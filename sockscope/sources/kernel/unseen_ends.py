@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sockscope.records.layout import ConnectionFlag
+from sockscope.records.whole import joined, those
 from sockscope.sources.kernel import clock
 from sockscope.sources.kernel.gone import Ids
 from sockscope.sources.kernel.maps import Records
@@ -72,7 +73,7 @@ class UnseenEnds:
         if not len(self._found) and not len(self._told):
             return closed, connections
         seen_to_end = closed["id"]
-        closed = closed[~np.isin(seen_to_end, self._told)]
+        closed = those(closed, ~np.isin(seen_to_end, self._told))
         fresh = np.setdiff1d(self._found, np.concatenate([seen_to_end, self._told]))
         self._told = np.setdiff1d(np.concatenate([self._told, fresh]), seen_to_end)
         self._found = np.empty(0, np.uint64)
@@ -80,4 +81,4 @@ class UnseenEnds:
         ended["closed_ns"] = np.where(ended["closed_ns"] > 0, ended["closed_ns"], ended["touched_ns"])
         ended["flags"] |= int(ConnectionFlag.CLOSED | ConnectionFlag.BEST_EFFORT)
         is_over = np.isin(connections["id"], np.concatenate([self._told, seen_to_end]))
-        return np.concatenate([closed, ended]), connections[~is_over]
+        return joined([closed, ended]), those(connections, ~is_over)
