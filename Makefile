@@ -52,6 +52,7 @@ fuzz: prepare ## every reader fed by atheris for 20 s, command lines by hypothes
 	timeout -k 10 200 $(PYTHON) -m pytest -q --hypothesis-profile=new -m 'slow or not slow' tests/fuzz
 
 test-packages: prepare ## the wheel by pipx and uv, and in trees of Debian 12 and 13 (downloads; 15 minutes at most)
+	@.ci/prepare packages
 	$(SUDO) timeout -k 10 900 $(PYTHON) -m pytest -m 'slow or not slow' tests/packages
 
 .PHONY: bench bench-quick
