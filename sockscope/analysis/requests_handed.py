@@ -28,8 +28,9 @@ _BY_CHANCE = 0.02
 _OFTEN = 0.2
 #: A request is handed over whole, or helped along in pieces?  Wake-ups for each answer: dispatchers are at 0.1 to
 #: 2.6 (the hand-over, and the locks that the two share: in Python whoever lets go of the interpreter's lock wakes
-#: another), an event loop whose pool opens, sizes, reads and closes a file for each request at 4.2 to 7.8; with 1
-#: to 100 clients, quiet, on one CPU, and beside 1 to 16 busy loops.
+#: another) with 1 to 32 clients, quiet, on one CPU, and beside 1 to 5 busy loops; an event loop whose pool opens,
+#: sizes, reads and closes a file for each request at 4.2 to 7.8 with 1 to 100 clients, quiet, on one CPU, and
+#: beside 1 to 16.
 _PIECES = 3.3
 #: CPU time of the woken threads over the readers' from which on they are workers for sure, when a request is
 #: handed over whole.  Measured with 1 to 100 clients: workers that do nothing at all but give the
