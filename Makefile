@@ -73,7 +73,7 @@ bench-diagnosis: prepare ## the fault bench, 2 seeds a case; writes docs/diagnos
 	$(SUDO) $(PYTHON) -m tests.diagnosis.bench --seeds 2 --write
 
 bench-recording: prepare ## ten million events, a million connections, fifty kills; writes docs/recording.md (10 minutes)
-	$(SUDO) $(PYTHON) -m pytest -m slow tests/unit/trace tests/unit/session tests/kernel/test_detail.py tests/kernel/test_replay_equals_live.py
+	$(SUDO) $(PYTHON) -m pytest -m slow tests/unit/store tests/unit/session tests/kernel/test_detail.py tests/kernel/test_replay_equals_live.py
 	$(SUDO) $(PYTHON) -m tests.recording.bench --write
 
 recording: ## record anew what the docs show (root; after a change of the schema), then the pictures

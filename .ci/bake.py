@@ -42,6 +42,6 @@ class BakeCommit(BuildHookInterface):
         if told.exists():
             return told.read_text().strip()
         sys.path.insert(0, self.root)
-        from sockscope.build import of_checkout
+        from sockscope.build_info import of_checkout
 
         return of_checkout(Path(self.root))

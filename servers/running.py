@@ -61,7 +61,7 @@ def start(model: str, *, ledger: Path | str | None = None, **options: str | int 
     Options are named as on the command line: `start("shared", workers=4, wait="lock", threads=True)`.
     """
     command = [sys.executable, "-m", __package__, model, *_flags({"ledger": ledger, **options})]
-    package_home = str(Path(__file__).resolve().parent.parent)
+    package_home = str(Path(__file__).resolve().parents[__package__.count(".") + 1])
     search = os.pathsep.join(filter(None, [package_home, os.environ.get("PYTHONPATH")]))
     said = open(os.memfd_create("stderr"), "rb")  # noqa: SIM115 (the running server keeps it)
     process = subprocess.Popen(

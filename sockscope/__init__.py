@@ -16,11 +16,11 @@ from sockscope.version import __version__
 if TYPE_CHECKING:
     from sockscope.analysis.fairness import Fairness, fairness
     from sockscope.analysis.frame import Finding, Frame, Group, Server, Wait
+    from sockscope.api import Recorder, Recording, render
     from sockscope.errors import SockscopeError, UsageError
-    from sockscope.library import Recorder, Recording, render
     from sockscope.model.snapshot import Listener, Snapshot, Worker
     from sockscope.records.batch import Meta
-    from sockscope.sources.target import Target
+    from sockscope.target import Target
 
 #: Public name → the module that has it.  Nothing else is promised to stay.
 _WHERE = {
@@ -30,17 +30,17 @@ _WHERE = {
     "Group": "sockscope.analysis.frame",
     "Listener": "sockscope.model.snapshot",
     "Meta": "sockscope.records.batch",
-    "Recorder": "sockscope.library",
-    "Recording": "sockscope.library",
+    "Recorder": "sockscope.api",
+    "Recording": "sockscope.api",
     "Server": "sockscope.analysis.frame",
     "Snapshot": "sockscope.model.snapshot",
     "SockscopeError": "sockscope.errors",
-    "Target": "sockscope.sources.target",
+    "Target": "sockscope.target",
     "UsageError": "sockscope.errors",
     "Wait": "sockscope.analysis.frame",
     "Worker": "sockscope.model.snapshot",
     "fairness": "sockscope.analysis.fairness",
-    "render": "sockscope.library",
+    "render": "sockscope.api",
 }
 
 __all__ = [

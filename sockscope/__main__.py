@@ -7,7 +7,7 @@ import sys
 
 def main() -> int:
     try:
-        from sockscope.commands import run
+        from sockscope.cli import run
 
         return run(sys.argv[1:])
     except KeyboardInterrupt:  # while it began or ended: run() sees to all that lies between

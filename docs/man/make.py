@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from inspect import cleandoc
 from pathlib import Path
 
-from sockscope.commands import COMMANDS, parser_of
+from sockscope.cli import COMMANDS, parser_of
 from sockscope.version import __version__
 
 PAGE = Path(__file__).resolve().parent / "sockscope.1"

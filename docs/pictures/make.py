@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 from sockscope.report import render
-from sockscope.report.recorded import read
-from sockscope.session.feeds import replay_feed
+from sockscope.session.frame_sources import replay_feed
+from sockscope.session.load_recording import read
 from sockscope.tui.app import make_app
 
 HERE = Path(__file__).resolve().parent

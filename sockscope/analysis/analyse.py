@@ -7,13 +7,13 @@ from dataclasses import replace
 from sockscope.analysis.findings import findings_of
 from sockscope.analysis.frame import Frame
 from sockscope.analysis.groups import groups_of
-from sockscope.analysis.needs import untraced
+from sockscope.analysis.latency import data_waits, queue_waits
+from sockscope.analysis.signal_requirements import untraced
 from sockscope.analysis.thresholds import Thresholds
 from sockscope.analysis.verdict import verdict
-from sockscope.analysis.waits import data_waits, queue_waits
 from sockscope.model.snapshot import Snapshot
 from sockscope.records.batch import Meta
-from sockscope.records.shown import shown
+from sockscope.records.sanitize import shown
 
 _DEFAULTS = Thresholds()
 

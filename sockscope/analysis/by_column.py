@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.model.deeds import BLOCK
+from sockscope.model.connection_io import BLOCK
 
 Records = np.ndarray[Any, np.dtype[Any]]
 

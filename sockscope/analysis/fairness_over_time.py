@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from sockscope.analysis.fairness import Fairness, fairness
-from sockscope.analysis.figures import Figure, Figures, connections_of, open_each
 from sockscope.analysis.frame import Server
+from sockscope.analysis.work_distribution import Figure, Figures, connections_of, open_each
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Snapshot
-from sockscope.records.whole import those
+from sockscope.records.structured import those
 
 #: Figure → series of the history.
 _SERIES = {"accepts": "accepts", "reads": "reads", "bytes": "bytes", "busy time": "busy", "CPU time": "cpu"}

@@ -13,7 +13,7 @@ from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from sockscope import units
+from sockscope import formatting
 from sockscope.errors import UsageError
 
 
@@ -112,7 +112,7 @@ def _value(entry: Field[Any], value: Any, where: str) -> float | int:
         if not isinstance(value, str):
             raise UsageError(f'{where} is a duration; write it as text, such as "100ms"')
         try:
-            return units.parse_duration(value)
+            return formatting.parse_duration(value)
         except UsageError as error:
             raise UsageError(f"{where}: {error}") from error
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):

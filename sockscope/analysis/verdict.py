@@ -14,10 +14,10 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sockscope.analysis.accept_axis import accept_axis
+from sockscope.analysis.accept_pattern import accept_axis
+from sockscope.analysis.dispatch_detection import requests_handed
 from sockscope.analysis.frame import Group, Handoff, Server
-from sockscope.analysis.needs import is_traced, missing
-from sockscope.analysis.requests_handed import requests_handed
+from sockscope.analysis.signal_requirements import is_traced, missing
 from sockscope.model.snapshot import Snapshot, Worker
 
 #: Fewer connections than this say nothing about how they are shared.

@@ -7,12 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.model.deeds import FLOW, PART, added_up, by_connection, deeds_of, flows_of, parts_of, tally
-from sockscope.model.reused import Reused
-from sockscope.model.rows import Rows
+from sockscope.model.buffer_pool import Reused
+from sockscope.model.connection_io import (
+    FLOW,
+    PART,
+    added_up,
+    by_connection,
+    deeds_of,
+    flows_of,
+    parts_of,
+    tally,
+)
+from sockscope.model.cow_table import Rows
 from sockscope.records.batch import MORE_IO
 from sockscope.records.layout import CONNECTION, ConnectionFlag
-from sockscope.records.whole import joined, those
+from sockscope.records.structured import joined, those
 
 Records = np.ndarray[Any, np.dtype[Any]]
 

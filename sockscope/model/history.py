@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.model.columns import Grown, larger
+from sockscope.model.growable_array import Grown, larger
 from sockscope.model.histogram import EDGES
 from sockscope.records.batch import Batch
 from sockscope.records.layout import BUCKETS, WorkerFlag

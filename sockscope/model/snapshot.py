@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sockscope.model.by_listener import ByListener
-from sockscope.model.deeds import PART
+from sockscope.model.connection_io import PART
 from sockscope.records.batch import Health, HostCounters, Process
 from sockscope.records.layout import ConnectionFlag, WorkerFlag
 

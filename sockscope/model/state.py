@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sockscope import units
-from sockscope.model.connections import Connections
-from sockscope.model.past import (
+from sockscope import formatting
+from sockscope.model.compaction import (
     Past,
     both_listeners,
     both_threads,
@@ -17,10 +16,11 @@ from sockscope.model.past import (
     kind_of_thread,
     of_old_addresses,
 )
+from sockscope.model.connections import Connections
 from sockscope.model.snapshot import Holding, Listener, Snapshot, Waiting, Wake, Worker
 from sockscope.records.batch import Batch, Health, HostCounters, Process
 from sockscope.records.layout import ConnectionFlag, WorkerFlag
-from sockscope.records.shown import shown
+from sockscope.records.sanitize import shown
 
 _PLAIN = tuple(
     field.name
@@ -172,7 +172,7 @@ class State:
             return records
         records = records.copy()
         for index in unknown:
-            local = units.address(records["local"][index].tobytes())
+            local = formatting.address(records["local"][index].tobytes())
             port = int(records["local_port"][index])
             fitting = [
                 item
@@ -223,7 +223,7 @@ def _listener(record: Any) -> Listener:
         id=int(record["id"]),
         inode=int(record["inode"]),
         netns=int(record["netns"]),
-        address=units.address(record["address"].tobytes()),
+        address=formatting.address(record["address"].tobytes()),
         port=int(record["port"]),
         family=int(record["family"]),
         reuseport=bool(record["reuseport"]),
@@ -249,7 +249,7 @@ def _listener(record: Any) -> Listener:
 def _worker(record: Any) -> Worker:
     values: dict[str, Any] = {name: int(record[name]) for name in _PLAIN}
     values.update((name, record[name].copy()) for name in _HISTOGRAMS)
-    values["comm"] = units.text(record["comm"].tobytes())
+    values["comm"] = formatting.text(record["comm"].tobytes())
     values["flags"] = WorkerFlag(int(record["flags"]))
     return Worker(**values)
 

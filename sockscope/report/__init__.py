@@ -14,7 +14,7 @@ FORMATS: tuple[tuple[str, str], ...] = (
     ("text", "text"),
     ("json", "json"),
     ("markdown", "markdown"),
-    ("html", "html"),
+    ("html", "html.page"),
 )
 
 #: Formats that also show what happened when.

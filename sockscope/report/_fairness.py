@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sockscope import units
+from sockscope import formatting
 from sockscope.analysis.fairness import Fairness
 from sockscope.analysis.fairness_over_time import Stretch, fairness_over_time
-from sockscope.analysis.figures import Figure, Figures, figures_of
 from sockscope.analysis.frame import Frame, Server
+from sockscope.analysis.work_distribution import Figure, Figures, figures_of
 from sockscope.model.history import HistoryView
 
 _FIGURES = ("total", "max_over_mean", "cv", "noise_cv", "jain", "gini", "chi2", "p_value")
@@ -76,8 +76,8 @@ def _changes(frame: Frame, figure: Figure, stretches: Sequence[Stretch]) -> str:
         max(moment - frame.snapshot.started_ns, 0) / 1e9 for moment in (worst.begin_ns, worst.end_ns)
     )
     return (
-        f"; uneven in {len(uneven)} of {len(stretches)} stretches, worst from {units.duration(begin * 1e9)} to "
-        f"{units.duration(end * 1e9)}: {worst.fairness[figure.name].max_over_mean:.2f}"
+        f"; uneven in {len(uneven)} of {len(stretches)} stretches, worst from {formatting.duration(begin * 1e9)} to "
+        f"{formatting.duration(end * 1e9)}: {worst.fairness[figure.name].max_over_mean:.2f}"
     )
 
 

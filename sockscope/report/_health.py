@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sockscope import units
+from sockscope import formatting
 from sockscope.analysis.frame import Frame
-from sockscope.analysis.needs import NOT_TRACED
-from sockscope.analysis.own_cost import own_cost
-from sockscope.model.deeds import is_exact
+from sockscope.analysis.overhead import own_cost
+from sockscope.analysis.signal_requirements import NOT_TRACED
+from sockscope.model.connection_io import is_exact
 from sockscope.report._json_connections import WHY_INEXACT
-from sockscope.report._markup import Safe, table, tag
+from sockscope.report.html.markup import Safe, table, tag
 
 
 def health(frame: Frame) -> Iterator[Safe]:
@@ -22,7 +22,7 @@ def health(frame: Frame) -> Iterator[Safe]:
         yield table(
             "Lost records",
             ("what", "how many"),
-            [(what, units.count(number)) for what, number in snapshot.health.lost],
+            [(what, formatting.count(number)) for what, number in snapshot.health.lost],
         )
     else:
         yield tag(
@@ -48,11 +48,11 @@ def exactness(frame: Frame) -> str:
     if not len(records):
         return "No connection was seen."
     exact = int(np.count_nonzero(is_exact(records)))
-    words = f"{units.count(exact)} of {units.count(len(records))} connections were seen whole, from the handshake on"
+    words = f"{formatting.count(exact)} of {formatting.count(len(records))} connections were seen whole, from the handshake on"
     reasons = []
     for flag, reason in WHY_INEXACT:
         if number := int(np.count_nonzero(records["flags"] & int(flag))):
-            reasons.append(f"{units.count(number)} {reason}")
+            reasons.append(f"{formatting.count(number)} {reason}")
     return f"{words}; {'; '.join(reasons)}." if reasons else f"{words}."
 
 
@@ -61,11 +61,11 @@ def cost(frame: Frame) -> str:
     spent = own_cost(frame.snapshot)
     if spent is None:
         return "What tracing cost was not measured."
-    words = f"Tracing cost {100 * spent.user_share:.1f} % of a CPU in user space and {units.size(spent.resident_bytes)}"
+    words = f"Tracing cost {100 * spent.user_share:.1f} % of a CPU in user space and {formatting.size(spent.resident_bytes)}"
     if spent.probe_share is not None and spent.event_ns is not None:
-        request = f" {units.duration(spent.request_ns)} a request," if spent.request_ns else ""
+        request = f" {formatting.duration(spent.request_ns)} a request," if spent.request_ns else ""
         words += (
-            f", and in the kernel {units.duration(spent.event_ns)} an event,{request}"
+            f", and in the kernel {formatting.duration(spent.event_ns)} an event,{request}"
             f" {100 * spent.probe_share:.2f} % of a CPU while that was measured"
         )
     return words + "."

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from sockscope import units
-from sockscope.analysis.needs import is_traced
-from sockscope.model.deeds import is_exact
+from sockscope import formatting
+from sockscope.analysis.signal_requirements import is_traced
+from sockscope.analysis.slow_connections import longest, waited
+from sockscope.model.connection_io import is_exact
 from sockscope.model.snapshot import Snapshot, Worker
 from sockscope.records.layout import ConnectionFlag
-from sockscope.report._slowest import longest, waited
 
 #: How many a report lists unless told otherwise: a million would make a document of 600 MB.
 LISTED = 10_000
@@ -50,8 +50,8 @@ def connections_of(
         first_data, first_read = int(record["first_data_ns"]), int(record["first_read_ns"])
         flags = int(record["flags"])
         yield {
-            "local": units.endpoint(record["local"].tobytes(), int(record["local_port"])),
-            "remote": units.endpoint(record["remote"].tobytes(), int(record["remote_port"])),
+            "local": formatting.endpoint(record["local"].tobytes(), int(record["local_port"])),
+            "remote": formatting.endpoint(record["remote"].tobytes(), int(record["remote_port"])),
             "listener": inodes.get(int(record["listener"])),
             "acceptor": thread(workers, int(record["acceptor"])),
             "readers": _did(workers, mine, "reads", "bytes_read") if is_traced(snapshot, "readers") else None,

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from typing import Any
 
 from sockscope.analysis.frame import Finding, Frame, Group, Server, Wait
-from sockscope.analysis.needs import is_traced
-from sockscope.analysis.own_cost import own_cost
-from sockscope.analysis.waiting import who_waited
-from sockscope.analysis.waits import from_histogram
+from sockscope.analysis.latency import from_histogram
+from sockscope.analysis.overhead import own_cost
+from sockscope.analysis.signal_requirements import is_traced
+from sockscope.analysis.waiter_samples import who_waited
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Listener, Snapshot, Worker
 from sockscope.report._fairness import plain_fairness, plain_shares

@@ -6,16 +6,16 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
-from sockscope import units
-from sockscope.analysis.figures import figures_of
+from sockscope import formatting
 from sockscope.analysis.findings import all_judged
 from sockscope.analysis.frame import Finding, Frame, Server, Wait
-from sockscope.analysis.needs import NOT_TRACED, is_traced
+from sockscope.analysis.idle_servers import told
+from sockscope.analysis.server_io import ELSEWHERE, DoneFor
+from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
+from sockscope.analysis.slow_connections import slowest
+from sockscope.analysis.work_distribution import figures_of
 from sockscope.model.snapshot import Worker
-from sockscope.report._done import ELSEWHERE, DoneFor
 from sockscope.report._health import cost, exactness
-from sockscope.report._quiet import told
-from sockscope.report._slowest import slowest
 from sockscope.report.text import busy_words, model_words
 
 _WORKERS, _SLOW = 16, 5
@@ -48,8 +48,8 @@ def _lines(frame: Frame) -> Iterator[str]:
     yield f"# {escaped(meta.target)} on {escaped(meta.host)}"
     yield ""
     yield (
-        f"Traced for {units.duration(snapshot.elapsed_ns)}, Linux {escaped(meta.kernel)}, "
-        f"{units.count(snapshot.connections_total)} connections."
+        f"Traced for {formatting.duration(snapshot.elapsed_ns)}, Linux {escaped(meta.kernel)}, "
+        f"{formatting.count(snapshot.connections_total)} connections."
     )
     yield ""
     if not frame.servers:
@@ -74,7 +74,7 @@ def _lines(frame: Frame) -> Iterator[str]:
     lost = snapshot.health.lost
     yield (
         "Lost: "
-        + (", ".join(f"{units.count(number)} {escaped(what)}" for what, number in lost) or "nothing")
+        + (", ".join(f"{formatting.count(number)} {escaped(what)}" for what, number in lost) or "nothing")
         + "."
     )
     yield exactness(frame)
@@ -118,7 +118,10 @@ def _server(frame: Frame, server: Server) -> Iterator[str]:
         [
             (
                 f"{one.inode}",
-                *(units.count(value) for value in (one.established, one.queue_max, one.backlog, one.drops)),
+                *(
+                    formatting.count(value)
+                    for value in (one.established, one.queue_max, one.backlog, one.drops)
+                ),
             )
             for one in server.group.listeners
         ],
@@ -151,7 +154,7 @@ def _server(frame: Frame, server: Server) -> Iterator[str]:
     if slow:
         yield from grid(
             ("waited longest", "in all", "by"),
-            [(one.remote, units.duration(one.total_ns), f"{one.words}; {one.path}") for one in slow],
+            [(one.remote, formatting.duration(one.total_ns), f"{one.words}; {one.path}") for one in slow],
             3,
         )
         yield ""
@@ -162,7 +165,10 @@ def _p(value: float) -> str:
 
 
 def _wait(wait: Wait) -> tuple[str, ...]:
-    return (units.count(wait.samples), *(units.duration(ns) for ns in (wait.p50, wait.p99, wait.longest)))
+    return (
+        formatting.count(wait.samples),
+        *(formatting.duration(ns) for ns in (wait.p50, wait.p99, wait.longest)),
+    )
 
 
 def _data_wait(frame: Frame, name: str) -> tuple[str, ...]:
@@ -181,8 +187,8 @@ def _workers(frame: Frame, server: Server) -> Iterator[str]:
         return
     active.sort(key=lambda worker: (-accepts.get(worker.id, 0), -done[worker.id].reads, worker.tid))
     columns: dict[str, tuple[str, Callable[[Worker], str]]] = {
-        "reads": ("reads", lambda worker: units.count(done[worker.id].reads)),
-        "writes": ("writes", lambda worker: units.count(done[worker.id].writes)),
+        "reads": ("reads", lambda worker: formatting.count(done[worker.id].reads)),
+        "writes": ("writes", lambda worker: formatting.count(done[worker.id].writes)),
         "busy_ns": ("busy", busy_words),
     }
     shown = [column for figure, column in columns.items() if is_traced(frame.snapshot, figure)]
@@ -193,7 +199,7 @@ def _workers(frame: Frame, server: Server) -> Iterator[str]:
                 worker.comm,
                 str(worker.pid),
                 str(worker.tid),
-                units.count(accepts.get(worker.id, 0)),
+                formatting.count(accepts.get(worker.id, 0)),
                 *(cell(worker) for _, cell in shown),
             )
             for worker in islice(active, _WORKERS)

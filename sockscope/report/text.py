@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from sockscope import units
+from sockscope import formatting
 from sockscope.analysis.frame import Frame, Server, Wait
-from sockscope.analysis.needs import NOT_TRACED, is_traced
-from sockscope.analysis.own_cost import own_cost
-from sockscope.analysis.waiting import WhoWaited, who_waited
+from sockscope.analysis.idle_servers import told
+from sockscope.analysis.overhead import own_cost
+from sockscope.analysis.server_io import ELSEWHERE, DoneFor
+from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
+from sockscope.analysis.slow_connections import slowest
+from sockscope.analysis.waiter_samples import WhoWaited, who_waited
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Worker
-from sockscope.report._done import ELSEWHERE, DoneFor
 from sockscope.report._fairness import fairness_lines
-from sockscope.report._quiet import told
-from sockscope.report._slowest import slowest
 
 _WORKERS_SHOWN = 16
 _SLOW_SHOWN = 3
@@ -32,7 +32,7 @@ def render(frame: Frame, history: HistoryView | None = None) -> str:
 
 def _lines(frame: Frame, history: HistoryView | None) -> Iterator[str]:
     snapshot, meta = frame.snapshot, frame.meta
-    yield f"{meta.host}, Linux {meta.kernel}, {units.duration(snapshot.elapsed_ns)} of {meta.target}"
+    yield f"{meta.host}, Linux {meta.kernel}, {formatting.duration(snapshot.elapsed_ns)} of {meta.target}"
     if not frame.servers:
         yield ""
         yield "nobody listened there while it was traced"
@@ -58,12 +58,12 @@ def server_lines(frame: Frame, server: Server, history: HistoryView | None = Non
     yield f"  model        {model_words(server)}"
     for sentence in server.evidence:
         yield f"               {sentence}"
-    yield f"  connections  {units.count(server.connections)}"
+    yield f"  connections  {formatting.count(server.connections)}"
     yield f"  queue wait   {_wait(frame.queue_wait[name])}"
     data_wait = _wait(frame.data_wait[name]) if is_traced(frame.snapshot, "data_wait") else NOT_TRACED
     yield f"  data wait    {data_wait}"
     for listener in group.listeners:
-        full = f", {units.count(listener.drops)} dropped" if listener.drops else ""
+        full = f", {formatting.count(listener.drops)} dropped" if listener.drops else ""
         closed = ", closed" if listener.closed_ns else ""
         yield (
             f"  queue        {listener.queue} now, {listener.queue_max} at most, of {listener.backlog}{full}"
@@ -83,7 +83,7 @@ def _slow_lines(frame: Frame, server: Server) -> Iterator[str]:
         yield ""
         yield "  waited longest"
     for one in found:
-        yield f"  {units.duration(one.total_ns):>9}  {one.remote}: {one.words}; {one.path}"
+        yield f"  {formatting.duration(one.total_ns):>9}  {one.remote}: {one.words}; {one.path}"
 
 
 def model_words(server: Server) -> str:
@@ -126,7 +126,7 @@ def _worker_table(frame: Frame, server: Server) -> Iterator[str]:
         yield f"  {'pid/tid':<17}{'thread':<17}{'accepted':>9}{'':>8}{head}".rstrip()
     for worker in islice(active, _WORKERS_SHOWN):
         taken = accepts.get(worker.id, 0)
-        share = units.share(taken, total) if taken else ""
+        share = formatting.share(taken, total) if taken else ""
         yield (
             f"  {f'{worker.pid}/{worker.number}':<17}{worker.comm:<17}{taken or '–':>9}{share:>8}"
             f"{''.join(cell(worker) for _, cell in shown)}"
@@ -144,27 +144,27 @@ def _worker_table(frame: Frame, server: Server) -> Iterator[str]:
 
 def busy_words(worker: Worker) -> str:
     """The part of its time that a thread was away from waiting."""
-    return units.share(worker.busy_ns, worker.busy_ns + worker.wait_ns) if worker.waits else "–"
+    return formatting.share(worker.busy_ns, worker.busy_ns + worker.wait_ns) if worker.waits else "–"
 
 
 def waited_words(found: WhoWaited, worker: Worker) -> str:
     """The part of the looks at its listeners at which a thread waited for them."""
     waited = found.by_worker.get(worker.id)
-    return units.share(waited.times, waited.looks) if waited else "–"
+    return formatting.share(waited.times, waited.looks) if waited else "–"
 
 
 def _waited_lines(found: WhoWaited) -> Iterator[str]:
-    yield f"  (waited: for the listener, at so many of {units.count(found.looks)} arrivals that were looked at)"
+    yield f"  (waited: for the listener, at so many of {formatting.count(found.looks)} arrivals that were looked at)"
     if found.unnamed:
-        yield f"  (at {units.share(found.unnamed, found.looks)} of them some waited that could not be named)"
+        yield f"  (at {formatting.share(found.unnamed, found.looks)} of them some waited that could not be named)"
 
 
 def _wait(wait: Wait) -> str:
     if not wait.samples:
         return "not measured"
     return (
-        f"p50 {units.duration(wait.p50)}, p99 {units.duration(wait.p99)}, max {units.duration(wait.longest)}"
-        f"  ({units.count(wait.samples)} measured)"
+        f"p50 {formatting.duration(wait.p50)}, p99 {formatting.duration(wait.p99)}, max {formatting.duration(wait.longest)}"
+        f"  ({formatting.count(wait.samples)} measured)"
     )
 
 
@@ -181,7 +181,7 @@ def _health(frame: Frame) -> Iterator[str]:
     health = frame.snapshot.health
     if health.lost:
         for what, number in health.lost:
-            yield f"lost: {units.count(number)} {what}"
+            yield f"lost: {formatting.count(number)} {what}"
     else:
         yield "lost: nothing"
     weaker = [signal for signal in frame.meta.signals if signal.weaker]
@@ -193,12 +193,12 @@ def _health(frame: Frame) -> Iterator[str]:
     if cost:
         probes = ""
         if cost.probe_share is not None and cost.event_ns is not None:
-            request = f", {units.duration(cost.request_ns)} a request" if cost.request_ns else ""
+            request = f", {formatting.duration(cost.request_ns)} a request" if cost.request_ns else ""
             probes = (
-                f", probes {units.duration(cost.event_ns)} an event{request} "
+                f", probes {formatting.duration(cost.event_ns)} an event{request} "
                 f"and {100 * cost.probe_share:.2f} % of a CPU while sampled"
             )
         yield (
             f"own cost: {100 * cost.user_share:.1f} % of a CPU in user space, "
-            f"{units.size(cost.resident_bytes)} resident{probes}"
+            f"{formatting.size(cost.resident_bytes)} resident{probes}"
         )

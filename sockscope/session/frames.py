@@ -12,9 +12,9 @@ from sockscope.analysis.frame import Frame
 from sockscope.model.state import State
 from sockscope.records.batch import Batch, Meta
 from sockscope.session.live import DEFAULT_LIMITS, LiveSession
-from sockscope.sources.kernel.kept import Limits
-from sockscope.sources.target import Target
-from sockscope.sources.trace.interrupts import interrupts_later
+from sockscope.store.deferred_signals import interrupts_later
+from sockscope.target import Target
+from sockscope.tracer.map_defs import Limits
 
 #: What is committed after a tick and the time that it takes shall be no more than a second old, on a machine
 #: that is full of other work, too.
@@ -40,7 +40,7 @@ def frame_of_recording(path: Path) -> Frame:
 
     :raises SockscopeError: when it cannot be read
     """
-    from sockscope.sources.trace import Reader
+    from sockscope.store import Reader
 
     with Reader(path) as reader:
         meta, batches = reader.meta, [reader.final_batch()]

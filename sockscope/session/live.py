@@ -12,14 +12,14 @@ from pathlib import Path
 from types import TracebackType
 
 from sockscope.errors import UsageError
+from sockscope.host import clock
 from sockscope.records.batch import Batch, Meta
-from sockscope.session.host import HostSampler
-from sockscope.session.wall_clock import offset_ns
-from sockscope.sources.kernel import clock
-from sockscope.sources.kernel.kept import Limits
-from sockscope.sources.kernel.source import KernelSource
-from sockscope.sources.target import Target
-from sockscope.sources.trace.interrupts import closing_after
+from sockscope.session.host_sampler import HostSampler
+from sockscope.store.deferred_signals import closing_after
+from sockscope.store.wall_clock import offset_ns
+from sockscope.target import Target
+from sockscope.tracer.map_defs import Limits
+from sockscope.tracer.source import KernelSource
 from sockscope.version import __version__
 
 DEFAULT_LIMITS = Limits()

@@ -20,9 +20,9 @@ from sockscope.analysis.frame import Frame
 from sockscope.errors import SockscopeError
 from sockscope.tui.collector import Collector
 from sockscope.tui.commands import commands_of
-from sockscope.tui.feed import Feed, Moment
+from sockscope.tui.data_source import Feed, Moment
 from sockscope.tui.messages import Arrived, Ended, RowOpened
-from sockscope.tui.replaying import ReplayControls
+from sockscope.tui.playback_controls import ReplayControls
 from sockscope.tui.screens.base import MomentScreen
 from sockscope.tui.screens.connection import ConnectionScreen
 from sockscope.tui.screens.finding import FindingScreen

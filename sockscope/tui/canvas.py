@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.cells import cell_len
 from rich.style import Style
 
-from sockscope.tui.lines import Line
+from sockscope.tui.text_line import Line
 
 
 class Canvas:

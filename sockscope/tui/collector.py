@@ -7,7 +7,7 @@ from threading import Event, Lock, Thread
 from textual.app import App
 
 from sockscope.errors import SockscopeError
-from sockscope.tui.feed import Feed, Moment
+from sockscope.tui.data_source import Feed, Moment
 from sockscope.tui.messages import Arrived, Ended
 
 _WAIT_S = 0.2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sockscope.analysis.needs import is_traced
+from sockscope.analysis.signal_requirements import is_traced
 from sockscope.model.snapshot import Snapshot
 from sockscope.tui.filters import Key
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from sockscope.errors import UsageError
-from sockscope.units import parse_duration
+from sockscope.formatting import parse_duration
 
 Mask = np.ndarray[Any, np.dtype[np.bool_]]
 Unit = Literal["text", "number", "duration"]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
-from sockscope import units
+from sockscope import formatting
 from sockscope.analysis.findings import explained
 from sockscope.analysis.frame import Finding
-from sockscope.tui.lines import Line, plain, wrap
-from sockscope.tui.names import SEVERITY_COLOURS, SEVERITY_SIGNS
+from sockscope.tui.labels import SEVERITY_COLOURS, SEVERITY_SIGNS
+from sockscope.tui.text_line import Line, plain, wrap
 from sockscope.tui.themes import Palette
 
 #: Finding → (chart, what of it).  A test holds it against the list of findings.
@@ -87,12 +87,12 @@ def value_words(name: str, value: float | int | str) -> str:
     if math.isnan(value):
         return "–"
     if name[-3:] in _SCALES:
-        return units.duration(value * _SCALES[name[-3:]])
+        return formatting.duration(value * _SCALES[name[-3:]])
     if name == "p_value":
         return "below 0.001" if value < 0.001 else f"{value:.2g}"
     if isinstance(value, float) and name.endswith(_PARTS) and 0 <= value <= 1:
         return f"{100 * value:.1f} %"
-    return units.count(value) if isinstance(value, int) or value >= 1000 else f"{value:.3g}"
+    return formatting.count(value) if isinstance(value, int) or value >= 1000 else f"{value:.3g}"
 
 
 def _evidence(finding: Finding, palette: Palette, width: int) -> list[Line]:

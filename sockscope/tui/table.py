@@ -18,8 +18,8 @@ from textual.strip import Strip
 from sockscope.errors import UsageError
 from sockscope.tui import filters
 from sockscope.tui.columns import Column, fitting
-from sockscope.tui.lines import Line, fit, fit_name
 from sockscope.tui.messages import RowChosen, RowOpened
+from sockscope.tui.text_line import Line, fit, fit_name
 from sockscope.tui.themes import Palette, palette_of
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-from sockscope import units
-from sockscope.analysis.needs import NOT_TRACED, is_traced
+from sockscope import formatting
+from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
 from sockscope.model.snapshot import Worker
-from sockscope.tui.feed import Moment
-from sockscope.tui.lines import Line, columns, sparkline
-from sockscope.tui.names import name_of, roles_of, worker_name
+from sockscope.tui.data_source import Moment
+from sockscope.tui.labels import name_of, roles_of, worker_name
+from sockscope.tui.text_line import Line, columns, sparkline
 from sockscope.tui.themes import Palette
 from sockscope.tui.widgets.distribution import distribution
 
@@ -76,11 +76,11 @@ def _numbers(moment: Moment, worker: Worker, palette: Palette, width: int) -> Li
     ]  # fmt: skip
     line = Line().add(" ")
     for name, number, rate in pairs:
-        _pair(line, palette, name, f"{units.count(number)} ({units.count(rate)}/s)")
+        _pair(line, palette, name, f"{formatting.count(number)} ({formatting.count(rate)}/s)")
     if width - line.width > 32:
         for name, figure in (("bytes in", "bytes_read"), ("out", "bytes_written")):
             if is_traced(moment.frame.snapshot, figure):
-                _pair(line, palette, name, units.size(getattr(worker, figure)))
+                _pair(line, palette, name, formatting.size(getattr(worker, figure)))
     return line
 
 
@@ -92,12 +92,12 @@ def _loop(moment: Moment, worker: Worker, palette: Palette, width: int) -> Line:
     _pair(line, palette, "busy", f"{busy:.0f} %" if waits else NOT_TRACED)
     _pair(line, palette, "CPU", f"{cpu:.0f} %")
     if waits:
-        wasted = units.share(worker.wakeups_wasted, worker.wakeups)
+        wasted = formatting.share(worker.wakeups_wasted, worker.wakeups)
         vain = f", {wasted} for nothing" if is_traced(snapshot, "wasted") else ""
-        _pair(line, palette, "wake-ups", f"{units.count(worker.wakeups)}{vain}")
+        _pair(line, palette, "wake-ups", f"{formatting.count(worker.wakeups)}{vain}")
     if worker.stall_max_ns:
-        ago = units.duration(moment.frame.snapshot.time_ns - worker.stall_max_at_ns)
-        _pair(line, palette, "longest stall", units.duration(worker.stall_max_ns))
+        ago = formatting.duration(moment.frame.snapshot.time_ns - worker.stall_max_at_ns)
+        _pair(line, palette, "longest stall", formatting.duration(worker.stall_max_ns))
         if width - line.width > len(ago) + 5:
             line.add(f"{ago} ago", palette.style("muted"))
     return line
@@ -145,7 +145,7 @@ def _handoffs(moment: Moment, worker: Worker, palette: Palette, width: int) -> l
         if named:
             line = Line().add(f" {words} ", palette.style("muted"))
             for number, times in named:
-                text = f"{name_of(frame, number)} ×{units.count(times)}  "
+                text = f"{name_of(frame, number)} ×{formatting.count(times)}  "
                 if line.width + len(text) + 8 > width:
                     line.add("…", palette.style("muted"))
                     break

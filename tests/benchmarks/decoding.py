@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from sockscope.bpf import syscall
+from sockscope.bpf.ring import Ring
 from sockscope.records import layout
-from sockscope.sources.kernel import syscall
-from sockscope.sources.kernel.kept import Limits
-from sockscope.sources.kernel.ring import Ring
+from sockscope.tracer.map_defs import Limits
 
 _RINGBUF = 27  # enum bpf_map_type
 _OUTPUT = 130  # bpf_ringbuf_output

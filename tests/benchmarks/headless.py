@@ -12,9 +12,9 @@ import signal
 import sys
 import time
 
-from sockscope.session.feeds import live_feed
-from sockscope.sources.kernel.choosing import OFF
-from sockscope.sources.target import Target
+from sockscope.session.frame_sources import live_feed
+from sockscope.target import Target
+from sockscope.tracer.selection import OFF
 
 
 def main(port: int, without: str = "") -> None:

@@ -11,24 +11,24 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from sockscope.sources.kernel import program
-from sockscope.sources.kernel.image import Function, Image
-from sockscope.sources.kernel.kept import Limits
-from sockscope.sources.kernel.source import KernelSource
-from sockscope.sources.target import Target
+from sockscope.bpf.object_cache import Function, Image
+from sockscope.target import Target
+from sockscope.tracer import bpf_object
+from sockscope.tracer.map_defs import Limits
+from sockscope.tracer.source import KernelSource
 from tests.benchmarks.probes import EMPTY
 
 
 def main(port: int) -> None:
     signals = {signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    compiled = program._compiled
+    compiled = bpf_object._compiled
 
     def emptied(*args: Any) -> Image:
         image = compiled(*args)
         return replace(image, functions={name: Function(EMPTY, ()) for name in image.functions})
 
-    program._compiled = emptied
+    bpf_object._compiled = emptied
     source = KernelSource(Target(ports=(port,)), Limits())
     try:
         source.start()

@@ -13,7 +13,7 @@ import struct
 import subprocess
 from typing import Any
 
-from sockscope.sources.kernel import attaching, syscall
+from sockscope.bpf import attaching, syscall
 from tests.benchmarks.tracers import Tracer, at_work
 from tests.benchmarks.workloads import Workload
 

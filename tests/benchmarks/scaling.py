@@ -26,8 +26,8 @@ from sockscope.model.state import State
 from sockscope.records import layout
 from sockscope.records.batch import Batch
 from sockscope.session.live import LiveSession
-from sockscope.sources.kernel.kept import Limits
-from sockscope.sources.target import Target
+from sockscope.target import Target
+from sockscope.tracer.map_defs import Limits
 from tests.benchmarks.tracers import LIVE, at_work, last_words
 from tests.benchmarks.workloads import KEEPALIVE, wrk
 

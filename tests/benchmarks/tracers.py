@@ -151,7 +151,7 @@ def _resident(pid: int) -> int:
 
 
 def _of_recording(path: Path) -> dict[str, Any]:
-    from sockscope.sources.trace import Reader
+    from sockscope.store import Reader
 
     with contextlib.closing(Reader(path)) as reader:
         health: dict[str, int] = {}
@@ -211,7 +211,7 @@ def _bpftrace(serving: Serving, place: Path) -> list[str]:
 
 def _without_headers(place: Path) -> Mapping[str, str]:
     """bcc's tools ask for kernel headers; the few of them that need no kernel struct do with ours."""
-    from sockscope.sources.kernel.headers import write_stub_tree
+    from sockscope.bpf.kernel_headers import write_stub_tree
 
     write_stub_tree(place / "headers")
     return {"BCC_KERNEL_SOURCE": str(place / "headers")}

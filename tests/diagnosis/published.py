@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sockscope import units
+from sockscope import formatting
 from sockscope.analysis.frame import Finding, Frame, Server
 from tests.diagnosis.cases import CALM, nginx, reference
 from tests.diagnosis.stage import ROOT, Case, Load, Place, Start, play, python
@@ -50,7 +50,7 @@ class Outcome:
     @property
     def queue_wait(self) -> str:
         wait = self.frame.queue_wait[self.server.group.name]
-        return f"{units.duration(wait.p50)} / {units.duration(wait.p99)}"
+        return f"{formatting.duration(wait.p50)} / {formatting.duration(wait.p99)}"
 
     @property
     def empty(self) -> int:

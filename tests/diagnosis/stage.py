@@ -24,7 +24,7 @@ from sockscope.analysis.frame import Finding, Frame
 from sockscope.analysis.thresholds import Thresholds
 from sockscope.model.state import State
 from sockscope.session.live import LiveSession
-from sockscope.sources.target import Target
+from sockscope.target import Target
 
 ROOT = Path(__file__).resolve().parents[2]
 _TICK_S = 0.4

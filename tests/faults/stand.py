@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sockscope.sources.kernel import syscall
+from sockscope.bpf import syscall
 from tests.faults.replying import Answer
 
 #: BPF_*_GET_FD_BY_ID of enum bpf_cmd

@@ -22,10 +22,10 @@ from sockscope.errors import SockscopeError
 from sockscope.model.state import State
 from sockscope.report.json import document
 from sockscope.session.live import LiveSession
-from sockscope.sources.kernel.availability import Availability
-from sockscope.sources.kernel.choosing import choose, hooks_of
-from sockscope.sources.kernel.kept import Limits
-from sockscope.sources.target import Target
+from sockscope.target import Target
+from sockscope.tracer.feature_probe import Availability
+from sockscope.tracer.map_defs import Limits
+from sockscope.tracer.selection import choose, hooks_of
 from tests.conftest import wait_until
 from tests.faults.conftest import Told
 from tests.faults.replying import Answer, ask

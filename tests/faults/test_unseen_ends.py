@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 import servers
+from sockscope.bpf.maps import Map
+from sockscope.bpf.slot_array import _KEYS_A_BUCKET
 from sockscope.records.batch import Batch
 from sockscope.records.layout import ConnectionFlag
 from sockscope.session.live import LiveSession
-from sockscope.sources.kernel.maps import Map
-from sockscope.sources.kernel.places import _KEYS_A_BUCKET
-from sockscope.sources.kernel.program import Program
-from sockscope.sources.kernel.source import KernelSource
-from sockscope.sources.target import Target
+from sockscope.target import Target
+from sockscope.tracer.bpf_object import Program
+from sockscope.tracer.source import KernelSource
 from tests.conftest import wait_until
 from tests.faults.conftest import Told
 from tests.kernel.tracing import leaving_at_once

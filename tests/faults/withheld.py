@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sockscope.sources.kernel import attaching, syscall
-from sockscope.sources.kernel.compiler import compile_probes
-from sockscope.sources.kernel.loader import Wanted, load
-from sockscope.sources.kernel.maps import Map
-from sockscope.sources.kernel.tracefs import tracing_directory
+from sockscope.bpf import attaching, syscall
+from sockscope.bpf.compiler import compile_probes
+from sockscope.bpf.loader import Wanted, load
+from sockscope.bpf.maps import Map
+from sockscope.bpf.tracefs import tracing_directory
 
 #: What a connection's record is made of, but for what its threads do.
 _EVENTS = ("inet_sock_set_state", "sk_data_ready")

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sockscope.sources.trace import Reader, Writer
-from sockscope.sources.trace.columns import quoted
-from sockscope.sources.trace.database import CATALOG, TABLES, explained, open_memory
-from sockscope.sources.trace.header import read_header
-from sockscope.sources.trace.schema import SCHEMA
+from sockscope.store import Reader, Writer
+from sockscope.store.columns import quoted
+from sockscope.store.database import CATALOG, TABLES, explained, open_memory
+from sockscope.store.header import read_header
+from sockscope.store.schema import SCHEMA
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -54,7 +54,7 @@ class _Opened(Reader):
 
 def recording() -> bytes:
     """A small file, as a recorder leaves it."""
-    from tests.unit.trace.recordings import META, batch
+    from tests.unit.store.recordings import META, batch
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.sockscope"

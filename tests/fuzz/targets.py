@@ -18,20 +18,20 @@ from pathlib import Path
 import numpy as np
 
 from sockscope.analysis.thresholds import Thresholds, as_toml
+from sockscope.bpf.btf import VMLINUX, Btf, BtfError
+from sockscope.bpf.kernel_headers import FIELDS, kernel_structs
+from sockscope.bpf.object_cache import Function, Image, MapDefinition
 from sockscope.errors import SockscopeError, UsageError
+from sockscope.formatting import parse_duration, printable, text
+from sockscope.host import inet_diag_wire, threads
+from sockscope.host.containers import container_of
+from sockscope.host.netns_counters import counters
+from sockscope.host.processes import cgroup_of, process
 from sockscope.session.live import limits_of
-from sockscope.sources.kernel import unix_listeners
-from sockscope.sources.kernel.btf import VMLINUX, Btf, BtfError
-from sockscope.sources.kernel.headers import FIELDS, kernel_structs
-from sockscope.sources.kernel.image import Function, Image, MapDefinition
-from sockscope.sources.sockets import messages, threads
-from sockscope.sources.sockets.containers import container_of
-from sockscope.sources.sockets.host import counters
-from sockscope.sources.sockets.processes import cgroup_of, process
-from sockscope.sources.trace import Reader
+from sockscope.store import Reader
+from sockscope.tracer import unix_listeners
 from sockscope.tui import filters
 from sockscope.tui.rows import connections, listeners, workers
-from sockscope.units import parse_duration, printable, text
 from tests.fuzz import contents
 
 
@@ -129,14 +129,14 @@ def _image_seeds() -> list[bytes]:
 
 def _messages(raw: bytes) -> None:
     with suppress(ValueError):
-        for rows in messages.runs(raw):
-            messages.heading(rows)
-            found = messages.sockets(rows)
+        for rows in inet_diag_wire.runs(raw):
+            inet_diag_wire.heading(rows)
+            found = inet_diag_wire.sockets(rows)
             assert len(found) == len(rows)
 
 
 def _message_seeds() -> list[bytes]:
-    return [messages.question(2, 1 << 10, 1), messages.question(10, 1 << 3, 7, (80, 443)),
+    return [inet_diag_wire.question(2, 1 << 10, 1), inet_diag_wire.question(10, 1 << 3, 7, (80, 443)),
             (150).to_bytes(4, "little") + bytes(148)]  # fmt: skip
 
 

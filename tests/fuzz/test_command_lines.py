@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import servers.__main__
-from sockscope.commands import COMMANDS, parser_of, run
+from sockscope.cli import COMMANDS, parser_of, run
 from sockscope.errors import SockscopeError
 from sockscope.session import live
 from tests.packages.building import ROOT
@@ -57,8 +57,8 @@ def nothing_begins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(servers, "start", refuse)
     monkeypatch.setattr(servers.__main__, "main", refuse)
     monkeypatch.setattr("sockscope.session.child.Child.__init__", refuse)
-    monkeypatch.setattr("sockscope.report.endpoint.Endpoint.__init__", refuse)
-    monkeypatch.setattr("sockscope.sources.kernel.source.KernelSource.__init__", refuse)
+    monkeypatch.setattr("sockscope.export.metrics_server.Endpoint.__init__", refuse)
+    monkeypatch.setattr("sockscope.tracer.source.KernelSource.__init__", refuse)
 
 
 @pytest.mark.parametrize("many", [40, pytest.param(600, marks=pytest.mark.slow)])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from sockscope.sources.kernel.ring import Ring
+from sockscope.bpf.ring import Ring
 from tests.fuzz.targets import TARGETS, Target
 
 _BUSY, _FRAME = 1 << 31, 8

@@ -8,10 +8,10 @@ import time
 import pytest
 
 import servers
+from sockscope.bpf import syscall
 from sockscope.model.state import State
 from sockscope.session.live import LiveSession
-from sockscope.sources.kernel import syscall
-from sockscope.sources.target import Target
+from sockscope.target import Target
 from tests.kernel.tracing import leaving_at_once
 
 pytestmark = pytest.mark.kernel

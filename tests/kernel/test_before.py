@@ -16,7 +16,7 @@ from sockscope.model.state import State
 from sockscope.records.layout import WorkerFlag
 from sockscope.report.json import document
 from sockscope.session.live import LiveSession
-from sockscope.sources.target import Target
+from sockscope.target import Target
 from tests.conftest import wait_until
 from tests.kernel.tracing import leaving_at_once
 

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 
 import servers
-from sockscope.commands import run as run_command
+from sockscope.cli import run as run_command
 from sockscope.records.batch import Batch
 from sockscope.records.layout import EventKind
 from sockscope.session.live import LiveSession
-from sockscope.sources.kernel.kept import Limits
-from sockscope.sources.target import Target
+from sockscope.target import Target
+from sockscope.tracer.map_defs import Limits
 from tests.kernel.tracing import load
 from tests.straced import whole_calls
 from tests.unit.report.traces import arrows_of

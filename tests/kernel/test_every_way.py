@@ -17,11 +17,11 @@ from sockscope.analysis.analyse import analyse
 from sockscope.model.state import State
 from sockscope.report.json import document
 from sockscope.session.live import LiveSession
-from sockscope.sources.kernel.availability import Availability
-from sockscope.sources.kernel.choosing import choose
-from sockscope.sources.kernel.kept import Limits
-from sockscope.sources.kernel.signals import SIGNALS
-from sockscope.sources.target import Target
+from sockscope.target import Target
+from sockscope.tracer.event_sources import SIGNALS
+from sockscope.tracer.feature_probe import Availability
+from sockscope.tracer.map_defs import Limits
+from sockscope.tracer.selection import choose
 from tests.kernel.tracing import by_remote, essence_of_ledger, essence_of_seen, load
 
 pytestmark = pytest.mark.kernel

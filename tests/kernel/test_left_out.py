@@ -12,7 +12,7 @@ from sockscope.analysis.analyse import analyse
 from sockscope.model.state import State
 from sockscope.report.json import document
 from sockscope.session.live import LiveSession
-from sockscope.sources.target import Target
+from sockscope.target import Target
 from tests.kernel.programs import held_by
 from tests.kernel.tracing import leaving_at_once, load, until_all_have_left
 

@@ -21,15 +21,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sockscope import units
-from sockscope.commands import run
+from sockscope import formatting
+from sockscope.cli import run
 from sockscope.errors import SockscopeError
-from sockscope.sources.sockets import netns
-from sockscope.sources.sockets.asked import asked
-from sockscope.sources.sockets.diag import ListenQueues
-from sockscope.sources.sockets.holders import holders
-from sockscope.sources.sockets.host import Host
-from sockscope.sources.sockets.overview import overview
+from sockscope.host import netns
+from sockscope.host.inet_diag import ListenQueues
+from sockscope.host.netns_counters import Host
+from sockscope.host.overview import overview
+from sockscope.host.requested_backlog import asked
+from sockscope.host.socket_owners import holders
 from tests.conftest import wait_until
 
 pytestmark = pytest.mark.kernel
@@ -246,7 +246,7 @@ def test_a_dual_stack_listener_has_the_handshakes_and_connections_of_both_famili
         room.connect(V6, 6)
         assert numbers(queues, listener) == caused(11, 50, syn_queue=7)
         (row,) = queues.sample()
-        assert (units.address(row["address"].tobytes()), row["family"]) == ("::", socket.AF_INET6)
+        assert (formatting.address(row["address"].tobytes()), row["family"]) == ("::", socket.AF_INET6)
 
 
 def test_listeners_of_both_families_on_one_port_keep_apart(room: Room) -> None:
@@ -389,7 +389,11 @@ def test_ss_says_the_same(room: Room) -> None:
     told = [line.split() for line in ip("netns", "exec", room.name, "ss", "-Hltn").splitlines()]
     with ListenQueues(room.place) as queues:
         mine = {
-            (int(row["queue"]), int(row["backlog"]), units.endpoint(row["address"].tobytes(), row["port"]))
+            (
+                int(row["queue"]),
+                int(row["backlog"]),
+                formatting.endpoint(row["address"].tobytes(), row["port"]),
+            )
             for row in queues.sample()
         }
     assert mine == {(int(line[1]), int(line[2]), line[3]) for line in told}

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from sockscope.sources.kernel import kept
-from sockscope.sources.kernel.kept import Limits
+from sockscope.tracer import map_defs
+from sockscope.tracer.map_defs import Limits
 from tests.kernel.tracing import essence_of_ledger, essence_of_seen, run_traced
 
 pytestmark = pytest.mark.kernel
@@ -35,8 +35,8 @@ def test_with_a_directory_of_two_buckets_nothing_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nearly every socket and thread is found through the map for those whose buckets are full."""
-    monkeypatch.setattr(kept, "bucket_count", lambda places: 2)
-    monkeypatch.setattr(kept, "crowd_room", lambda places: places)
+    monkeypatch.setattr(map_defs, "bucket_count", lambda places: 2)
+    monkeypatch.setattr(map_defs, "crowd_room", lambda places: places)
     run = run_traced(tmp_path, "handoff", {"workers": 12}, LOAD)
     assert run.seen["health"]["lost"] == []
     assert len(run.seen["connections"]) == 3000

@@ -12,7 +12,7 @@ import pytest
 
 from sockscope.model.state import State
 from sockscope.session.live import LiveSession
-from sockscope.sources.target import Target
+from sockscope.target import Target
 from tests.kernel.timekeeper import WAYS
 from tests.kernel.tracing import leaving_at_once
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 import servers
-from sockscope.sources.privileges import AT_MOMENTS, KEPT, NEEDS, Capability
+from sockscope.host.privileges import AT_MOMENTS, KEPT, NEEDS, Capability
 from tests.conftest import wait_until
 from tests.kernel.tracing import load
 

@@ -17,7 +17,7 @@ import pytest
 import servers
 from sockscope.report.json import document
 from sockscope.session.frames import frame_of_recording
-from sockscope.sources.trace import Reader
+from sockscope.store import Reader
 from tests.conftest import wait_until
 from tests.kernel.tracing import load
 

@@ -14,14 +14,14 @@ from sockscope.model.history import LISTENER_SERIES, WORKER_SERIES, History, His
 from sockscope.model.state import State
 from sockscope.report import FORMATS, render
 from sockscope.report.json import document
-from sockscope.report.recorded import read
-from sockscope.session.feeds import KEPT_CLOSED, replay_feed
+from sockscope.session.frame_sources import KEPT_CLOSED, replay_feed
 from sockscope.session.live import LiveSession
-from sockscope.session.recording import Recording
-from sockscope.sources.target import Target
-from sockscope.sources.trace import Reader
+from sockscope.session.load_recording import read
+from sockscope.store import Reader
+from sockscope.store.recording import Recording
+from sockscope.target import Target
 from tests.kernel.tracing import load
-from tests.unit.trace.recordings import assert_all_equal
+from tests.unit.store.recordings import assert_all_equal
 
 pytestmark = pytest.mark.kernel
 

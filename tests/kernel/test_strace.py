@@ -16,7 +16,7 @@ from sockscope.analysis.analyse import analyse
 from sockscope.model.state import State
 from sockscope.report.json import document
 from sockscope.session.live import LiveSession
-from sockscope.sources.target import Target
+from sockscope.target import Target
 from tests.kernel.tracing import load
 from tests.straced import whole_calls
 

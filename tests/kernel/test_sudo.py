@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import servers
-from sockscope.sources.privileges import Capability
+from sockscope.host.privileges import Capability
 from tests.conftest import wait_until
 from tests.kernel.test_live_command import Terminal
 from tests.kernel.test_privileges import FOR_MODULES, NOBODY, masks_of

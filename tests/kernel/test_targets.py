@@ -17,8 +17,8 @@ from sockscope.analysis.analyse import analyse
 from sockscope.model.state import State
 from sockscope.report.json import document
 from sockscope.session.live import LiveSession
-from sockscope.sources.kernel.scope import _cgroup_root
-from sockscope.sources.target import Target
+from sockscope.target import Target
+from sockscope.tracer.target_filter import _cgroup_root
 from tests.kernel.tracing import leaving_at_once, load
 
 pytestmark = pytest.mark.kernel

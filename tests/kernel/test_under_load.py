@@ -12,7 +12,7 @@ from sockscope.analysis.analyse import analyse
 from sockscope.model.state import State
 from sockscope.report.json import document
 from sockscope.session.live import LiveSession
-from sockscope.sources.target import Target
+from sockscope.target import Target
 from tests.conftest import wait_until
 
 pytestmark = pytest.mark.kernel

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sockscope.sources.target import Target
+from sockscope.target import Target
 from tests.servers.real_clients import Wire
 from tests.servers.real_servers import Real, running
 from tests.servers.real_trace import Watched, complaints, watch

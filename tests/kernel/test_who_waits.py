@@ -15,7 +15,7 @@ import pytest
 
 import servers
 from sockscope.session.live import LiveSession
-from sockscope.sources.target import Target
+from sockscope.target import Target
 from tests.conftest import wait_until
 from tests.kernel.asleep import asleep_for
 from tests.kernel.tracing import leaving_at_once

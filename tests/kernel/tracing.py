@@ -19,8 +19,8 @@ from sockscope.analysis.frame import Frame
 from sockscope.model.state import State
 from sockscope.report.json import document
 from sockscope.session.live import LiveSession
-from sockscope.sources.kernel.kept import Limits
-from sockscope.sources.target import Target
+from sockscope.target import Target
+from sockscope.tracer.map_defs import Limits
 
 Deeds = dict[str, list[int]]
 

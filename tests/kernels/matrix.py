@@ -21,7 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sockscope.build import commit
+from sockscope.build_info import commit
 from tests.kernels import guest
 from tests.kernels.packages import kernel
 

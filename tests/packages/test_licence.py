@@ -6,11 +6,11 @@ import tomllib
 
 import pytest
 
-from sockscope.sources.kernel import syscall
-from sockscope.sources.kernel.kept import Limits
-from sockscope.sources.kernel.loader import LoadError
-from sockscope.sources.kernel.source import KernelSource
-from sockscope.sources.target import Target
+from sockscope.bpf import syscall
+from sockscope.bpf.loader import LoadError
+from sockscope.target import Target
+from sockscope.tracer.map_defs import Limits
+from sockscope.tracer.source import KernelSource
 from tests.packages.building import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

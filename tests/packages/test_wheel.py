@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from sockscope import __version__
-from sockscope.build import of_checkout
+from sockscope.build_info import of_checkout
 from tests.packages.building import EPOCH, ROOT, build, installed
 
 
@@ -49,7 +49,7 @@ def test_the_wheel_holds_every_probe_and_every_module_and_nothing_else(wheel: Pa
          "sockscope", "servers", "probes"],
         capture_output=True, text=True, check=True, timeout=30,
     ).stdout.split()  # fmt: skip
-    wanted = {f"sockscope/{name}" if name.startswith("probes/") else name for name in tracked}
+    wanted = {name if name.startswith("sockscope/") else f"sockscope/{name}" for name in tracked}
     page = f"sockscope-{__version__}.data/data/share/man/man1/sockscope.1"
     assert held == wanted | {"sockscope/_baked.py", page}
 
@@ -64,7 +64,7 @@ def test_an_installed_command_names_its_version_and_commit(command: Path) -> Non
 
 def test_without_a_baked_commit_and_without_git_the_version_says_so(tmp_path: Path) -> None:
     (tmp_path / "sockscope").symlink_to(ROOT / "sockscope")
-    code = "import sys, sockscope.build as b; b.of_checkout = lambda root: ''; print(b.description())"
+    code = "import sys, sockscope.build_info as b; b.of_checkout = lambda root: ''; print(b.description())"
     done = _run(sys.executable, "-c", code)
     assert done.stdout.startswith(f"{__version__} (commit unknown, not built from a git checkout), Python")
     assert of_checkout(tmp_path) == ""
@@ -101,5 +101,5 @@ def test_an_installed_command_traces_with_the_probes_inside_it_and_the_systems_b
     assert done.returncode == 0, done.stderr
     assert len(json.loads(_run(command, "report", out, "--format", "json").stdout)["connections"]) == 1
     where = _run(command.parent / "python", "-c",
-                 "from sockscope.sources.kernel.program import probe_directory as d; print(d())")  # fmt: skip
+                 "from sockscope.tracer.bpf_object import probe_directory as d; print(d())")  # fmt: skip
     assert Path(where.stdout.strip()).is_relative_to(command.parents[1])

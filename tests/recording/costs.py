@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sockscope.sources.trace import Reader
+from sockscope.store import Reader
 from tests.conftest import wait_until
 from tests.recording.processes import Recorder
 

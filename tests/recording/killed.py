@@ -12,7 +12,7 @@ from pathlib import Path
 
 import servers
 from sockscope.session.frames import frame_of_recording
-from sockscope.sources.trace import Reader
+from sockscope.store import Reader
 from tests.recording.processes import ROOT, Recorder
 
 TIMES = 50

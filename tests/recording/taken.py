@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sockscope import units
+from sockscope import formatting
 from tests.recording.processes import Flood, Recorder, Spent, ahead_of_neighbours, measured
 
 EVENTS, EVENTS_A_SECOND = 10_000_000, 1_000_000
@@ -37,8 +37,8 @@ def ten_million_events(place: Path) -> Rows:
     assert counted == truth, f"recorded {counted}, happened {truth}"
     timeline = measured("export", out, "--format", "timeline", "-o", place / "t.json.gz")
     return [
-        ("events, as the server counted them and as recorded", units.count(done.deeds)),
-        ("a second", units.count(done.deeds / done.seconds)),
+        ("events, as the server counted them and as recorded", formatting.count(done.deeds)),
+        ("a second", formatting.count(done.deeds / done.seconds)),
         ("lost", "0"),
         (
             "the recorder's CPU time",
@@ -66,8 +66,8 @@ def a_million_connections(place: Path) -> Rows:
     counted = measured("sql", out, query, "--format", "csv").said.splitlines()[1]
     assert counted == f"{done.accepts},{done.accepts},{done.accepts}", counted
     return [
-        ("connections, as the server counted them and as recorded", units.count(done.accepts)),
-        ("a second", units.count(done.accepts / done.seconds)),
+        ("connections, as the server counted them and as recorded", formatting.count(done.accepts)),
+        ("a second", formatting.count(done.accepts / done.seconds)),
         ("lost", "0"),
         (
             "the recorder's CPU time",
@@ -88,7 +88,7 @@ def _reports(place: Path, out: Path) -> Rows:
         assert took.peak_mb <= MEMORY_MB, f"the {name} report took {took.peak_mb:.0f} MB"
         rows.append((f"report as {name}", _took(took)))
     assert page.stat().st_size <= HTML_BYTES, page.stat().st_size
-    rows[-1] = (rows[-1][0], f"{rows[-1][1]}, a page of {units.size(page.stat().st_size)}")
+    rows[-1] = (rows[-1][0], f"{rows[-1][1]}, a page of {formatting.size(page.stat().st_size)}")
     return rows
 
 
@@ -98,4 +98,4 @@ def _took(spent: Spent) -> str:
 
 def _size(path: Path, number: int, each: str) -> str:
     octets = path.stat().st_size
-    return f"{units.size(octets)}: {octets / number:.1f} bytes {each}"
+    return f"{formatting.size(octets)}: {octets / number:.1f} bytes {each}"

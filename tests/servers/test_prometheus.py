@@ -17,11 +17,11 @@ from urllib.parse import quote
 import pytest
 
 from sockscope.analysis.analyse import analyse
+from sockscope.export.metrics_server import Endpoint
+from sockscope.export.openmetrics import Exposition
 from sockscope.model.state import State
-from sockscope.report.endpoint import Endpoint
-from sockscope.report.openmetrics import Exposition
-from sockscope.sources.synthetic import Scenario, SyntheticSource
 from tests.conftest import wait_until
+from tests.synthetic import Scenario, SyntheticSource
 
 pytestmark = [
     pytest.mark.servers,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from sockscope.session.live import LiveSession
-from sockscope.sources.target import Target
+from sockscope.target import Target
 from tests.conftest import wait_until
 from tests.kernel.programs import objects_of
 from tests.kernel.tracing import until_all_have_left

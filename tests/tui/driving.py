@@ -11,8 +11,8 @@ from feeding import LiveFeed, ReplayFeed, with_findings
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from sockscope.sources.synthetic import Scenario
 from sockscope.tui.app import Dashboard, Save, make_app
+from tests.synthetic import Scenario
 
 Steps = Callable[[Dashboard, Pilot[int]], Awaitable[None]]
 

@@ -16,7 +16,7 @@ from sockscope.errors import SockscopeError
 from sockscope.model.history import History, HistoryView
 from sockscope.model.state import State
 from sockscope.records.batch import Batch, Meta
-from sockscope.sources.synthetic import Scenario, SyntheticSource
+from tests.synthetic import Scenario, SyntheticSource
 
 Change = Callable[[Frame], Frame]
 

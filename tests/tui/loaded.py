@@ -19,15 +19,15 @@ import psutil
 
 from sockscope.analysis.analyse import analyse
 from sockscope.analysis.frame import Frame
-from sockscope.commands.live import show
+from sockscope.cli.live import show
 from sockscope.model.history import History, HistoryView
 from sockscope.model.state import State
 from sockscope.records.batch import Batch, Meta
-from sockscope.session.feeds import KEPT_CLOSED, replay_feed
-from sockscope.session.recording import Recording
-from sockscope.sources.synthetic import Scenario, SyntheticSource
+from sockscope.session.frame_sources import KEPT_CLOSED, replay_feed
+from sockscope.store.recording import Recording
 from sockscope.tui.app import make_app
-from sockscope.tui.feed import Feed
+from sockscope.tui.data_source import Feed
+from tests.synthetic import Scenario, SyntheticSource
 
 LARGE = Scenario("reuseport", 64, rate=20_000, lifetime_s=0.5, imbalance=0.3, straggler=3)
 TOLD_EACH = 120

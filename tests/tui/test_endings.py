@@ -10,14 +10,14 @@ from driving import busy, drive, text_of, until
 from feeding import LiveFeed
 from textual.pilot import Pilot
 
-from sockscope.commands.live import Live, _without_serve, need_terminal, serve
-from sockscope.commands.replay import Replay
+from sockscope.cli.live import Live, _without_serve, need_terminal, serve
+from sockscope.cli.replay import Replay
 from sockscope.errors import SockscopeError, UsageError
-from sockscope.sources.synthetic import Scenario
 from sockscope.tui import screens, views, widgets
 from sockscope.tui.app import Dashboard
-from sockscope.tui.lines import cells_each, columns, fit, fit_name, sparkline, wrap
+from sockscope.tui.text_line import cells_each, columns, fit, fit_name, sparkline, wrap
 from sockscope.tui.views import VIEWS
+from tests.synthetic import Scenario
 
 HOSTILE = ("[red]x[/red]", "\x1b[31mred", "[bold", "a]b[/", "日本語の名前", "\x07\n\t")
 
@@ -124,7 +124,7 @@ def test_every_file_has_a_purpose(package: object) -> None:
 def test_every_screen_in_the_folder_is_in_the_list() -> None:
     listed = {view.__module__.rpartition(".")[2] for _, _, view in VIEWS}
     files = {path.stem for path in Path(views.__file__ or "").parent.glob("*.py")}
-    assert files - {"__init__", "base", "tabled"} == listed
+    assert files - {"__init__", "base", "table_view"} == listed
     for _, _, view in VIEWS:
         assert view.title
         assert view.help

@@ -14,8 +14,8 @@ from driving import busy, drive, until
 from feeding import LiveFeed, with_findings
 from textual.pilot import Pilot
 
-from sockscope.sources.synthetic import Scenario
 from sockscope.tui.app import Dashboard
+from tests.synthetic import Scenario
 
 pytestmark = pytest.mark.slow
 

@@ -9,12 +9,12 @@ import pytest
 from feeding import LiveFeed
 
 from sockscope.errors import UsageError
-from sockscope.sources.synthetic import Scenario
-from sockscope.tui.feed import Moment
+from sockscope.tui.data_source import Moment
 from sockscope.tui.filters import parse
 from sockscope.tui.rows.connections import ConnectionRows
 from sockscope.tui.rows.listeners import ListenerRows
 from sockscope.tui.rows.workers import WorkerRows
+from tests.synthetic import Scenario
 
 
 def moment(**values: Any) -> Moment:

@@ -12,11 +12,11 @@ from feeding import LiveFeed, with_findings
 from textual.pilot import Pilot
 
 from sockscope.records.batch import Batch, Meta
-from sockscope.session.feeds import ReplayFeed, replay_feed
-from sockscope.session.recording import Recording
-from sockscope.sources.synthetic import Scenario, SyntheticSource
+from sockscope.session.frame_sources import ReplayFeed, replay_feed
+from sockscope.store.recording import Recording
 from sockscope.tui.app import Dashboard
 from sockscope.tui.screens.main import MainScreen
+from tests.synthetic import Scenario, SyntheticSource
 
 #: At most 15 bytes each, as the kernel keeps them: markup that opens, closes and links, an action, sequences
 #: that colour, retitle and clear a terminal, text from right to left and its end, lines, nothing at all.

@@ -11,10 +11,9 @@ from feeding import FINDINGS, LiveFeed
 from textual.pilot import Pilot
 
 from sockscope.analysis.frame import Frame
-from sockscope.sources.synthetic import Scenario
 from sockscope.tui.app import Dashboard
 from sockscope.tui.columns import fitting
-from sockscope.tui.feed import Moment
+from sockscope.tui.data_source import Moment
 from sockscope.tui.rows.connections import COLUMNS
 from sockscope.tui.rows.listeners import ListenerRows
 from sockscope.tui.screens.connection import ConnectionScreen
@@ -27,8 +26,9 @@ from sockscope.tui.themes import PALETTES
 from sockscope.tui.views import VIEWS
 from sockscope.tui.widgets.header import Header
 from sockscope.tui.widgets.heatmap import METRICS, HeatMap
-from sockscope.tui.widgets.sheet import Sheet
 from sockscope.tui.widgets.spectrogram import KINDS, Spectrogram
+from sockscope.tui.widgets.text_panel import Sheet
+from tests.synthetic import Scenario
 
 
 def table(app: Dashboard, view: str) -> Table:

@@ -12,13 +12,13 @@ from feeding import LiveFeed
 from textual.pilot import Pilot
 
 from sockscope.model.history import History
-from sockscope.sources.synthetic import Scenario, SyntheticSource
 from sockscope.tui.app import Dashboard
 from sockscope.tui.collector import Collector
-from sockscope.tui.feed import Moment
+from sockscope.tui.data_source import Moment
 from sockscope.tui.rows.connections import COLUMNS, ConnectionRows
 from sockscope.tui.screens.main import MainScreen
 from sockscope.tui.table import Table
+from tests.synthetic import Scenario, SyntheticSource
 
 LARGE = Scenario("reuseport", 64, rate=20_000, lifetime_s=0.5, imbalance=0.3, straggler=3)
 

@@ -8,12 +8,12 @@ from driving import busy, drive, text_of, until
 from feeding import Recording, ReplayFeed
 from textual.pilot import Pilot
 
-from sockscope.sources.synthetic import Scenario
 from sockscope.tui.app import Dashboard
 from sockscope.tui.screens.connection import ConnectionScreen
 from sockscope.tui.screens.help import HelpScreen
 from sockscope.tui.screens.worker import WorkerScreen
-from sockscope.tui.widgets.scrub import ScrubBar
+from sockscope.tui.widgets.scrubber import ScrubBar
+from tests.synthetic import Scenario
 
 
 def feed() -> ReplayFeed:

@@ -15,8 +15,8 @@ from driving import busy, settled
 from feeding import LiveFeed, Recording, ReplayFeed, with_findings
 from textual.pilot import Pilot
 
-from sockscope.sources.synthetic import Scenario
 from sockscope.tui.app import Dashboard, make_app
+from tests.synthetic import Scenario
 
 Compare = Callable[..., bool]
 SIZES = (pytest.param((80, 24), id="80x24"), pytest.param((120, 40), id="120x40"))

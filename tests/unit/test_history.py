@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sockscope.model.history import History, HistoryView
 from sockscope.records.batch import QUEUE, THREAD_CPU, Batch
 from sockscope.records.layout import LISTENER, WORKER, WorkerFlag
-from sockscope.sources.synthetic import Scenario, SyntheticSource
+from tests.synthetic import Scenario, SyntheticSource
 
 SECOND = 10**9
 

@@ -12,7 +12,7 @@ from sockscope.errors import SockscopeError
 from sockscope.records.batch import Batch
 from sockscope.session.frames import run
 from sockscope.session.live import LiveSession
-from sockscope.session.recording import Recording
+from sockscope.store.recording import Recording
 
 
 class _Session:

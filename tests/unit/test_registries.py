@@ -6,24 +6,24 @@ import importlib
 import re
 from pathlib import Path
 
-from sockscope.commands import COMMANDS
-from sockscope.sources.kernel import kept
-from sockscope.sources.kernel.program import PROBES, probe_directory
-from sockscope.sources.kernel.signals import SIGNALS
+from sockscope.cli import COMMANDS
+from sockscope.tracer import map_defs
+from sockscope.tracer.bpf_object import PROBES, probe_directory
+from sockscope.tracer.event_sources import SIGNALS
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Modules of the commands' folder that are no commands.
-HELPERS = {"completion_scripts", "output", "record_plan", "target_options"}
+HELPERS = {"completion_scripts", "output", "record_plan", "reference_servers", "target_options"}
 
 
 def test_every_module_of_the_commands_is_listed() -> None:
-    present = {path.stem for path in (ROOT / "sockscope" / "commands").glob("*.py")} - {"__init__"} - HELPERS
+    present = {path.stem for path in (ROOT / "sockscope" / "cli").glob("*.py")} - {"__init__"} - HELPERS
     assert {module for _, module, _, _ in COMMANDS} == present
 
 
 def test_the_help_of_a_command_is_the_first_line_of_its_docstring() -> None:
     for name, module, attribute, summary in COMMANDS:
-        command = getattr(importlib.import_module(f"sockscope.commands.{module}"), attribute)
+        command = getattr(importlib.import_module(f"sockscope.cli.{module}"), attribute)
         assert command.name == name
         assert command.__doc__.splitlines()[0] == summary
 
@@ -48,6 +48,6 @@ def test_every_map_of_the_probes_is_in_the_registry_of_what_they_keep_and_the_ot
     )
     rings = {name for kind, name in declared if kind == "RINGBUF_OUTPUT"}
     others = {name for kind, name in declared if kind != "RINGBUF_OUTPUT"}
-    assert rings == {*kept.RINGS, kept.EVENTS}
-    assert others == {*kept.MAPS, *kept.PLACES, *kept.PRIVATE}
-    assert kept.Limits().room().keys() <= rings | others
+    assert rings == {*map_defs.RINGS, map_defs.EVENTS}
+    assert others == {*map_defs.MAPS, *map_defs.PLACES, *map_defs.PRIVATE}
+    assert map_defs.Limits().room().keys() <= rings | others

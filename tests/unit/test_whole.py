@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sockscope.records.layout import CONNECTION, EVENT, WORKER
-from sockscope.records.whole import joined, those, whole
+from sockscope.records.structured import joined, those, whole
 
 
 @pytest.mark.parametrize("kind", [CONNECTION, WORKER, EVENT, np.dtype("<u8")], ids=str)

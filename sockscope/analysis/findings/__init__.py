@@ -39,7 +39,7 @@ from sockscope.analysis.findings import (
     wasted_wakeups,
     workers_saturated,
 )
-from sockscope.analysis.findings._case import Case
+from sockscope.analysis.findings._context import Case
 from sockscope.analysis.findings._detector import Detector, Diagnosis
 from sockscope.analysis.frame import Finding, Frame, Severity
 from sockscope.analysis.thresholds import Thresholds

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sockscope.analysis.findings._case import Case
+from sockscope.analysis.findings._context import Case
 from sockscope.analysis.frame import Finding, Severity
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sockscope.analysis.findings._case import Case
+from sockscope.analysis.findings._context import Case
 from sockscope.model.snapshot import Listener, Worker
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case, percent
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case, percent
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
@@ -34,8 +34,8 @@ class AcceptLockContention:
             self,
             "warning" if p99 >= limits.queue_wait_severe_ns else "notice",
             case.name,
-            f"{len(crowd)} acceptors take turns with a lock: {units.count(timeouts)} of their waits ended by"
-            f" timeout, not by a connection. Connections wait {units.duration(p99)} in the queue (p99)"
+            f"{len(crowd)} acceptors take turns with a lock: {formatting.count(timeouts)} of their waits ended by"
+            f" timeout, not by a connection. Connections wait {formatting.duration(p99)} in the queue (p99)"
             f" although the idlest acceptor sleeps {percent(asleep)} of the time.",
             {
                 "acceptors": len(crowd),

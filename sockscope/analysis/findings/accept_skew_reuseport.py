@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sockscope import units
+from sockscope import formatting
 from sockscope.analysis.fairness import fairness
-from sockscope.analysis.findings._case import Case, shares, skew_evidence
+from sockscope.analysis.findings._context import Case, shares, skew_evidence
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
@@ -46,7 +46,7 @@ class AcceptSkewReuseport:
             "warning" if empty or fair.max_over_mean >= 2 else "notice",
             case.name,
             f"The {len(members)} listening sockets of the group got {shares(each)} connections. Hashing"
-            f" {units.count(fair.total)} connections gives a coefficient of variation of about"
+            f" {formatting.count(fair.total)} connections gives a coefficient of variation of about"
             f" {fair.noise_cv:.2f}; it is {fair.cv:.2f} (p {fair.p_value:.1g}).{nothing}{again}",
             {
                 **skew_evidence("per_listener", fair),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sockscope.analysis.fairness import fairness
-from sockscope.analysis.findings._case import Case, percent, shares, skew_evidence, thread
+from sockscope.analysis.findings._context import Case, percent, shares, skew_evidence, thread
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 from sockscope.analysis.frame import Severity
 

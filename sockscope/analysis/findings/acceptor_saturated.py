@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case, percent, thread
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case, percent, thread
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
@@ -31,8 +31,8 @@ class AcceptorSaturated:
             "warning",
             case.name,
             f"{thread(front)} is at work {percent(case.load(front))} of the time accepting "
-            f"{units.count(rate)} "
-            f"connections a second, which wait {units.duration(case.felt(front))} for it (p90); the "
+            f"{formatting.count(rate)} "
+            f"connections a second, which wait {formatting.duration(case.felt(front))} for it (p90); the "
             f"{len(behind)} "
             f"readers that it feeds are at work {percent(mean)}.",
             {

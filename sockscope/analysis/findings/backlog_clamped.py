@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope.analysis.findings._case import Case
+from sockscope.analysis.findings._context import Case
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 

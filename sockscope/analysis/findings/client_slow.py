@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
@@ -30,7 +30,7 @@ class ClientSlow:
             self,
             "info",
             case.name,
-            f"Half of {units.count(len(late))} connections sent their first bytes {units.duration(median)} or"
+            f"Half of {formatting.count(len(late))} connections sent their first bytes {formatting.duration(median)} or"
             " more after they were accepted: connections opened in advance, or slow clients. The server"
             " waits for them, not they for it.",
             {"median_ms": round(median / 1e6, 1), "connections": len(late)},

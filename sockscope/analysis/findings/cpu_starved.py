@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case, percent
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case, percent
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 from sockscope.model.snapshot import Worker
 
@@ -41,8 +41,8 @@ class CpuStarved:
             "warning" if felt >= 2 * limits.felt_ns else "notice",
             case.name,
             f"{len(starved)} of its threads are ready to run and have no CPU for up to {percent(waited)} of the "
-            f"time ({hungriest.comm or 'thread'} {hungriest.tid} waited {units.duration(hungriest.cpu_wait_ns)} "
-            f"for {units.duration(hungriest.cpu_ns)} of CPU). All traced threads together use {used:.2f} CPUs: "
+            f"time ({hungriest.comm or 'thread'} {hungriest.tid} waited {formatting.duration(hungriest.cpu_wait_ns)} "
+            f"for {formatting.duration(hungriest.cpu_ns)} of CPU). All traced threads together use {used:.2f} CPUs: "
             "what else runs there is not this server.",
             {
                 "threads": len(starved),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case, percent, thread
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case, percent, thread
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
@@ -33,9 +33,9 @@ class DispatcherSaturated:
             "warning",
             case.name,
             f"{thread(front)} reads for all and is at work {percent(case.load(front))} of the time "
-            f"({units.count(rate)} reads a second, {units.duration(front.busy_ns / max(front.reads, 1))} "
+            f"({formatting.count(rate)} reads a second, {formatting.duration(front.busy_ns / max(front.reads, 1))} "
             "each); bytes "
-            f"wait {units.duration(case.felt(front))} for it (p90). Its workers have {each:.2f} requests "
+            f"wait {formatting.duration(case.felt(front))} for it (p90). Its workers have {each:.2f} requests "
             "each at a time.",
             {
                 "dispatcher_load": round(case.load(front), 3),

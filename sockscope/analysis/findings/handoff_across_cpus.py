@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case, percent
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case, percent
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
@@ -31,8 +31,8 @@ class HandoffAcrossCpus:
             self,
             "notice" if costly else "info",
             case.name,
-            f"{percent(crossed)} of {units.count(number)} connections were read on another CPU than they were"
-            f" accepted on ({units.count(rate)} a second): their state moves from cache to cache, and each"
+            f"{percent(crossed)} of {formatting.count(number)} connections were read on another CPU than they were"
+            f" accepted on ({formatting.count(rate)} a second): their state moves from cache to cache, and each"
             " hand-off wakes another CPU.",
             {"crossed": round(crossed, 4), "connections": number, "per_second": round(rate, 1)},
             (

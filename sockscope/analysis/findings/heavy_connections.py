@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sockscope.analysis.figures import Figure, sizes_of
-from sockscope.analysis.findings._case import Case, Records, percent, shares, thread
+from sockscope.analysis.findings._context import Case, Records, percent, shares, thread
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
+from sockscope.analysis.work_distribution import Figure, sizes_of
 
 
 class HeavyConnections:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sockscope import units
-from sockscope.analysis.figures import away_ns
-from sockscope.analysis.findings._case import AGAIN, PART_OF_TIME, Case, thread
+from sockscope import formatting
+from sockscope.analysis.findings._context import AGAIN, PART_OF_TIME, Case, thread
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 from sockscope.analysis.frame import Severity
+from sockscope.analysis.work_distribution import away_ns
 from sockscope.model.histogram import EDGES, bucket_of
 from sockscope.model.snapshot import Worker
 
@@ -50,10 +50,10 @@ class LoopStall:
             self,
             _severity(case, longest, times, spent),
             f"{case.name}, {thread(worker)}",
-            f"{thread(worker)} stayed away from its event loop for {units.duration(longest)} at worst, and "
-            f"{stalled[worker.id]} times for {units.duration(limits.stall_ns)} or more; {victims} of its "
+            f"{thread(worker)} stayed away from its event loop for {formatting.duration(longest)} at worst, and "
+            f"{stalled[worker.id]} times for {formatting.duration(limits.stall_ns)} or more; {victims} of its "
             "connections "
-            f"had to wait for that, up to {units.duration(waited)}.{others}",
+            f"had to wait for that, up to {formatting.duration(waited)}.{others}",
             {
                 "longest_ms": round(longest / 1e6, 3),
                 "times": stalled[worker.id],

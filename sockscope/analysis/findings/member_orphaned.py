@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case, percent
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case, percent
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 from sockscope.analysis.findings._member import meant_for
 
@@ -39,7 +39,7 @@ class MemberOrphaned:
                 f"{case.name}, socket {listener.inode}",
                 f"{len(stuck)} connections wait in the queue of a socket that nobody accepts from, the "
                 "oldest for "
-                f"{units.duration(float(stuck.ns.max()))}. The kernel hashes {percent(part)} of all "
+                f"{formatting.duration(float(stuck.ns.max()))}. The kernel hashes {percent(part)} of all "
                 "connections to it. "
                 f"It is held by {held}: a descriptor that leaked at a reload, or a worker that does not "
                 "watch it.",

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case, thread
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case, thread
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 from sockscope.analysis.findings._member import acceptor_of, meant_for
 
@@ -43,12 +43,12 @@ class MemberStalled:
                 self,
                 "critical" if lost else "warning" if severe else "notice",
                 f"{case.name}, socket {listener.inode}",
-                f"Connections of this socket wait {units.duration(p90[listener.id])} (p90) to be accepted "
+                f"Connections of this socket wait {formatting.duration(p90[listener.id])} (p90) to be accepted "
                 f"by {name}, "
-                f"those of a usual member {units.duration(usual)}; {len(stuck)} wait now, the oldest for "
-                f"{units.duration(oldest)}. The kernel goes on hashing "
+                f"those of a usual member {formatting.duration(usual)}; {len(stuck)} wait now, the oldest for "
+                f"{formatting.duration(oldest)}. The kernel goes on hashing "
                 "its "
-                f"share to it ({units.count(listener.established)} so far).",
+                f"share to it ({formatting.count(listener.established)} so far).",
                 {
                     "queue_wait_p90_ms": round(p90[listener.id] / 1e6, 3),
                     "usual_p90_ms": round(usual / 1e6, 3),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
@@ -30,7 +30,7 @@ class QueueOverflow:
                 ("critical" if listener.drops else "notice") if here else "info",
                 f"{case.name}, socket {listener.inode}",
                 f"The accept queue holds {listener.backlog} connections{least} and reached"
-                f" {listener.queue_max}; {units.count(listener.drops)} handshakes were dropped for it since"
+                f" {listener.queue_max}; {formatting.count(listener.drops)} handshakes were dropped for it since"
                 " the socket was made. A client whose handshake is dropped tries again after 1 s, then 2 s,"
                 f" 4 s.{when}",
                 {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case, percent
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case, percent
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 from sockscope.analysis.frame import Severity
-from sockscope.analysis.needs import is_traced
+from sockscope.analysis.signal_requirements import is_traced
 
 
 class QueueWaitHigh:
@@ -31,9 +31,9 @@ class QueueWaitHigh:
             self,
             severity,
             case.name,
-            f"Connections wait {units.duration(waits.percentile(0.5))} (p50) and {units.duration(p99)} (p99)"
-            f" between the end of the handshake and accept(); {units.count(late)} of"
-            f" {units.count(len(waits))} wait {units.duration(limits.queue_wait_ns)} or more. {fault}",
+            f"Connections wait {formatting.duration(waits.percentile(0.5))} (p50) and {formatting.duration(p99)} (p99)"
+            f" between the end of the handshake and accept(); {formatting.count(late)} of"
+            f" {formatting.count(len(waits))} wait {formatting.duration(limits.queue_wait_ns)} or more. {fault}",
             {
                 "p50_ms": round(waits.percentile(0.5) / 1e6, 3),
                 "p99_ms": round(p99 / 1e6, 3),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
@@ -23,8 +23,8 @@ class QueueWaitLimit:
             self,
             "warning",
             case.name,
-            f"Connections wait {units.duration(p99)} in the accept queue (p99 of {units.count(len(waits))});"
-            f" the limit is {units.duration(limit)}.",
+            f"Connections wait {formatting.duration(p99)} in the accept queue (p99 of {formatting.count(len(waits))});"
+            f" the limit is {formatting.duration(limit)}.",
             {"p99_ms": round(p99 / 1e6, 3), "limit_ms": round(limit / 1e6, 3), "connections": len(waits)},
             ("The limit is yours (max-queue-wait): see the other findings for a cause, or raise it.",),
             weight=0.3,

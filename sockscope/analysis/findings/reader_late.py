@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 from sockscope.analysis.frame import Severity
 
@@ -28,9 +28,9 @@ class ReaderLate:
             self,
             severity,
             case.name,
-            f"On {units.count(late)} of {units.count(len(waits))} connections bytes lay readable for"
-            f" {units.duration(limits.data_wait_ns)} or more before a thread read them (longest wait of a"
-            f" connection: p50 {units.duration(waits.percentile(0.5))}, p99 {units.duration(p99)}). The"
+            f"On {formatting.count(late)} of {formatting.count(len(waits))} connections bytes lay readable for"
+            f" {formatting.duration(limits.data_wait_ns)} or more before a thread read them (longest wait of a"
+            f" connection: p50 {formatting.duration(waits.percentile(0.5))}, p99 {formatting.duration(p99)}). The"
             " server is late, not the clients.",
             {
                 "p50_ms": round(waits.percentile(0.5) / 1e6, 3),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case, percent, thread
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case, percent, thread
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
@@ -28,9 +28,9 @@ class SingleSaturated:
             "warning" if felt >= 4 * case.thresholds.felt_ns else "notice",
             case.name,
             f"{thread(worker)} accepts, reads and answers alone, and is at work {percent(load)} of the time "
-            f"({units.count(rate)} reads a second, {units.duration(worker.busy_ns / max(worker.reads, 1))} "
+            f"({formatting.count(rate)} reads a second, {formatting.duration(worker.busy_ns / max(worker.reads, 1))} "
             "each). "
-            f"Connections wait {units.duration(felt)} for it (p90). {case.frame.meta.cpus} CPUs are there; "
+            f"Connections wait {formatting.duration(felt)} for it (p90). {case.frame.meta.cpus} CPUs are there; "
             "it uses one.",
             {
                 "load": round(load, 3),

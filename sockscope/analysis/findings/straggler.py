@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case, cpu_each, thread
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case, cpu_each, thread
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 from sockscope.model.histogram import percentile
 from sockscope.model.snapshot import Worker
@@ -47,10 +47,10 @@ class Straggler:
                 self,
                 "warning",
                 f"{case.name}, {thread(worker)}",
-                f"{thread(worker)} answers in {units.duration(mine)} (p50), its {len(peers)} peers in "
-                f"{units.duration(usual)}: {mine / max(usual, 1):.1f} times slower with requests of the "
+                f"{thread(worker)} answers in {formatting.duration(mine)} (p50), its {len(peers)} peers in "
+                f"{formatting.duration(usual)}: {mine / max(usual, 1):.1f} times slower with requests of the "
                 "same size. "
-                f"{why}: {units.duration(spent)} of CPU a request against {units.duration(theirs)}.",
+                f"{why}: {formatting.duration(spent)} of CPU a request against {formatting.duration(theirs)}.",
                 {
                     "answer_p50_ms": round(mine / 1e6, 3),
                     "peers_p50_ms": round(usual / 1e6, 3),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 _FEWEST = 32
@@ -29,9 +29,9 @@ class SynQueuePressure:
             self,
             "warning",
             case.name,
-            f"{units.count(waiting)} handshakes are half open, with room for {units.count(room)}: their"
+            f"{formatting.count(waiting)} handshakes are half open, with room for {formatting.count(room)}: their"
             " clients do not answer (a SYN flood, spoofed addresses, or packets that get lost). The host has"
-            f" sent {units.count(cookies)} SYN cookies.",
+            f" sent {formatting.count(cookies)} SYN cookies.",
             {"half_open": waiting, "room": room, "syn_cookies_sent": cookies},
             (
                 "Keep net.ipv4.tcp_syncookies=1: complete handshakes are then served all the same.",

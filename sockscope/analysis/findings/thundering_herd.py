@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
@@ -31,9 +31,9 @@ class ThunderingHerd:
             self,
             ("warning" if each >= 1 else "notice") if costly and several > 1 else "info",
             case.name,
-            f"{len(crowd)} threads wait for the same socket. To accept {units.count(accepts)} connections"
-            f" they were woken {units.count(vain)} times for nothing ({each:.1f} a connection,"
-            f" {units.count(rate)} a second): all that they tried came back with EAGAIN.",
+            f"{len(crowd)} threads wait for the same socket. To accept {formatting.count(accepts)} connections"
+            f" they were woken {formatting.count(vain)} times for nothing ({each:.1f} a connection,"
+            f" {formatting.count(rate)} a second): all that they tried came back with EAGAIN.",
             {
                 "acceptors": len(crowd),
                 "accepts": accepts,

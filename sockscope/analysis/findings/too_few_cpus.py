@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
@@ -39,7 +39,7 @@ class TooFewCpus:
             f"{len(crowd)} busy workers run on {cpus} CPU{'s' if cpus > 1 else ''} and use {used:.2f} of "
             f"{'them' if cpus > 1 else 'it'}; a piece of work takes {stretched:.1f} times as long as the "
             "CPU time that "
-            f"it needs. The machine has {units.count(case.frame.meta.cpus)} CPUs.",
+            f"it needs. The machine has {formatting.count(case.frame.meta.cpus)} CPUs.",
             {
                 "busy_workers": len(crowd),
                 "cpus_that_run_them": cpus,

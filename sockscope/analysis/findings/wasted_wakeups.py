@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case, percent, thread
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case, percent, thread
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
@@ -26,7 +26,7 @@ class WastedWakeups:
                 self,
                 "notice" if costly else "info",
                 case.name,
-                f"{thread(worker)} was woken {units.count(worker.wakeups)} times, and {units.count(vain)}"
+                f"{thread(worker)} was woken {formatting.count(worker.wakeups)} times, and {formatting.count(vain)}"
                 f" times ({percent(vain / worker.wakeups)}) every read that it tried came back with EAGAIN:"
                 " another thread was faster, or events are watched that nobody waits for.",
                 {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope import units
-from sockscope.analysis.findings._case import Case, percent
+from sockscope import formatting
+from sockscope.analysis.findings._context import Case, percent
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 #: Requests read and not answered, over the workers: from here on they queue for a worker.
@@ -34,7 +34,7 @@ class WorkersSaturated:
             "warning" if felt >= 4 * limits.felt_ns else "notice",
             case.name,
             f"All {len(crowd)} workers are at work {percent(least)} of the time or more, and connections wait"
-            f" {units.duration(felt)} or more for each of them (p90). Together they use {cpu:.1f} of {cpus}"
+            f" {formatting.duration(felt)} or more for each of them (p90). Together they use {cpu:.1f} of {cpus}"
             " CPUs.",
             {
                 "workers": len(crowd),

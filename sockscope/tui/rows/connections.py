@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from sockscope import units
+from sockscope import formatting
 from sockscope.analysis.frame import Frame
-from sockscope.model.deeds import is_exact
+from sockscope.model.connection_io import is_exact
 from sockscope.records.layout import ConnectionFlag
 from sockscope.tui.columns import Column, traced_keys
 from sockscope.tui.filters import Key, Mask
-from sockscope.tui.names import name_of
+from sockscope.tui.labels import name_of
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -119,7 +119,7 @@ class ConnectionRows:
     def cell(self, row: int, column: str) -> tuple[str, str]:
         record = self.records[row]
         if column == "peer":
-            return units.endpoint(record["remote"].tobytes(), int(record["remote_port"])), "text"
+            return formatting.endpoint(record["remote"].tobytes(), int(record["remote_port"])), "text"
         if column == "state":
             word = _STATES[int(self.states()[row])]
             return word, _STYLES[word]
@@ -136,11 +136,11 @@ class ConnectionRows:
         if np.isnan(value):
             return "–", "faint"
         if column == "reads":
-            return units.count(value), "text"
+            return formatting.count(value), "text"
         if column in ("in", "out"):
-            return units.size(value), "text"
+            return formatting.size(value), "text"
         late = column in ("wait", "data") and value >= 10e6
-        return units.duration(value), "warning" if late else "text"
+        return formatting.duration(value), "warning" if late else "text"
 
     def states(self) -> Array:
         found = self._cache.get("states")
@@ -211,7 +211,7 @@ class ConnectionRows:
             return np.zeros(0, bool)
         raw = np.ascontiguousarray(self.records["remote"]).view("V16").ravel()
         distinct, which = np.unique(raw, return_inverse=True)
-        texts = [units.address(bytes(address)) for address in distinct]
+        texts = [formatting.address(bytes(address)) for address in distinct]
         host, colon, port = word.rpartition(":")
         if colon and port.isdigit() and not word.endswith("::"):
             fits = np.array([host.strip("[]") in text for text in texts])

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from sockscope import units
+from sockscope import formatting
 from sockscope.analysis.frame import Group
+from sockscope.host.requested_backlog import asked
 from sockscope.model.snapshot import Listener
-from sockscope.sources.sockets.asked import asked
 from sockscope.tui.columns import Column
-from sockscope.tui.feed import Moment
+from sockscope.tui.data_source import Moment
 from sockscope.tui.filters import Key, Mask
-from sockscope.tui.lines import plain, sparkline
+from sockscope.tui.text_line import plain, sparkline
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -126,9 +126,9 @@ class ListenerRows:
             most = self._somaxconn.get(listener.netns, 0)
             return asked(listener.backlog, most).short if most and listener.backlog else "–", "muted"
         if column == "drops":
-            return units.count(listener.drops), "critical" if listener.drops else "faint"
+            return formatting.count(listener.drops), "critical" if listener.drops else "faint"
         if column == "rate":
-            return units.count(float(self._rates[row])), "text"
+            return formatting.count(float(self._rates[row])), "text"
         if column == "held":
             return self._held[row], "muted"
         if column == "state":
@@ -138,7 +138,7 @@ class ListenerRows:
         }.get(column)  # fmt: skip
         if value is not None:
             return str(value), "muted"
-        return units.count(getattr(listener, column)), "text"
+        return formatting.count(getattr(listener, column)), "text"
 
 
 def _held(listener: Listener, names: dict[int, str]) -> str:

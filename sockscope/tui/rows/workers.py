@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from sockscope import units
+from sockscope import formatting
 from sockscope.model.snapshot import Worker
 from sockscope.records.layout import WorkerFlag
 from sockscope.tui.columns import Column, traced_keys
-from sockscope.tui.feed import Moment
+from sockscope.tui.data_source import Moment
 from sockscope.tui.filters import Key, Mask
-from sockscope.tui.lines import bar, plain
-from sockscope.tui.names import roles_of, worker_name
+from sockscope.tui.labels import roles_of, worker_name
+from sockscope.tui.text_line import bar, plain
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -141,15 +141,15 @@ class WorkerRows:
         if column in ("busy", "cpu"):
             return f"{value:.0f} %", "warning" if value >= 90 else "text"
         if column == "stall":
-            return units.duration(value) if value else "–", "warning" if value >= _STALLED_NS else "text"
+            return formatting.duration(value) if value else "–", "warning" if value >= _STALLED_NS else "text"
         if column == "bytes":
-            return units.size(value), "text"
+            return formatting.size(value), "text"
         if column in ("pid", "last_cpu"):
             return f"{value:.0f}", "muted"
         if column == "wasted":
             often = value > 0.5 * max(float(self.values["wakeups"][row]), 1) and value > 100
-            return units.count(value), "warning" if often else "text"
-        return units.count(value), "text" if value else "faint"
+            return formatting.count(value), "warning" if often else "text"
+        return formatting.count(value), "text" if value else "faint"
 
     def _join(self, processes: Any) -> None:
         """One row a process, under the identity of its first thread."""

@@ -7,9 +7,9 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.screen import Screen
 
-from sockscope.tui.feed import Moment
+from sockscope.tui.data_source import Moment
 from sockscope.tui.widgets.header import Header
-from sockscope.tui.widgets.scrub import ScrubBar
+from sockscope.tui.widgets.scrubber import ScrubBar
 
 
 class MomentScreen(Screen[None]):

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 from textual.app import ComposeResult
 
-from sockscope import units
-from sockscope.tui.feed import Moment
-from sockscope.tui.lines import Line, wrap
-from sockscope.tui.names import name_of
+from sockscope import formatting
+from sockscope.tui.connection_timeline import remarks_of
+from sockscope.tui.data_source import Moment
+from sockscope.tui.labels import name_of
 from sockscope.tui.screens.base import MomentScreen
-from sockscope.tui.steps import remarks_of
+from sockscope.tui.text_line import Line, wrap
 from sockscope.tui.themes import Palette
 from sockscope.tui.widgets.key_line import KeyLine
 from sockscope.tui.widgets.pipeline import Pipeline
-from sockscope.tui.widgets.sheet import Sheet
+from sockscope.tui.widgets.text_panel import Sheet
 
 
 class ConnectionScreen(MomentScreen):
@@ -59,8 +59,8 @@ class ConnectionScreen(MomentScreen):
         if record is None:
             return [Line().add(" this connection is not known at this time", style("warning"))]
         ends = (
-            units.endpoint(record["remote"].tobytes(), int(record["remote_port"])),
-            units.endpoint(record["local"].tobytes(), int(record["local_port"])),
+            formatting.endpoint(record["remote"].tobytes(), int(record["remote_port"])),
+            formatting.endpoint(record["local"].tobytes(), int(record["local_port"])),
         )
         line = (
             Line()
@@ -87,7 +87,7 @@ class ConnectionScreen(MomentScreen):
         cpus = f" on CPU: {', '.join(places)}" if places else ""
         longest = int(record["data_wait_max_ns"])
         if longest:
-            cpus += f"   longest that data waited {units.duration(longest)}"
+            cpus += f"   longest that data waited {formatting.duration(longest)}"
         return [line, Line().add(cpus, style("muted"))]
 
     def _threads(self, moment: Moment, palette: Palette, width: int, height: int) -> list[Line]:
@@ -111,10 +111,10 @@ class ConnectionScreen(MomentScreen):
                     style("reader" if deed["reads"] else "writer"),
                 )
             )
-            line.fit(units.count(int(deed["reads"])), 9, style("text"), right=True)
-            line.fit(units.size(int(deed["bytes_read"])), 12, style("text"), right=True)
-            line.fit(units.count(int(deed["writes"])), 9, style("text"), right=True)
-            lines.append(line.fit(units.size(int(deed["bytes_written"])), 12, style("text"), right=True))
+            line.fit(formatting.count(int(deed["reads"])), 9, style("text"), right=True)
+            line.fit(formatting.size(int(deed["bytes_read"])), 12, style("text"), right=True)
+            line.fit(formatting.count(int(deed["writes"])), 9, style("text"), right=True)
+            lines.append(line.fit(formatting.size(int(deed["bytes_written"])), 12, style("text"), right=True))
         if not len(own):
             lines.append(Line().add(" nobody has read or written yet", style("muted")))
         lines.append(Line())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 
 from sockscope.analysis.frame import Finding
-from sockscope.tui.feed import Moment
+from sockscope.tui.data_source import Moment
 from sockscope.tui.screens.base import MomentScreen
 from sockscope.tui.views.findings import finding_of
 from sockscope.tui.widgets.finding_panel import FindingPanel

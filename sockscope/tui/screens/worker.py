@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 from textual.app import ComposeResult
 
-from sockscope.tui.feed import Moment
-from sockscope.tui.lines import Line
+from sockscope.tui.data_source import Moment
 from sockscope.tui.rows.connections import COLUMNS, ConnectionRows
 from sockscope.tui.screens.base import MomentScreen
 from sockscope.tui.table import Table
+from sockscope.tui.text_line import Line
 from sockscope.tui.themes import Palette
 from sockscope.tui.widgets.key_line import KeyLine
-from sockscope.tui.widgets.sheet import Sheet
+from sockscope.tui.widgets.text_panel import Sheet
 from sockscope.tui.worker_sheet import charts, facts
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.containers import Vertical
 from textual.reactive import reactive
 
-from sockscope.tui.feed import Moment
+from sockscope.tui.data_source import Moment
 
 
 class View(Vertical):

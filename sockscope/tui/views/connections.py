@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from textual.app import ComposeResult
 
-from sockscope.tui.feed import Moment
+from sockscope.tui.data_source import Moment
 from sockscope.tui.rows.connections import COLUMNS, KEYS, ConnectionRows
-from sockscope.tui.views.tabled import TabledView
+from sockscope.tui.views.table_view import TabledView
 from sockscope.tui.widgets.pipeline import Pipeline
 
 

@@ -10,11 +10,11 @@ from textual.app import ComposeResult
 
 from sockscope.analysis.frame import Finding, Frame
 from sockscope.tui.columns import Column
-from sockscope.tui.feed import Moment
+from sockscope.tui.data_source import Moment
 from sockscope.tui.filters import Key, Mask
-from sockscope.tui.lines import plain
-from sockscope.tui.names import SEVERITY_COLOURS, SEVERITY_SIGNS
-from sockscope.tui.views.tabled import TabledView
+from sockscope.tui.labels import SEVERITY_COLOURS, SEVERITY_SIGNS
+from sockscope.tui.text_line import plain
+from sockscope.tui.views.table_view import TabledView
 from sockscope.tui.widgets.finding_panel import FindingPanel
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -8,10 +8,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 
-from sockscope.tui.drawn import Drawn
-from sockscope.tui.feed import Moment
-from sockscope.tui.lines import Line
-from sockscope.tui.names import worker_name
+from sockscope.tui.base_widget import Drawn
+from sockscope.tui.data_source import Moment
+from sockscope.tui.labels import worker_name
+from sockscope.tui.text_line import Line
 from sockscope.tui.views.base import View
 from sockscope.tui.widgets.spectrogram import KINDS, Spectrogram
 

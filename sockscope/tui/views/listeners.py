@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from sockscope.tui.feed import Moment
+from sockscope.tui.data_source import Moment
 from sockscope.tui.rows.listeners import COLUMNS, KEYS, ListenerRows
-from sockscope.tui.views.tabled import TabledView
+from sockscope.tui.views.table_view import TabledView
 from sockscope.tui.widgets.groups import Groups
 from sockscope.tui.widgets.timeline import Timeline
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.reactive import reactive
 
-from sockscope.tui.feed import Moment
+from sockscope.tui.data_source import Moment
+from sockscope.tui.labels import server_named
 from sockscope.tui.messages import ServerChosen
-from sockscope.tui.names import server_named
 from sockscope.tui.views.base import View
 from sockscope.tui.widgets.flow import FlowMap
 from sockscope.tui.widgets.gauges import Gauges

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from sockscope.tui.feed import Moment
-from sockscope.tui.lines import Line
+from sockscope.tui.data_source import Moment
 from sockscope.tui.rows.workers import COLUMNS, KEYS, WorkerRows
+from sockscope.tui.text_line import Line
 from sockscope.tui.themes import Palette
-from sockscope.tui.views.tabled import TabledView
-from sockscope.tui.widgets.sheet import Sheet
+from sockscope.tui.views.table_view import TabledView
+from sockscope.tui.widgets.text_panel import Sheet
 from sockscope.tui.worker_sheet import charts, facts
 
 

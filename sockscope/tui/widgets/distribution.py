@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from sockscope import units
+from sockscope import formatting
 from sockscope.model.histogram import EDGES, percentile
-from sockscope.tui.lines import Line, bar
+from sockscope.tui.text_line import Line, bar
 from sockscope.tui.themes import Palette
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -23,12 +23,12 @@ def distribution(
     lines = [Line().add(title[:width], style(f"bold {colour}"))]
     if not total:
         return [*lines, Line().add("nothing measured", style("muted"))]
-    half, nearly = (units.duration(percentile(counts, fraction)) for fraction in (0.5, 0.99))
+    half, nearly = (formatting.duration(percentile(counts, fraction)) for fraction in (0.5, 0.99))
     figures = f"half within {half}, 99 % {nearly}"
     if len(figures) > width:
         figures = f"p50 {half} p99 {nearly}"
     if width - len(figures) > 14:
-        figures += f", of {units.count(total)}"
+        figures += f", of {formatting.count(total)}"
     lines.append(Line().add(figures[:width], style("muted")))
     used = np.flatnonzero(counts)
     low, high = int(used[0]), int(used[-1]) + 1
@@ -37,7 +37,7 @@ def distribution(
     most, room = float(joined.max()), max(width - 20, 3)
     for index, number in enumerate(joined):
         edge = float(EDGES[min(low + (index + 1) * group, len(EDGES) - 2)])
-        line = Line().fit(f"≤ {units.duration(edge)}", 10, style("muted"), right=True).add(" ")
+        line = Line().fit(f"≤ {formatting.duration(edge)}", 10, style("muted"), right=True).add(" ")
         line.add(bar(number / most, room) if number else " " * room, style(colour))
-        lines.append(line.fit(units.count(number), 8, style("text" if number else "faint"), right=True))
+        lines.append(line.fit(formatting.count(number), 8, style("text" if number else "faint"), right=True))
     return lines

@@ -6,16 +6,16 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
 from sockscope.analysis.frame import Finding, Server
-from sockscope.tui.drawn import Drawn
-from sockscope.tui.feed import Moment
+from sockscope.tui.base_widget import Drawn
+from sockscope.tui.data_source import Moment
 from sockscope.tui.finding_sheet import chart_for, remedy, text
-from sockscope.tui.lines import Line
-from sockscope.tui.names import worker_name
+from sockscope.tui.labels import worker_name
+from sockscope.tui.text_line import Line
 from sockscope.tui.themes import Palette
 from sockscope.tui.widgets.flow import FlowMap
 from sockscope.tui.widgets.heatmap import METRICS, PROOFS, HeatMap
-from sockscope.tui.widgets.sheet import Sheet
 from sockscope.tui.widgets.spectrogram import KINDS, Spectrogram
+from sockscope.tui.widgets.text_panel import Sheet
 from sockscope.tui.widgets.timeline import Timeline
 
 _CHARTS: dict[str, type[Drawn]] = {

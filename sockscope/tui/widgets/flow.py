@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from textual.reactive import reactive
 
+from sockscope.tui.base_widget import Drawn
 from sockscope.tui.canvas import Canvas
-from sockscope.tui.drawn import Drawn
-from sockscope.tui.lines import Line, bar, fit
-from sockscope.tui.names import server_named
-from sockscope.tui.stations import SOCKET, Flow, Row, Station, flow_of
+from sockscope.tui.flow_model import SOCKET, Flow, Row, Station, flow_of
+from sockscope.tui.labels import server_named
+from sockscope.tui.text_line import Line, bar, fit
 
 _CLIENTS = 9
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from textual.reactive import reactive
 
-from sockscope import units
+from sockscope import formatting
 from sockscope.model.snapshot import Listener
-from sockscope.tui.drawn import Drawn
-from sockscope.tui.lines import Line, bar, sparkline
-from sockscope.tui.names import server_named
+from sockscope.tui.base_widget import Drawn
+from sockscope.tui.labels import server_named
+from sockscope.tui.text_line import Line, bar, sparkline
 
 _MOST = 4
 
@@ -68,7 +68,7 @@ class Gauges(Drawn):
         ).to(room + 35)
         line.add("peak ", style("muted")).fit(str(listener.queue_max), 6, style("text"))
         line.add("dropped ", style("muted"))
-        line.fit(units.count(listener.drops), 8, style("bold critical" if listener.drops else "text"))
+        line.fit(formatting.count(listener.drops), 8, style("bold critical" if listener.drops else "text"))
         if listener.closed_ns:
             line.add("closed", style("muted"))
         elif width - line.width > 14:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from sockscope import units
+from sockscope import formatting
 from sockscope.analysis.frame import Group
-from sockscope.tui.drawn import Drawn
-from sockscope.tui.lines import Line, bar, wrap
+from sockscope.tui.base_widget import Drawn
+from sockscope.tui.text_line import Line, bar, wrap
 
 #: Members shown, in a terminal of the usual height and in a low one.
 _MOST, _FEW = 8, 4
@@ -73,9 +73,12 @@ class Groups(Drawn):
                 "warning" if off else "good",
             )
             line.fit(
-                units.count(listener.established), 9, style("bold warning" if off else "text"), right=True
+                formatting.count(listener.established),
+                9,
+                style("bold warning" if off else "text"),
+                right=True,
             )
-            line.add(f" of {units.count(expected)} expected", style("muted"))
+            line.add(f" of {formatting.count(expected)} expected", style("muted"))
             if listener.established and not listener.accepted:
                 line.add("  nobody accepts from it", style("bold critical"))
             lines.append(line)

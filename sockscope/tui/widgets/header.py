@@ -5,11 +5,11 @@ from __future__ import annotations
 from rich.cells import cell_len
 from textual.reactive import reactive
 
-from sockscope import units
-from sockscope.analysis.own_cost import OwnCost, own_cost
+from sockscope import formatting
+from sockscope.analysis.overhead import OwnCost, own_cost
 from sockscope.records.batch import Signal
-from sockscope.tui.drawn import Drawn
-from sockscope.tui.lines import Line, fit, plain
+from sockscope.tui.base_widget import Drawn
+from sockscope.tui.text_line import Line, fit, plain
 
 #: Cells of the first line that the reason of an end leaves to the project's name and the clock.
 _BESIDE = 27
@@ -56,7 +56,7 @@ class Header(Drawn):
         line = Line().add(" sockscope ", style("reverse bold accent")).add(" ")
         room = max(width - used - line.width - 1, 0)
         host = f"  on {plain(self.moment.frame.meta.host)}" if self.moment else ""
-        line.add(units.printable(self.title)[:room], style("bold text"))
+        line.add(formatting.printable(self.title)[:room], style("bold text"))
         if line.width + len(host) + used < width:
             line.add(host, style("muted"))
         return line.end(width, *state)  # type: ignore[arg-type]
@@ -70,7 +70,7 @@ class Header(Drawn):
         lost = sum(number for _, number in health.lost)
         if lost:
             why = max(health.lost, key=lambda pair: pair[1])[0]
-            line.add(f" ! {units.count(lost)} records lost", style("bold critical"))
+            line.add(f" ! {formatting.count(lost)} records lost", style("bold critical"))
             line.add(f" ({plain(why)})" if width >= 110 else "", style("critical"))
         else:
             line.add(" nothing lost", style("good"))
@@ -79,7 +79,7 @@ class Header(Drawn):
             _cost(own_cost(frame.snapshot), short=width < 100),
         ]
         if health.cost.resident_bytes and width >= 110:
-            parts.append(f"{units.size(health.cost.resident_bytes)} memory")
+            parts.append(f"{formatting.size(health.cost.resident_bytes)} memory")
         for part in parts:
             if part and line.width + 5 + len(part) <= width:
                 line.add("  │  ", style("faint")).add(part, style("muted"))
@@ -102,10 +102,10 @@ def _cost(cost: OwnCost | None, *, short: bool) -> str:
     if cost is None:
         return ""
     percent = 100 * (cost.user_share + (cost.probe_share or 0))
-    each = f", {units.duration(cost.request_ns)} a request" if cost.request_ns else ""
+    each = f", {formatting.duration(cost.request_ns)} a request" if cost.request_ns else ""
     if short:
         return f"cost {percent:.1f} %{each}"
-    event = f", {units.duration(cost.event_ns)} an event" if cost.event_ns else ""
+    event = f", {formatting.duration(cost.event_ns)} an event" if cost.event_ns else ""
     return f"cost {percent:.1f} % of a CPU{event}{each}"
 
 

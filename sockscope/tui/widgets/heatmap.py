@@ -11,16 +11,16 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 
-from sockscope import units
+from sockscope import formatting
 from sockscope.analysis.fairness import Fairness
-from sockscope.analysis.figures import Figure
 from sockscope.analysis.frame import Server
-from sockscope.analysis.needs import NOT_TRACED, is_traced
+from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
+from sockscope.analysis.work_distribution import Figure
 from sockscope.model.snapshot import Worker
-from sockscope.tui.drawn import Drawn
-from sockscope.tui.lines import Line, bar, cells_each
+from sockscope.tui.base_widget import Drawn
+from sockscope.tui.labels import server_named, worker_name
 from sockscope.tui.messages import RowOpened
-from sockscope.tui.names import server_named, worker_name
+from sockscope.tui.text_line import Line, bar, cells_each
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _SHADES = " ░▒▓█"
@@ -47,12 +47,12 @@ class Metric:
 
     def words(self, per_second: float) -> str:
         if self.unit == "duration":
-            return units.duration(per_second)
+            return formatting.duration(per_second)
         if self.unit == "bytes":
-            return f"{units.size(per_second)}/s"
+            return f"{formatting.size(per_second)}/s"
         if self.unit == "busy":
             return f"{per_second / 1e7:.0f} %"
-        return f"{units.count(per_second)}/s"
+        return f"{formatting.count(per_second)}/s"
 
 
 METRICS: tuple[Metric, ...] = (

@@ -10,8 +10,8 @@ from __future__ import annotations
 from textual import events
 from textual.screen import Screen
 
-from sockscope.tui.drawn import Drawn
-from sockscope.tui.lines import Line
+from sockscope.tui.base_widget import Drawn
+from sockscope.tui.text_line import Line
 
 _MORE = ("ctrl+p", "Ctrl+P", "Commands")
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from textual.reactive import reactive
 
-from sockscope import units
+from sockscope import formatting
+from sockscope.tui.base_widget import Drawn
 from sockscope.tui.canvas import Canvas
-from sockscope.tui.drawn import Drawn
-from sockscope.tui.lines import Line, bar, fit
-from sockscope.tui.steps import NOT_YET, Step, steps_of
+from sockscope.tui.connection_timeline import NOT_YET, Step, steps_of
+from sockscope.tui.text_line import Line, bar, fit
 from sockscope.tui.themes import Palette
 
 _ALL_IN_A_ROW = 150
@@ -94,7 +94,7 @@ class _Drawing:
     def _draw_box(self, x: int, y: int, step: Step, *, first: bool) -> None:
         style, happened = self._palette.style, step.at_ns > 0
         colour, inner = step.colour if happened else "faint", self._box - 4
-        words = "start" if first else f"+{units.duration(step.at_ns - self._steps[0].at_ns)}"
+        words = "start" if first else f"+{formatting.duration(step.at_ns - self._steps[0].at_ns)}"
         self._canvas.box(x, y, self._box, _BOX, style(colour), step.title, style(f"bold {colour}"))
         self._canvas.put(
             x + 2, y + 1, fit(words if happened else step.why, inner), style("text" if happened else "muted")
@@ -120,7 +120,7 @@ class _Drawing:
         canvas.put(max((end - len(said)) // 2, 4), y - 1, said, self._word_style(wait))
 
     def _parts(self, wait: Between) -> tuple[str, str, str]:
-        words = units.duration(wait.ns) if wait.ns is not None else ""
+        words = formatting.duration(wait.ns) if wait.ns is not None else ""
         return ("╌", words, "▷") if wait.ns is None or wait.pending else ("─", words, "▶")
 
     def _line_style(self, wait: Between) -> Any:
@@ -150,9 +150,9 @@ def _told(waits: list[Between], palette: Palette, width: int) -> list[Line]:
     lines = [Line().add(" Where the time went", style("bold text"))]
     for wait in known:
         line = Line().fit(
-            units.duration(wait.ns), 10, style("bold warning" if wait.late else "bold text"), right=True
+            formatting.duration(wait.ns), 10, style("bold warning" if wait.late else "bold text"), right=True
         )
-        line.fit(units.share(wait.ns or 0, whole), 8, style("muted"), right=True).add("  ")
+        line.fit(formatting.share(wait.ns or 0, whole), 8, style("muted"), right=True).add("  ")
         line.fit(wait.words, words, style("muted"))
         part = (wait.ns or 0) / longest if longest else 0.0
         lines.append(line.add(bar(part, max(width - line.width - 2, 4)), style(wait.colour)))
@@ -170,7 +170,7 @@ def _listed(steps: list[Step], palette: Palette) -> list[Line]:
         happened = step.at_ns > 0
         line = Line().add(" ●" if happened else " ○", style(step.colour if happened else "faint"))
         line.fit(f" {step.title}", 14, style(f"bold {step.colour}" if happened else "faint"))
-        since = f"+{units.duration(step.at_ns - steps[0].at_ns)}"
+        since = f"+{formatting.duration(step.at_ns - steps[0].at_ns)}"
         line.fit(since if happened else step.why, 11, style("text" if happened else "muted"))
         lines.append(line.add(step.who if happened else "", style(step.colour)))
     return lines

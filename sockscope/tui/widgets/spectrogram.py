@@ -9,11 +9,11 @@ import numpy as np
 from rich.style import Style
 from textual.reactive import reactive
 
-from sockscope import units
-from sockscope.analysis.needs import NOT_TRACED, is_traced
+from sockscope import formatting
+from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
 from sockscope.model.histogram import EDGES, percentile
-from sockscope.tui.drawn import Drawn
-from sockscope.tui.lines import Line, cells_each
+from sockscope.tui.base_widget import Drawn
+from sockscope.tui.text_line import Line, cells_each
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _SHADES = " ░▒▓█"
@@ -68,7 +68,7 @@ class Spectrogram(Drawn):
     def _row(self, levels: Array, row: int, cells: int, bucket: int) -> Line:
         style = self.palette.style
         edge = float(EDGES[min(bucket, len(EDGES) - 2)])
-        line = Line().fit(units.duration(edge) if row % 2 == 0 else "", 9, style("muted"), right=True)
+        line = Line().fit(formatting.duration(edge) if row % 2 == 0 else "", 9, style("muted"), right=True)
         line.add(" ┤" if row % 2 == 0 else " │", style("faint")).add(" " * (cells - len(levels)))
         lower = levels[:, 2 * row]
         upper = levels[:, 2 * row + 1] if 2 * row + 1 < levels.shape[1] else np.zeros(len(levels))
@@ -97,10 +97,10 @@ class Spectrogram(Drawn):
         line = Line().add(" ")
         for name, fraction in (("half within", 0.5), ("99 %", 0.99), ("all", 1.0)):
             line.add(f"{name} ", style("muted")).add(
-                units.duration(percentile(total, fraction)), style("bold text")
+                formatting.duration(percentile(total, fraction)), style("bold text")
             ).add("  ")
-        line.add(f"of {units.count(float(total.sum()))}", style("muted"))
-        most_words = f" {units.count(most)} a tick"
+        line.add(f"of {formatting.count(float(total.sum()))}", style("muted"))
+        most_words = f" {formatting.count(most)} a tick"
         if line.width + 14 + len(most_words) < width:
             line.to(width - 11 - len(most_words)).add("1 ", style("muted"))
             if self.colourless:

@@ -6,8 +6,8 @@ from textual import events
 from textual.message import Message
 from textual.reactive import reactive
 
-from sockscope.tui.drawn import Drawn
-from sockscope.tui.lines import Line
+from sockscope.tui.base_widget import Drawn
+from sockscope.tui.text_line import Line
 
 
 class Tabs(Drawn):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from textual.reactive import reactive
 
-from sockscope import units
-from sockscope.tui.drawn import Drawn
-from sockscope.tui.lines import Line, cells_each
+from sockscope import formatting
+from sockscope.tui.base_widget import Drawn
+from sockscope.tui.text_line import Line, cells_each
 
 _LEVELS = " ▁▂▃▄▅▆▇█"
 _MARGIN = 10
@@ -54,7 +54,7 @@ class Timeline(Drawn):
         for row in reversed(range(body)):
             low = step * row
             here = near and low <= limit < low + step
-            label = "limit" if here else units.count(low) if row % 2 == 0 else ""
+            label = "limit" if here else formatting.count(low) if row % 2 == 0 else ""
             line = Line().fit(label, 8, style("critical" if here else "muted"), right=True)
             line.add(" ┤" if label else " │", style("faint")).add(" " * (cells - len(values) * each))
             text = "".join(

@@ -8,15 +8,15 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 
-from sockscope import units
+from sockscope import formatting
 from sockscope.analysis.findings import all_judged
 from sockscope.analysis.frame import Finding, Frame, Server
-from sockscope.analysis.needs import NOT_TRACED, is_traced
-from sockscope.tui.drawn import Drawn
-from sockscope.tui.feed import Moment
-from sockscope.tui.lines import Line, fit, plain
+from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
+from sockscope.tui.base_widget import Drawn
+from sockscope.tui.data_source import Moment
+from sockscope.tui.labels import SEVERITY_COLOURS, SEVERITY_SIGNS, model_words
 from sockscope.tui.messages import ServerChosen
-from sockscope.tui.names import SEVERITY_COLOURS, SEVERITY_SIGNS, model_words
+from sockscope.tui.text_line import Line, fit, plain
 
 _MOST = 5
 _RANK = {"critical": 3, "warning": 2, "notice": 1, "info": 0}
@@ -94,7 +94,7 @@ class Verdicts(Drawn, can_focus=True):
         for words, waits in (("queue wait", frame.queue_wait), ("data wait", frame.data_wait)):
             wait = waits.get(server.group.name)
             if wait is not None and wait.samples:
-                parts += [(f"  {words} p99 ", style("muted")), (units.duration(wait.p99), style("text"))]
+                parts += [(f"  {words} p99 ", style("muted")), (formatting.duration(wait.p99), style("text"))]
         while parts and line.width + 2 + sum(len(text) for text, _ in parts) > width:
             parts = parts[:-2]
         return line.end(width, *parts, (" ", None)) if parts else line
@@ -102,7 +102,7 @@ class Verdicts(Drawn, can_focus=True):
     def _why(self, frame: Frame, server: Server, width: int) -> Line:
         text = server.why if server.model == "unknown" else model_words(server)
         if server.model != "unknown":
-            text = f"{server.model}: {text}, seen on {units.count(server.connections)} connections"
+            text = f"{server.model}: {text}, seen on {formatting.count(server.connections)} connections"
         return Line().add(f"  {fit(text, max(width - 3, 0))}", self.palette.style("muted"))
 
     def _worst(self, frame: Frame, server: Server, width: int) -> Line:

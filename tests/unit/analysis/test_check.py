@@ -13,7 +13,7 @@ import pytest
 
 import sockscope.session.frames as frames
 from sockscope.analysis.findings import FINDINGS
-from sockscope.commands.check import Check
+from sockscope.cli.check import Check
 from sockscope.errors import SockscopeError, UsageError
 
 World = Any

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from sockscope.analysis.figures import _deeds_on
+from sockscope.analysis.work_distribution import _deeds_on
 from sockscope.model.state import State
-from sockscope.sources.synthetic import Scenario, SyntheticSource
+from tests.synthetic import Scenario, SyntheticSource
 
 
 def test_deeds_on_some_connections_are_those_that_a_look_through_all_finds() -> None:

@@ -8,10 +8,10 @@ import numpy as np
 
 from sockscope.analysis.analyse import analyse
 from sockscope.analysis.fairness_over_time import Stretch, fairness_over_time
-from sockscope.analysis.figures import figures_of
+from sockscope.analysis.work_distribution import figures_of
 from sockscope.model.history import History
 from sockscope.model.state import State
-from sockscope.sources.synthetic import Scenario, SyntheticSource
+from tests.synthetic import Scenario, SyntheticSource
 
 
 def _stretches(scenario: Scenario, ticks: int = 40, parts: int = 4) -> tuple[Stretch, ...]:

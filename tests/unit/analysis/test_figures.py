@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sockscope.analysis.figures import figures_of
+from sockscope.analysis.work_distribution import figures_of
 from sockscope.model.snapshot import Worker
 
 World = Any

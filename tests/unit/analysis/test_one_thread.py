@@ -9,7 +9,7 @@ _LOOK = """
 import time
 from sockscope.analysis.analyse import analyse
 from sockscope.model.state import State
-from sockscope.sources.synthetic import Scenario, SyntheticSource
+from tests.synthetic import Scenario, SyntheticSource
 
 source, state = SyntheticSource(Scenario("reuseport", 16, rate=40_000, lifetime_s=0.5)), State(5000)
 for batch in source.batches(2):

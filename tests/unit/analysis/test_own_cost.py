@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sockscope.analysis.own_cost import own_cost
+from sockscope.analysis.overhead import own_cost
 from sockscope.records.batch import Cost, Health
 
 

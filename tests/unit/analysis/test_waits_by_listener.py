@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sockscope.analysis.analyse import analyse
-from sockscope.analysis.findings._case import Case
-from sockscope.analysis.findings._waits import Waits
+from sockscope.analysis.findings._connection_waits import Waits
+from sockscope.analysis.findings._context import Case
 from sockscope.analysis.thresholds import Thresholds
 from sockscope.model.state import State
-from sockscope.sources.synthetic import Scenario, SyntheticSource
+from tests.synthetic import Scenario, SyntheticSource
 
 _ROWS = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 9), st.booleans()), max_size=40)
 

@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sockscope.model.connection_io import deeds_of, flows_of, is_exact
 from sockscope.model.connections import Connections
-from sockscope.model.deeds import deeds_of, flows_of, is_exact
 from sockscope.records.batch import MORE_IO
 from sockscope.records.layout import CONNECTION, ConnectionFlag
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockscope.model.deeds import DEED, FLOW, PART, added_up, by_connection, flows_of, parts_of, tally
+from sockscope.model.connection_io import DEED, FLOW, PART, added_up, by_connection, flows_of, parts_of, tally
 from sockscope.records.layout import CONNECTION
 
 #: Small numbers take the way of few bits, large ones that of many, the largest that of more than 64.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sockscope.model.deeds import DEED, PART, added_up, deeds_of, parts_of
+from sockscope.model.connection_io import DEED, PART, added_up, deeds_of, parts_of
 from sockscope.records.layout import CONNECTION
 
 

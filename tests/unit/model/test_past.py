@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from sockscope.analysis.analyse import analyse
+from sockscope.export.openmetrics import Exposition
 from sockscope.model.history import History
 from sockscope.model.state import State
 from sockscope.records.batch import HOLDER, THREAD_CPU, WAITING, WAKE, Batch, Meta
 from sockscope.records.layout import CONNECTION, LISTENER, WORKER, ConnectionFlag
-from sockscope.report.openmetrics import Exposition
 
 S = 10**9
 KEPT = 50

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.model.reused import Reused
+from sockscope.model.buffer_pool import Reused
 
 _LARGE = 1_000_000
 

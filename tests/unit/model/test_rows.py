@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockscope.model.rows import Rows
+from sockscope.model.cow_table import Rows
 
 ROW = np.dtype([("id", "<u4"), ("value", "<u4")])
 

@@ -12,8 +12,8 @@ from sockscope.analysis.analyse import analyse
 from sockscope.analysis.frame import Frame
 from sockscope.model.history import History, HistoryView
 from sockscope.model.state import State
-from sockscope.sources.synthetic import Scenario, SyntheticSource
-from sockscope.sources.trace import Writer
+from sockscope.store import Writer
+from tests.synthetic import Scenario, SyntheticSource
 
 TICKS = 16
 

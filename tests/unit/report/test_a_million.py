@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from sockscope.report import FORMATS
-from sockscope.sources.synthetic import Scenario, SyntheticSource
-from sockscope.sources.trace import Writer
+from sockscope.store import Writer
+from tests.synthetic import Scenario, SyntheticSource
 
 pytestmark = pytest.mark.slow
 

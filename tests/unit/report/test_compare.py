@@ -15,21 +15,21 @@ import pytest
 
 from sockscope.analysis.analyse import analyse
 from sockscope.analysis.fairness import fairness
-from sockscope.commands.compare import Compare
-from sockscope.errors import UsageError
-from sockscope.model.history import History
-from sockscope.model.state import State
-from sockscope.records.histogram import EDGES
-from sockscope.report._significance import (
+from sockscope.analysis.statistics import (
     fairness_change,
     judge,
     proportion_change,
     proportions_p,
     quantile_change,
 )
-from sockscope.report.compared import FORMATS
-from sockscope.report.comparison import Recorded, compare
-from sockscope.sources.synthetic import Scenario, SyntheticSource
+from sockscope.cli.compare import Compare
+from sockscope.compare.model import Recorded, compare
+from sockscope.compare.text import FORMATS
+from sockscope.errors import UsageError
+from sockscope.model.history import History
+from sockscope.model.state import State
+from sockscope.records.histogram import EDGES
+from tests.synthetic import Scenario, SyntheticSource
 from tests.unit.report.conftest import SCENARIOS
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sockscope.commands.completion import Completion
+from sockscope.cli.completion import Completion
 from tests.conftest import wait_until
 
 

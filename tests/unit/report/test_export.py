@@ -17,10 +17,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from sockscope.commands.export import Export
-from sockscope.commands.sql import Sql
+from sockscope.cli.export import Export
+from sockscope.cli.sql import Sql
 from sockscope.errors import SockscopeError, UsageError
-from sockscope.report.timeline import events
+from sockscope.export.timeline import events
 from tests.unit.report.conftest import shown
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "export.md"

@@ -13,19 +13,19 @@ import duckdb
 import numpy as np
 import pytest
 
+from sockscope import fleet
 from sockscope.analysis.analyse import analyse
-from sockscope.commands.export import Export
-from sockscope.commands.report import Report
+from sockscope.cli.export import Export
+from sockscope.cli.report import Report
 from sockscope.errors import SockscopeError, UsageError
+from sockscope.fleet.document import document
+from sockscope.fleet.gather import Member, columns_of
+from sockscope.fleet.rows import TABLES, rows_of
+from sockscope.fleet.services import services_of
 from sockscope.model.history import History
 from sockscope.model.state import State
-from sockscope.report import fleet
-from sockscope.report.fleet.document import document
-from sockscope.report.fleet.gather import Member, columns_of
-from sockscope.report.fleet.rows import TABLES, rows_of
-from sockscope.report.fleet.services import services_of
-from sockscope.sources.synthetic import Scenario, SyntheticSource
-from sockscope.sources.trace import Writer
+from sockscope.store import Writer
+from tests.synthetic import Scenario, SyntheticSource
 from tests.unit.report.test_json_docs import keys_of
 
 DOCS = Path(__file__).resolve().parents[3] / "docs" / "fleet.md"

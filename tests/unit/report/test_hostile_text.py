@@ -20,19 +20,19 @@ import pytest
 
 from sockscope.analysis.analyse import analyse
 from sockscope.analysis.frame import Frame
-from sockscope.commands import doctor, run
-from sockscope.commands.export import Export
-from sockscope.commands.output import put_out
+from sockscope.cli import doctor, run
+from sockscope.cli.export import Export
+from sockscope.cli.output import put_out
+from sockscope.compare.model import Recorded, compare
+from sockscope.compare.text import FORMATS as COMPARED
 from sockscope.errors import SockscopeError
+from sockscope.export.table_format import write_csv
 from sockscope.model.history import History
 from sockscope.model.state import State
 from sockscope.records.batch import Batch, Health, Meta, Process, Signal
 from sockscope.report import FORMATS, render
-from sockscope.report.compared import FORMATS as COMPARED
-from sockscope.report.comparison import Recorded, compare
-from sockscope.report.tabular import write_csv
-from sockscope.sources.synthetic import Scenario, SyntheticSource
-from sockscope.sources.trace import Writer
+from sockscope.store import Writer
+from tests.synthetic import Scenario, SyntheticSource
 
 #: An escape sequence, a line of its own, markup, right-to-left text, a lone surrogate (what is no UTF-8).
 NASTY = "\x1b]0;owned\x07<script>alert(1)</script>\r\n\u202egpj.exe | `$(id)` \udcff"

@@ -14,10 +14,10 @@ import pytest
 
 from sockscope.analysis.frame import Finding
 from sockscope.model.history import LISTENER_SERIES, WORKER_SERIES
-from sockscope.report import html
-from sockscope.report._markup import Safe, tag
-from sockscope.report.recorded import coarser, history_of, read
-from sockscope.sources.synthetic import Scenario, SyntheticSource
+from sockscope.report.html import page as html_page
+from sockscope.report.html.markup import Safe, tag
+from sockscope.session.load_recording import coarser, history_of, read
+from tests.synthetic import Scenario, SyntheticSource
 from tests.unit.report.conftest import SCENARIOS, shown
 
 VOID = {"meta", "br", "hr", "col"}
@@ -52,7 +52,7 @@ def page(request: pytest.FixtureRequest) -> str:
 
 @cache
 def rendered(name: str) -> str:
-    return html.render(*shown(name))
+    return html_page.render(*shown(name))
 
 
 def test_it_needs_nothing_from_anywhere(page: str) -> None:
@@ -93,14 +93,14 @@ def test_text_is_escaped_wherever_it_is_put() -> None:
 def test_findings_stand_with_their_remedies() -> None:
     frame, history = shown("even")
     finding = Finding("loop-stall", "critical", "A <loop> stalls", "x", "long", {"n": 1.5}, ("do `this`",))
-    page = html.render(replace(frame, findings=(finding,)), history)
+    page = html_page.render(replace(frame, findings=(finding,)), history)
     assert "A &lt;loop&gt; stalls" in page
     assert "do <code>this</code>" in page
 
 
 def test_the_summary_has_the_verdict_and_leads_to_each_server() -> None:
     frame, history = shown("handoff")
-    page = html.render(replace(frame, servers=frame.servers * 12), history)
+    page = html_page.render(replace(frame, servers=frame.servers * 12), history)
     assert '<td><a href="#s0">0.0.0.0:8080 memcached</a></td><td><strong>handoff</strong></td>' in page
     links = re.findall(r'href="#(s\d+)"', page)
     assert len(links) == 6
@@ -110,8 +110,8 @@ def test_the_summary_has_the_verdict_and_leads_to_each_server() -> None:
 
 def test_without_a_history_or_connections_there_is_a_page_still() -> None:
     frame, _ = shown("even")
-    assert "What happened when" not in html.render(frame)
-    assert "Nobody listened" in html.render(replace(frame, servers=(), groups=()))
+    assert "What happened when" not in html_page.render(frame)
+    assert "Nobody listened" in html_page.render(replace(frame, servers=(), groups=()))
 
 
 def test_a_coarser_history_has_the_same_sums_and_peaks() -> None:

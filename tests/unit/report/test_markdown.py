@@ -11,7 +11,7 @@ from sockscope.model.history import History
 from sockscope.model.state import State
 from sockscope.report import render as render_as
 from sockscope.report.markdown import coded, escaped, render
-from sockscope.sources.synthetic import Scenario, SyntheticSource
+from tests.synthetic import Scenario, SyntheticSource
 from tests.unit.report.conftest import SCENARIOS, shown
 
 

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 
 from sockscope.analysis.analyse import analyse
-from sockscope.commands.metrics import Metrics
+from sockscope.cli.metrics import Metrics
 from sockscope.errors import SockscopeError, UsageError
+from sockscope.export.metrics_server import Endpoint, place_of
+from sockscope.export.openmetrics import CLASSIC_TYPE, CONTENT_TYPE, Exposition
 from sockscope.model.state import State
-from sockscope.report.endpoint import Endpoint, place_of
-from sockscope.report.openmetrics import CLASSIC_TYPE, CONTENT_TYPE, Exposition
-from sockscope.sources.synthetic import SyntheticSource
+from tests.synthetic import SyntheticSource
 from tests.unit.report.conftest import SCENARIOS, shown
 
 parser = pytest.importorskip("prometheus_client.openmetrics.parser")

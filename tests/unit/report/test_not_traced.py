@@ -11,16 +11,17 @@ import pytest
 from sockscope.analysis.analyse import analyse
 from sockscope.analysis.findings import FINDINGS, all_judged, judged
 from sockscope.analysis.frame import Frame
-from sockscope.analysis.needs import NEEDS
+from sockscope.analysis.signal_requirements import NEEDS
+from sockscope.compare.model import Recorded, compare
+from sockscope.compare.text import FORMATS
+from sockscope.export.openmetrics import Exposition
+from sockscope.fleet.rows import ServerRow, rows_of
 from sockscope.model.snapshot import Worker
 from sockscope.records.batch import Signal
-from sockscope.report import html, markdown, text
-from sockscope.report.compared import FORMATS
-from sockscope.report.comparison import Recorded, compare
-from sockscope.report.fleet.rows import ServerRow, rows_of
+from sockscope.report import markdown, text
+from sockscope.report.html import page as html_page
 from sockscope.report.json import document
-from sockscope.report.openmetrics import Exposition
-from sockscope.sources.kernel.signals import SIGNALS
+from sockscope.tracer.event_sources import SIGNALS
 from sockscope.tui.columns import traced, traced_keys
 from sockscope.tui.rows import connections, workers
 from tests.unit.report.conftest import shown
@@ -46,7 +47,7 @@ def everything(frame: Frame) -> tuple[str, ...]:
     return (
         text.render(frame),
         markdown.render(frame),
-        html.render(frame),
+        html_page.render(frame),
         json.dumps(document(frame)),
         Exposition().render(frame),
     )

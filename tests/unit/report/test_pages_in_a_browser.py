@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from sockscope.analysis.frame import Finding
-from sockscope.report import html
-from sockscope.report.compared import FORMATS as COMPARED
-from sockscope.report.comparison import Recorded, compare
-from sockscope.report.fleet.gather import Gathered
-from sockscope.report.fleet.page import render as fleet_page
-from sockscope.report.fleet.told import fleet_of
+from sockscope.compare.model import Recorded, compare
+from sockscope.compare.text import FORMATS as COMPARED
+from sockscope.fleet.gather import Gathered
+from sockscope.fleet.page import render as fleet_page
+from sockscope.fleet.wording import fleet_of
+from sockscope.report.html import page as html_page
 from tests.browser import Browser, browser, needs_chromium
 from tests.unit.report.conftest import shown
 from tests.unit.report.test_fleet import member
@@ -63,7 +63,7 @@ def pages() -> dict[str, str]:
     other = Recorded("after.sockscope", frame, history)
     members = tuple(member(number) for number in range(6))
     return {
-        "report": html.render(replace(frame, findings=(found,)), history),
+        "report": html_page.render(replace(frame, findings=(found,)), history),
         "overflow": rendered("overflow"),
         "comparison": COMPARED["html"](compare([side, other])),
         "fleet": fleet_page(fleet_of(Gathered(members, (("x", "y"),)))),

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from sockscope import units
+from sockscope import formatting
 from sockscope.analysis.frame import Frame
-from sockscope.report import html, markdown, text
-from sockscope.report._quiet import QUIET
+from sockscope.analysis.idle_servers import QUIET
+from sockscope.report import markdown, text
+from sockscope.report.html import page as html_page
 from tests.unit.report.conftest import shown
 
 
@@ -31,7 +32,7 @@ def test_what_a_thread_did_for_others_is_in_no_form_of_the_report() -> None:
     assert re.search(rf"/{tid} +\S+ +– +7 ", told), told
     marked = markdown.render(frame)
     assert re.search(rf"\| {tid} \| 0 \| 7 \|", marked), marked
-    page = re.sub(r"<[^>]+>", " ", html.render(frame, history))
+    page = re.sub(r"<[^>]+>", " ", html_page.render(frame, history))
     assert re.search(rf" {tid} +0 +7 +", page)
     for form in (told, marked, page):
         assert "on other listeners too" in form
@@ -42,11 +43,11 @@ def test_the_longest_wait_is_the_one_that_was_measured(kind: str) -> None:
     """The buckets of the kernel's histogram tell it to a quarter only."""
     frame, history = shown("handoff")
     (wait,) = getattr(frame, kind).values()
-    page = re.sub(r"<[^>]+>", " ", html.render(frame, history))
+    page = re.sub(r"<[^>]+>", " ", html_page.render(frame, history))
     words = {"queue_wait": "in the queue", "data_wait": "for a reader"}[kind]
-    row = re.search(rf" {words} +{units.count(wait.samples)}((?: +[\d.]+ [µmn]?s)+) ", page)
+    row = re.search(rf" {words} +{formatting.count(wait.samples)}((?: +[\d.]+ [µmn]?s)+) ", page)
     assert row, page
-    assert row[1].split("  ")[-1].strip() == units.duration(wait.longest)
+    assert row[1].split("  ")[-1].strip() == formatting.duration(wait.longest)
 
 
 def test_a_table_without_rows_has_no_head() -> None:

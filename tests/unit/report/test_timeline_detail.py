@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sockscope.export.timeline import events
 from sockscope.records.batch import Batch
 from sockscope.records.layout import EVENT, WORKER, EventKind
-from sockscope.report.timeline import events
-from sockscope.sources.trace import Reader
+from sockscope.store import Reader
 from tests.unit.report.conftest import shown
 from tests.unit.report.traces import arrows_of
-from tests.unit.trace.recordings import META, record
+from tests.unit.store.recordings import META, record
 
 ACCEPT, RECEIVE, SEND, WAIT, WOKEN, WAKE = EventKind
 AGAIN = -11

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from sockscope.analysis.frame import Frame
 from sockscope.model.snapshot import Waiting
-from sockscope.report import html, text
+from sockscope.report import text
+from sockscope.report.html import page as html_page
 from sockscope.report.json import document
 from tests.unit.report.conftest import shown
 
@@ -36,7 +37,7 @@ def test_the_text_report_has_each_threads_part_of_the_looks() -> None:
     assert lines[str(third)].endswith("       –")
     assert "(waited: for the listener, at so many of 40 arrivals that were looked at)" in text.render(frame)
     assert "could not be named" not in text.render(frame)
-    assert "waited for the listener" in html.render(frame)
+    assert "waited for the listener" in html_page.render(frame)
 
 
 def test_those_that_could_not_be_named_are_told() -> None:
@@ -50,4 +51,4 @@ def test_those_that_could_not_be_named_are_told() -> None:
 def test_a_few_looks_tell_nothing() -> None:
     frame = looked_at(7, (1, 7))
     assert "waited:" not in text.render(frame)
-    assert "waited for the listener" not in html.render(frame)
+    assert "waited for the listener" not in html_page.render(frame)

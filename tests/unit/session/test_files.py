@@ -19,24 +19,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sockscope.analysis.bar import bar_of
-from sockscope.commands import run as run_command
+from sockscope.analysis.finding_filter import bar_of
+from sockscope.cli import run as run_command
 from sockscope.errors import SockscopeError, UsageError
 from sockscope.records.batch import WAITING, Batch, Meta
 from sockscope.records.layout import ConnectionFlag
-from sockscope.session import flight as flight_module
-from sockscope.session import recording as recording_module
-from sockscope.session import rotation as rotation_module
-from sockscope.session.flight import FlightRecorder
+from sockscope.session import flight_recorder as flight_module
+from sockscope.session.finding_watcher import Watch
+from sockscope.session.flight_recorder import FlightRecorder
 from sockscope.session.frames import frame_of_batches, frame_of_recording
-from sockscope.session.joining import join
-from sockscope.session.recording import Recording, Sink
-from sockscope.session.rotation import Every, Rotation, files_of
-from sockscope.session.watch import Watch
-from sockscope.sources.synthetic import Scenario, SyntheticSource
-from sockscope.sources.trace import Reader
+from sockscope.store import Reader
+from sockscope.store import recording as recording_module
+from sockscope.store import rotation as rotation_module
+from sockscope.store.merge_segments import join
+from sockscope.store.recording import Recording, Sink
+from sockscope.store.rotation import Every, Rotation, files_of
 from tests.conftest import wait_until
-from tests.unit.trace.recordings import META, assert_all_equal
+from tests.synthetic import Scenario, SyntheticSource
+from tests.unit.store.recordings import META, assert_all_equal
 
 SECOND = 1_000_000_000
 TICKS = 14

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sockscope import units
+from sockscope import formatting
 from sockscope.records.batch import QUEUE, Batch, Health, Process
 from sockscope.records.layout import CONNECTION, LISTENER, WORKER
 from sockscope.session.frames import frame_of_batches
-from sockscope.session.veil import NOTE, Veil
-from sockscope.sources.synthetic import Scenario, SyntheticSource
-from sockscope.sources.trace import Reader
-from tests.unit.trace.recordings import META, record
+from sockscope.store import Reader
+from sockscope.store.anonymize import NOTE, Veil
+from tests.synthetic import Scenario, SyntheticSource
+from tests.unit.store.recordings import META, record
 
 MAPPED = b"\0" * 10 + b"\xff\xff"
 OCTETS = st.one_of(
@@ -73,7 +73,7 @@ def test_addresses_in_text_become_their_pseudonyms(text: str, addresses: list[st
         packed = ipaddress.ip_address(address).packed
         octets = packed if len(packed) == 16 else MAPPED + packed
         assert address not in found
-        assert units.address(veil.pseudonym(octets)) in found
+        assert formatting.address(veil.pseudonym(octets)) in found
 
 
 @pytest.mark.parametrize(

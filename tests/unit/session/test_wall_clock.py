@@ -10,11 +10,11 @@ import pytest
 
 from sockscope.records.batch import Batch
 from sockscope.records.layout import CONNECTION
-from sockscope.session import wall_clock as clock_module
-from sockscope.session.recording import Recording
-from sockscope.session.wall_clock import offset_ns
-from sockscope.sources.trace import Reader
-from tests.unit.trace.recordings import META
+from sockscope.store import Reader
+from sockscope.store import wall_clock as clock_module
+from sockscope.store.recording import Recording
+from sockscope.store.wall_clock import offset_ns
+from tests.unit.store.recordings import META
 
 SECOND = 1_000_000_000
 

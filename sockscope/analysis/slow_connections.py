@@ -1,0 +1,95 @@
+"""The connections that waited longest for the server: what a report shows as pipelines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sockscope import formatting
+from sockscope.analysis.frame import Server
+from sockscope.analysis.signal_requirements import is_traced
+from sockscope.analysis.work_distribution import connections_of, main_readers
+from sockscope.model.snapshot import Snapshot
+
+Records = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """One connection's way: nanoseconds in the queue, until its data were read, until the answer."""
+
+    remote: str
+    acceptor: str
+    reader: str
+    queue_ns: int
+    data_ns: int
+    service_ns: int
+
+    @property
+    def total_ns(self) -> int:
+        return self.queue_ns + self.data_ns + self.service_ns
+
+    @property
+    def words(self) -> str:
+        """``queue 5.58 s, reader 148 ms, answer 253 ms``: the steps that took any time."""
+        steps = (("queue", self.queue_ns), ("reader", self.data_ns), ("answer", self.service_ns))
+        return ", ".join(f"{what} {formatting.duration(ns)}" for what, ns in steps if ns)
+
+    @property
+    def path(self) -> str:
+        """Who accepted it, and who read it if that was another."""
+        read = "" if self.reader in ("", self.acceptor) else f", read by {self.reader}"
+        return f"accepted by {self.acceptor}{read}"
+
+
+def slowest(snapshot: Snapshot, server: Server, number: int) -> list[Steps]:
+    """The ``number`` slowest; what the client took its time for does not count."""
+    records = connections_of(snapshot, server.group)
+    queue, data, service = waited(records)
+    total = queue + data + service
+    order = longest(total, number)
+    order = order[total[order] > 0]
+    readers = main_readers(snapshot, records[order])
+    return [
+        Steps(
+            formatting.endpoint(records["remote"][index].tobytes(), int(records["remote_port"][index])),
+            label(snapshot, int(records["acceptor"][index])),
+            label(snapshot, int(reader)) if is_traced(snapshot, "readers") else "",
+            int(queue[index]),
+            int(data[index]),
+            int(service[index]),
+        )
+        for index, reader in zip(order, readers, strict=True)
+    ]
+
+
+def waited(records: Records) -> tuple[Records, Records, Records]:
+    """Nanoseconds that each connection was in the queue, waited for a reader, and for the first answer."""
+    accepted, first_data = records["accepted_ns"], records["first_data_ns"]
+    # data that came while the connection was in the queue waited for the reader only from accept on
+    readable = np.where((accepted > 0) & (first_data > 0), np.maximum(first_data, accepted), 0)
+    return (
+        since(records["established_ns"], accepted),
+        since(readable, records["first_read_ns"]),
+        since(records["first_read_ns"], records["first_write_ns"]),
+    )
+
+
+def longest(total: Records, number: int) -> Records:
+    """Where the ``number`` largest are, the largest first."""
+    order = np.argpartition(-total, number)[:number] if len(total) > number else np.arange(len(total))
+    return order[np.argsort(-total[order], kind="stable")]
+
+
+def since(earlier: Records, later: Records) -> Records:
+    """Nanoseconds from one moment to a later one; 0 where either has not happened."""
+    both = (earlier > 0) & (later > earlier)
+    return np.where(both, later.astype(np.int64) - earlier.astype(np.int64), 0)
+
+
+def label(snapshot: Snapshot, number: int) -> str:
+    """A thread by its name and id."""
+    worker = snapshot.workers.get(number)
+    return f"{worker.comm} {worker.number}" if worker else "nobody"

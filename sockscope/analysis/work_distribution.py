@@ -1,0 +1,270 @@
+"""How evenly a server's workers share each kind of work: six figures that diverge in practice.
+
+Accepts may be even while reads are not (a few heavy clients), open connections skewed while
+accepts are even (some live long), CPU skewed while all of these are even (one slow worker).
+
+Who shares?  Those that play the role, and idle threads of the same kind: same name (numbers
+aside), same place in the process tree, asleep in the same system call as one that plays the role.
+A runtime's helper threads (resolvers, compilers, timers) sleep elsewhere or are of another shape,
+and are no sharers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sockscope.analysis.fairness import Fairness, fairness, independent_of
+from sockscope.analysis.frame import Group, Server
+from sockscope.analysis.signal_requirements import NEEDS
+from sockscope.model.connection_io import BLOCK
+from sockscope.model.snapshot import Snapshot, Worker
+from sockscope.records.layout import ConnectionFlag, WorkerFlag
+from sockscope.records.structured import those
+
+Records = np.ndarray[Any, np.dtype[Any]]
+
+#: A worker that came later than this part of the run (or ended) had not the same chance.
+_LATE = 0.2
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One kind of work: who shares it, what each has, and whether that is fair."""
+
+    name: str
+    workers: tuple[Worker, ...]
+    fairness: Fairness
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        return self.fairness.values
+
+    @property
+    def top(self) -> Worker | None:
+        """Who has most; None when nobody has anything."""
+        if not self.fairness.total:
+            return None
+        return max(zip(self.values, self.workers, strict=True), key=lambda pair: pair[0])[1]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """All figures of one server.  ``bytes`` are read and written together.
+
+    As a sequence: those whose signals were traced.
+    """
+
+    accepts: Figure
+    open: Figure
+    reads: Figure
+    bytes: Figure
+    busy: Figure
+    cpu: Figure
+    untraced: frozenset[str] = frozenset()
+
+    def __iter__(self) -> Iterator[Figure]:
+        figures = (self.accepts, self.open, self.reads, self.bytes, self.busy, self.cpu)
+        return (figure for figure in figures if self.untraced.isdisjoint(NEEDS.get(figure.name, ())))
+
+
+def figures_of(snapshot: Snapshot, server: Server) -> Figures:
+    """The figures of one server over the whole run."""
+    connections = connections_of(snapshot, server.group)
+    accepting = accepting_sharers(snapshot, server)
+    serving = serving_sharers(snapshot, server)
+    reads, octets = _work_each(snapshot, connections, serving)
+    heavy_reads, heavy_bytes = sizes_of(snapshot, connections)
+    accepts = [float(server.group.accepts.get(worker.id, 0)) for worker in accepting]
+    busy = [float(busy_ns(worker, snapshot.time_ns)) for worker in serving]
+    cpu = [float(worker.cpu_ns) for worker in serving]
+    independent = independent_of(heavy_reads)
+    return Figures(
+        accepts=Figure("accepts", accepting, fairness(accepts)),
+        open=Figure("open connections", serving, fairness(open_each(snapshot, connections, serving))),
+        reads=Figure("reads", serving, fairness(reads, counts=False, independent=independent)),
+        bytes=Figure(
+            "bytes", serving, fairness(octets, counts=False, independent=independent_of(heavy_bytes))
+        ),
+        busy=Figure("busy time", serving, fairness(busy, counts=False, independent=independent)),
+        cpu=Figure("CPU time", serving, fairness(cpu, counts=False, independent=independent)),
+        untraced=snapshot.untraced,
+    )
+
+
+def accepting_sharers(snapshot: Snapshot, server: Server) -> tuple[Worker, ...]:
+    """Acceptors, and idle threads that could have accepted."""
+    return _sharers(snapshot, server, server.acceptors, _holders(server))
+
+
+def serving_sharers(snapshot: Snapshot, server: Server) -> tuple[Worker, ...]:
+    """Those that do the work of requests, and idle threads that could have done it.
+
+    Where one thread reads for all (``dispatch``) these are the threads that answer, else those
+    that read.
+    """
+    if "dispatch" in server.model:
+        readers = {worker.id for worker in server.readers}
+        others = tuple(worker for worker in server.writers if worker.id not in readers)
+        if others:
+            return _sharers(snapshot, server, others, set())
+    processes = _holders(server)
+    if server.handoff == "process":
+        processes = processes | {worker.pid for worker in server.readers}
+    return _sharers(snapshot, server, server.readers or server.acceptors, processes)
+
+
+def connections_of(snapshot: Snapshot, group: Group) -> Records:
+    """The kept connections of a group, as CONNECTION records."""
+    mine = snapshot.by_listener.rows(listener.id for listener in group.listeners)
+    # where they are all, as in most recordings, that is no copy: of a million it took a quarter of a gigabyte
+    return snapshot.connections[mine] if isinstance(mine, slice) else snapshot.connections.take(mine)
+
+
+def open_each(snapshot: Snapshot, connections: Records, workers: Sequence[Worker]) -> list[float]:
+    """Connections open now, by who reads them (until somebody does: who accepted them)."""
+    taken = (connections["accepted_ns"] > 0) | _open_before(connections)
+    living = (connections["ending_ns"] == 0) & taken
+    alive = connections if living.all() else those(connections, living)
+    readers = main_readers(snapshot, alive)
+    owners = np.where(readers > 0, readers, alive["acceptor"])
+    return _summed(owners, np.ones(len(owners)), workers)
+
+
+def main_readers(snapshot: Snapshot, connections: Records) -> Records:
+    """Who read each connection most (0: nobody), in the order given."""
+    found: Records = np.zeros(len(connections), np.uint32)
+    if not len(connections) or not len(snapshot.deeds):
+        return found
+    if snapshot.first_two_did_all:  # no need to look for the deeds
+        for begin in range(0, len(connections), BLOCK):
+            part, io = found[begin : begin + BLOCK], connections["io"][begin : begin + BLOCK]
+            first, second = io[:, 0], io[:, 1]
+            part[:] = np.where(first["reads"] > 0, first["worker"], 0)
+            more = (second["reads"] > 0) & (second["reads"] >= first["reads"])
+            part[more] = second["worker"][more]
+        return found
+    order = np.argsort(connections["id"], kind="stable")
+    did = _deeds_on(snapshot, connections)
+    did = did[did["reads"] > 0]
+    did = did[np.argsort(did["reads"], kind="stable")]
+    # the last of those with the same connection stays: the one with most reads
+    found[order[np.searchsorted(connections["id"][order], did["connection"])]] = did["worker"]
+    return found
+
+
+def busy_ns(worker: Worker, now_ns: int) -> int:
+    """Time away from waiting, the stretch that is not over yet included."""
+    return worker.busy_ns + away_ns(worker, now_ns)
+
+
+def away_ns(worker: Worker, now_ns: int) -> int:
+    """How long the thread has been away from waiting, up to now; 0 when it waits or has ended."""
+    if worker.ended_ns or worker.flags & WorkerFlag.IN_WAIT or not worker.wait_exit_ns:
+        return 0
+    return max(now_ns - worker.wait_exit_ns, 0)
+
+
+def kind_of(worker: Worker) -> tuple[str, bool]:
+    """Threads of one kind have the same name, numbers aside, and are all main threads or all not."""
+    return re.sub(r"\d+", "#", worker.comm), worker.pid == worker.tid
+
+
+def _sharers(
+    snapshot: Snapshot, server: Server, playing: Iterable[Worker], processes: set[int]
+) -> tuple[Worker, ...]:
+    role = list(playing)
+    # when all are gone (the server has ended) their time was over when the last of them went
+    gone = all(worker.ended_ns for worker in role)
+    end = max((worker.ended_ns for worker in role), default=0) if gone else snapshot.time_ns
+    late = _LATE * max(end - snapshot.started_ns, 0)
+    # a role is shared by those that could have played it all the time
+    begun = snapshot.started_ns + late
+    lasting = [
+        worker
+        for worker in role
+        if worker.first_seen_ns <= begun and (not worker.ended_ns or (gone and worker.ended_ns >= end - late))
+    ]
+    playing_ids = {worker.id for worker in role}
+    patterns = {(kind_of(one), one.last_wait, one.pid, one.parent_pid) for one in lasting}
+    idle = [
+        worker
+        for worker in snapshot.waiters
+        if worker.id not in playing_ids
+        and worker.first_seen_ns <= begun
+        and _could_play(worker, patterns, processes)
+    ]
+    return tuple(sorted([*lasting, *idle], key=lambda worker: (worker.pid, worker.tid)))
+
+
+_Pattern = tuple[tuple[str, bool], int, int, int]
+
+
+def _could_play(worker: Worker, patterns: set[_Pattern], processes: set[int]) -> bool:
+    """Whether an idle thread is one of those that play: name, system call, and process or parent."""
+    alike = [pattern for pattern in patterns if pattern[:2] == (kind_of(worker), worker.last_wait)]
+    same_process = any(pid == worker.pid for _, _, pid, _ in alike)
+    sibling = worker.pid in processes and any(parent == worker.parent_pid for _, _, _, parent in alike)
+    return same_process or sibling
+
+
+def _holders(server: Server) -> set[int]:
+    return {holding.pid for listener in server.group.listeners for holding in listener.holders}
+
+
+def _open_before(connections: Records) -> Any:
+    before = (connections["flags"] & int(ConnectionFlag.OPEN_BEFORE)) != 0
+    return before & (connections["ending_ns"] == 0)
+
+
+def _work_each(
+    snapshot: Snapshot, connections: Records, workers: Sequence[Worker]
+) -> tuple[list[float], list[float]]:
+    """Reads and bytes of each worker: of this group's connections when all are kept, else of all its work.
+
+    A thread that answers what another read counts its writes as reads: its part of the requests.
+    """
+    if snapshot.all_kept:
+        deeds = _deeds_on(snapshot, connections)
+        reads = _summed(deeds["worker"], deeds["reads"], workers)
+        writes = _summed(deeds["worker"], deeds["writes"], workers)
+        octets = _summed(deeds["worker"], deeds["bytes_read"] + deeds["bytes_written"], workers)
+    else:
+        reads = [float(worker.reads) for worker in workers]
+        writes = [float(worker.writes) for worker in workers]
+        octets = [float(worker.bytes_read + worker.bytes_written) for worker in workers]
+    return (reads if any(reads) else writes), octets
+
+
+def _summed(whose: Records, values: Records, workers: Sequence[Worker]) -> list[float]:
+    """The sum of ``values`` for each worker."""
+    if not len(whose):
+        return [0.0] * len(workers)
+    sums = np.bincount(whose.astype(np.int64), weights=values)
+    return [float(sums[worker.id]) if worker.id < len(sums) else 0.0 for worker in workers]
+
+
+def _deeds_on(snapshot: Snapshot, connections: Records) -> Records:
+    """The deeds on some connections."""
+    if len(connections) == len(snapshot.connections):  # a snapshot's deeds are on its connections
+        return snapshot.deeds
+    ids = np.sort(connections["id"])
+    begins, ends = (np.searchsorted(snapshot.deeds_connection, ids, side) for side in ("left", "right"))
+    before = np.cumsum(ends - begins) - (ends - begins)  # how many deeds those before it have
+    where = np.repeat(begins - before, ends - begins)
+    return snapshot.deeds[where + np.arange(len(where))]
+
+
+def sizes_of(snapshot: Snapshot, connections: Records) -> tuple[Records, Records]:
+    """Reads and bytes of each kept connection that has any."""
+    deeds = _deeds_on(snapshot, connections)
+    if not len(deeds):
+        return np.zeros(0), np.zeros(0)
+    _, where = np.unique(deeds["connection"], return_inverse=True)
+    reads = np.bincount(where, weights=deeds["reads"])
+    octets = np.bincount(where, weights=deeds["bytes_read"] + deeds["bytes_written"])
+    return reads, octets

@@ -1,0 +1,98 @@
+"""Load an image of compiled probes: create its maps, verify and load its programs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from sockscope.bpf import syscall
+from sockscope.bpf.object_cache import Function, Image
+from sockscope.errors import SockscopeError
+
+
+class LoadError(SockscopeError):
+    """The kernel refused the probes."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Descriptors by name; ``typed`` are the programs that were loaded as such; close gives everything back
+    to the kernel."""
+
+    maps: Mapping[str, int]
+    programs: Mapping[str, int]
+    typed: frozenset[str] = frozenset()
+
+    def close(self) -> None:
+        for descriptor in (*self.programs.values(), *self.maps.values()):
+            os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A program to load: a compiled function as ``kind`` (a hook's, or ``iterator``); ``traces`` is the
+    BTF number of the kernel function that it is for, when its kind is bound to one.
+
+    ``typed`` is a function, and the BTF number of its tracepoint, that is loaded instead where the
+    kernel does so."""
+
+    function: str
+    kind: str
+    traces: int = 0
+    typed: tuple[str, int] | None = None
+
+
+def load(image: Image, room: Mapping[str, int], programs: Mapping[str, Wanted]) -> Loaded:
+    """Create the maps and load ``programs``.
+
+    :param room: how many elements (of rings, bytes) a map shall hold, where it is not as compiled
+    :raises LoadError: when the kernel refuses; nothing of it stays loaded
+    """
+    with contextlib.ExitStack() as undo:
+        maps: dict[str, int] = {}
+        for name, definition in image.maps.items():
+            wanted = replace(definition, max_entries=room.get(name, definition.max_entries))
+            try:
+                maps[name] = syscall.create_map(
+                    name, wanted.kind, wanted.key_size, wanted.value_size, wanted.max_entries, wanted.flags
+                )
+            except OSError as error:
+                raise LoadError(
+                    f"the kernel refused the map {name} for {wanted.max_entries} ({error.strerror}); "
+                    "sockscope doctor says more, --limits asks for less room"
+                ) from error
+            undo.callback(os.close, maps[name])
+        loaded: dict[str, int] = {}
+        typed = set()
+        for name, wanted_program in programs.items():
+            if wanted_program.typed is not None:
+                function, number = wanted_program.typed
+                code = _relocated(image.functions[function], maps)
+                with contextlib.suppress(syscall.VerifierError):
+                    loaded[name] = syscall.load_program(name, "typed", code, number)
+                    undo.callback(os.close, loaded[name])
+                    typed.add(name)
+                    continue
+            function = wanted_program.function
+            code = _relocated(image.functions[function], maps)
+            try:
+                loaded[name] = syscall.load_program(
+                    function, wanted_program.kind, code, wanted_program.traces
+                )
+            except syscall.VerifierError as error:
+                raise LoadError(
+                    f"the kernel refused to load {name} ({error}); sockscope doctor says more"
+                ) from error
+            undo.callback(os.close, loaded[name])
+        undo.pop_all()
+    return Loaded(maps, loaded, frozenset(typed))
+
+
+def _relocated(function: Function, maps: Mapping[str, int]) -> bytes:
+    code = bytearray(function.code)
+    for index, name in function.maps:
+        struct.pack_into("<i", code, index * 8 + 4, maps[name])
+    return bytes(code)

@@ -1,0 +1,173 @@
+"""``sockscope doctor``: what works here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sockscope.errors import SockscopeError
+from sockscope.formatting import printable
+
+if TYPE_CHECKING:
+    from sockscope.tracer.probe_report import TriedSignal
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at: ``state`` is ``ok``, ``weaker`` or ``missing``."""
+
+    what: str
+    state: str
+    says: str
+    remedy: str = ""
+
+
+class Doctor:
+    """Say what works on this machine, and what to do about the rest
+
+    Checks the kernel, BTF, bcc, tracefs, capabilities, and each signal with the way it is got;
+    exit status 1 when tracing cannot work.
+    """
+
+    name = "doctor"
+
+    def prepare(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--format", choices=("text", "json"), default="text")
+
+    def run(self, args: argparse.Namespace) -> int:
+        checks, signals = examine()
+        if args.format == "json":
+            told = {
+                "kernel": platform.release(),
+                "checks": [asdict(check) for check in checks],
+                "signals": [asdict(signal) for signal in signals],
+            }
+            print(json.dumps(told, indent=2))
+        else:
+            _print(checks)
+        return 1 if any(check.state == "missing" for check in checks) else 0
+
+
+def examine() -> tuple[list[Check], tuple[TriedSignal, ...]]:
+    """Look at everything that tracing needs, in the order in which it needs it; and try each signal's ways."""
+    from sockscope.tracer.feature_probe import Availability
+    from sockscope.tracer.probe_report import examine_signals
+
+    checks = [_machine(), _privileges(), _bcc()]
+    tracefs, btf = _tracefs(), _btf()
+    checks += [tracefs, btf]
+    if "missing" in (checks[1].state, tracefs.state, btf.state):
+        return checks, ()
+    signals = examine_signals(Availability.of_running_kernel())
+    return [*checks, *map(_signal, signals), _load()], signals
+
+
+def _machine() -> Check:
+    what = f"Linux {platform.release()} on {platform.machine()}"
+    if platform.machine() not in ("x86_64", "aarch64"):
+        return Check("machine", "missing", what, "sockscope knows x86_64 and aarch64")
+    return Check("machine", "ok", what)
+
+
+def _privileges() -> Check:
+    from sockscope.host import privileges
+
+    lacking = privileges.missing()
+    held = ", ".join(str(need.capability) for need in privileges.NEEDS if need not in lacking) or "none"
+    who = "root" if os.geteuid() == 0 else "not root"
+    words = ", ".join(f"{need.capability} ({need.why})" for need in lacking)
+    try:
+        privileges.require()
+    except SockscopeError:
+        remedy = "run it with sudo, or give it these capabilities: docs/privileges.md says how"
+        return Check("privileges", "missing", f"{who}, without {words}", remedy)
+    if lacking:
+        return Check("privileges", "weaker", f"{who} with {held}, without {words}", "give it these too")
+    return Check("privileges", "ok", f"{who} with {held}")
+
+
+def _bcc() -> Check:
+    from sockscope.bpf.bcc_module import load_bcc
+
+    try:
+        module = load_bcc()
+    except SockscopeError as error:
+        says, _, remedy = str(error).partition("; ")
+        return Check("bcc", "missing", says, remedy)
+    return Check(
+        "bcc",
+        "ok",
+        f"{getattr(module, '__version__', 'unknown version')} at {Path(module.__file__ or '').parent}",
+    )
+
+
+def _tracefs() -> Check:
+    from sockscope.bpf.tracefs import tracing_directory
+
+    try:
+        return Check("tracefs", "ok", str(tracing_directory()))
+    except SockscopeError as error:
+        says, _, remedy = str(error).partition("; ")
+        return Check("tracefs", "missing", says, remedy)
+
+
+def _btf() -> Check:
+    from sockscope.bpf.btf import VMLINUX, Btf
+    from sockscope.bpf.kernel_headers import kernel_structs
+
+    try:
+        kernel_structs(Btf.of_running_kernel())
+    except SockscopeError as error:
+        says, _, remedy = str(error).partition("; ")
+        return Check("BTF", "missing", says, remedy)
+    return Check("BTF", "ok", f"{VMLINUX}, all fields that the probes read")
+
+
+def _signal(signal: TriedSignal) -> Check:
+    what = f"signal {signal.name}"
+    if not signal.way:
+        ways = "; ".join(f"{way.name}: {way.why_not}" for way in signal.ways)
+        return Check(what, "missing" if signal.needed else "weaker", f"no way, {signal.weaker} ({ways})")
+    if not signal.weaker:
+        return Check(what, "ok", f"by {signal.way}: {signal.tells}")
+    better = signal.ways[: [way.name for way in signal.ways].index(signal.way)]
+    why = "; ".join(f"{way.name}: {way.why_not}" for way in better)
+    return Check(what, "weaker", f"by {signal.way}: {signal.weaker}" + (f" ({why})" if why else ""))
+
+
+def _load() -> Check:
+    import time
+
+    from sockscope.target import Target
+    from sockscope.tracer.map_defs import Limits
+    from sockscope.tracer.source import KernelSource
+
+    begin = time.monotonic()
+    try:
+        source = KernelSource(Target(ports=(1,)), Limits(connections=64, workers=64))
+        try:
+            source.start()
+            seconds = time.monotonic() - begin
+            notes = source.batch(final=True).health.notes
+        finally:
+            source.close()
+    except SockscopeError as error:
+        says, _, remedy = str(error).partition("; ")
+        return Check("probes", "missing", says, "" if remedy.startswith("sockscope doctor says") else remedy)
+    if notes:
+        return Check("probes", "weaker", notes[0])
+    return Check("probes", "ok", f"compiled, loaded and attached in {seconds:.2f} s")
+
+
+def _print(checks: list[Check]) -> None:
+    marks = {"ok": "ok     ", "weaker": "weaker ", "missing": "MISSING"}
+    width = max(len(check.what) for check in checks)
+    for check in checks:
+        print(f"{marks[check.state]}  {check.what:<{width}}  {printable(check.says)}")
+        if check.remedy and check.state != "ok":
+            print(f"{'':7}  {'':<{width}}  → {printable(check.remedy)}")

@@ -1,0 +1,1 @@
+"""Comparison of recordings: the model, and its text, JSON and HTML."""

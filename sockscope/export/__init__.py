@@ -1,0 +1,1 @@
+"""Recordings and frames for other tools: tables, timelines, OpenMetrics."""

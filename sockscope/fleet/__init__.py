@@ -1,0 +1,36 @@
+"""Recordings of many hosts, told together: from the small tables that each was exported with."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sockscope.fleet.wording import Fleet
+
+#: What ``--format`` offers → module and function of each.
+FORMATS: tuple[tuple[str, str, str], ...] = (
+    ("text", "text", "text"),
+    ("json", "document", "render"),
+    ("markdown", "text", "markdown"),
+    ("html", "page", "render"),
+)
+
+
+def fleet(patterns: Sequence[str]) -> Fleet:
+    """Everything that Parquet files, folders or patterns of them tell.
+
+    :raises SockscopeError: when there is no recording among them
+    """
+    from sockscope.fleet.gather import gather
+    from sockscope.fleet.wording import fleet_of
+
+    return fleet_of(gather(patterns))
+
+
+def render(name: str, told: Fleet) -> str:
+    """The report in one of :data:`FORMATS`."""
+    module, function = next((module, function) for form, module, function in FORMATS if form == name)
+    text: str = getattr(importlib.import_module(f"{__name__}.{module}"), function)(told)
+    return text

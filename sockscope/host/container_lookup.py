@@ -1,0 +1,79 @@
+"""Find a container by the name or id that people know it by."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sockscope.errors import SockscopeError
+from sockscope.host import procfs
+from sockscope.host.containers import container_of
+from sockscope.host.processes import process
+
+#: Where Docker keeps each container's name: one directory a container.
+DOCKER = Path("/var/lib/docker/containers")
+#: Where Podman and CRI-O keep theirs: a file for each storage driver, and one for what goes with a reboot.
+STORAGE = Path("/var/lib/containers/storage")
+_SHORTEST_ID = 4
+
+
+def cgroup_of_container(
+    name: str, proc: str = procfs.PROC, docker: Path = DOCKER, storage: Path = STORAGE
+) -> str:
+    """The cgroup (v2 path) in which a running container's processes are.
+
+    :param name: a whole id, its beginning (four characters at least), a name that Docker, Podman or
+        CRI-O gave, or the name of an lxc or systemd-nspawn container
+    :raises SockscopeError: when no process runs in such a container, or several containers fit
+    """
+    number = _id_by_docker(name, docker) or _id_in_storage(name, storage) or name
+    found: dict[str, str] = {}
+    for pid in procfs.pids(proc):
+        known = process(pid, proc)
+        if known is None or not known.container:
+            continue
+        begins = len(number) >= _SHORTEST_ID and known.container.startswith(number)
+        if known.container == number or begins:
+            found[known.container] = _outermost(known.cgroup, known.container)
+    if not found:
+        raise SockscopeError(
+            f"no process runs in a container {name!r}; give its id, as docker ps shows it, or use --pid"
+        )
+    if len(found) > 1:
+        raise SockscopeError(f"{len(found)} containers begin with {name!r}; give more of the id")
+    return next(iter(found.values()))
+
+
+def _id_by_docker(name: str, docker: Path) -> str:
+    for path in sorted(docker.glob("*/config.v2.json")):
+        held = _read(path)
+        if isinstance(held, dict) and held.get("Name") in (f"/{name}", name):
+            return str(held.get("ID") or path.parent.name)
+    return ""
+
+
+def _id_in_storage(name: str, storage: Path) -> str:
+    for path in sorted(storage.glob("*-containers/*containers.json")):
+        held = _read(path)
+        for one in held if isinstance(held, list) else ():
+            if isinstance(one, dict) and isinstance(one.get("names"), list) and name in one["names"]:
+                return str(one.get("id", ""))
+    return ""
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):  # removed meanwhile, not ours to read, or not what it should be
+        return None
+
+
+def _outermost(cgroup: str, container: str) -> str:
+    """The container's own cgroup, when the process is in one below it."""
+    parts = cgroup.split("/")
+    for length in range(1, len(parts) + 1):
+        path = "/".join(parts[:length])
+        if container_of(path) == container:
+            return path
+    return cgroup

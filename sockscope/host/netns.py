@@ -1,0 +1,193 @@
+"""Network namespaces: which there are, which one a word names, and how to do something inside one.
+
+A namespace belongs to a thread, so another one is entered by a thread that ends afterwards: no
+other thread, and no later code, can find itself in the wrong place.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from sockscope.errors import SockscopeError, UsageError
+from sockscope.host import privileges, procfs
+
+NAMES = "/run/netns"  # where `ip netns` keeps them
+
+_CLONE_NEWNET = 0x40000000
+_NS_GET_NSTYPE = 0xB703
+_LARGEST_PID = 1 << 22  # inode numbers of namespaces begin at 0xf0000000
+
+Result = TypeVar("Result")
+
+
+class NamespaceGoneError(UsageError):
+    """There is no such network namespace (any more)."""
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A network namespace: its inode number (its identity) and a file that leads into it."""
+
+    inode: int
+    path: str
+
+
+@dataclass(frozen=True)
+class Census:
+    """The namespaces of all processes: ``{inode: lowest pid in it}``, and how many processes did
+    not let themselves be asked (another user's, and we are not root)."""
+
+    pids: dict[int, int]
+    refused: int
+
+
+def own() -> Namespace:
+    """The namespace of the calling thread."""
+    path = Path("/proc/thread-self/ns/net")
+    return Namespace(path.stat().st_ino, str(path))
+
+
+def census(proc: str = procfs.PROC) -> Census:
+    """The namespaces of all processes, from /proc/PID/ns/net (of each process's first thread)."""
+    found: dict[int, int] = {}
+    refused = 0
+    for pid in procfs.pids(proc):
+        try:
+            text = str(Path(f"{proc}/{pid}/ns/net").readlink())
+        except PermissionError:
+            refused += 1
+        except OSError:
+            continue  # it ended
+        else:
+            found.setdefault(_inode_in(text), pid)
+    found.pop(0, None)
+    return Census(found, refused)
+
+
+def named() -> dict[int, str]:
+    """``{inode: path}`` of the namespaces that a mounted file keeps, from /proc/self/mountinfo.
+
+    These are those of ``ip netns`` and of container runtimes; they need no process inside.
+    """
+    found: dict[int, str] = {}
+    for line in (procfs.read(f"{procfs.PROC}/self/mountinfo") or b"").splitlines():
+        fields = line.split(b" ")
+        if len(fields) > 4 and (inode := _inode_in(os.fsdecode(fields[3]))):
+            path = os.fsdecode(fields[4].decode("unicode_escape").encode("latin-1"))
+            if inode not in found or path.startswith(NAMES + "/"):
+                found[inode] = path
+    return found
+
+
+def resolve(text: str) -> Namespace:
+    """The namespace that ``text`` names: a name of ``ip netns``, a path, a pid, or an inode number.
+
+    A number is an inode when it is larger than any pid can be, and a name comes first.
+
+    :raises UsageError: when there is no such namespace (NamespaceGoneError: where the text leads)
+    :raises SockscopeError: when we may not look at it
+    """
+    if "/" in text:
+        return _at(text)
+    if os.path.lexists(f"{NAMES}/{text}") and text not in ("", ".", ".."):
+        return _at(f"{NAMES}/{text}")
+    number = int(text) if text.isascii() and text.isdigit() else _inode_in(text)
+    if 0 < number <= _LARGEST_PID:
+        return _at(f"{procfs.PROC}/{number}/ns/net", f"no process {number}")
+    if not number:
+        raise UsageError(
+            f"no network namespace {text!r}; give a name of 'ip netns', a path, a pid or an inode"
+        )
+    if number == (here := own()).inode:
+        return here
+    everyone = census()
+    if number in everyone.pids:
+        return Namespace(number, f"{procfs.PROC}/{everyone.pids[number]}/ns/net")
+    if number in (mounts := named()):
+        return Namespace(number, mounts[number])
+    hint = f"; {everyone.refused} processes could not be asked, run as root" if everyone.refused else ""
+    raise UsageError(f"no network namespace with the inode {number}{hint or '; does it still exist?'}")
+
+
+def inside(namespace: Namespace | None, action: Callable[[], Result]) -> Result:
+    """What ``action`` returns or raises, run by a thread of its own inside ``namespace``.
+
+    None is the namespace of the caller.
+
+    :raises NamespaceGoneError: when it does not exist any more
+    :raises SockscopeError: when we may not enter it
+    """
+    from concurrent.futures import ThreadPoolExecutor
+
+    def run() -> Result:
+        if namespace is not None:
+            _enter(namespace)
+        return action()
+
+    with ThreadPoolExecutor(1, thread_name_prefix="sockscope-netns") as thread:
+        return thread.submit(run).result()
+
+
+def _enter(namespace: Namespace) -> None:
+    import ctypes
+
+    if namespace.inode == own().inode:
+        return
+    descriptor = _open(namespace.path)
+    try:
+        if os.fstat(descriptor).st_ino != namespace.inode:
+            raise NamespaceGoneError(
+                f"network namespace {namespace.inode} is gone; is its process still running?"
+            )
+        libc = ctypes.CDLL(None, use_errno=True)
+        with privileges.raised(privileges.Capability.SYS_ADMIN):
+            refused = libc.setns(descriptor, _CLONE_NEWNET)  # os.setns came with Python 3.12
+            reason = os.strerror(ctypes.get_errno())
+        if refused:
+            raise SockscopeError(f"cannot enter network namespace {namespace.inode} ({reason}); run as root")
+    finally:
+        os.close(descriptor)
+
+
+def _at(path: str, missing: str = "") -> Namespace:
+    descriptor = _open(path, missing)
+    try:
+        return Namespace(os.fstat(descriptor).st_ino, path)
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: str, missing: str = "") -> int:
+    """A descriptor of the namespace at ``path``, known to be one."""
+    import fcntl
+
+    try:
+        regular = stat.S_ISREG(Path(path).stat().st_mode)  # first, as to open a device may do something
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if regular else -1
+    except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
+        raise NamespaceGoneError(
+            f"{missing or f'no network namespace at {path!r}'}; does it still exist?"
+        ) from None
+    except OSError as error:
+        hint = "run as root" if isinstance(error, PermissionError) else "is the path right?"
+        raise SockscopeError(f"cannot look at {path!r} ({error.strerror}); {hint}") from None
+    try:
+        kind = fcntl.ioctl(descriptor, _NS_GET_NSTYPE) if regular else 0
+    except OSError:  # a file of another file system
+        kind = 0
+    if kind != _CLONE_NEWNET:
+        if regular:
+            os.close(descriptor)
+        raise UsageError(f"{path!r} is no network namespace; 'ip netns' and /proc/PID/ns/net lead to some")
+    return descriptor
+
+
+def _inode_in(text: str) -> int:
+    """The number in ``net:[4026531840]``, 0 for another text."""
+    number = text.removeprefix("net:[").removesuffix("]")
+    return int(number) if text == f"net:[{number}]" and number.isascii() and number.isdigit() else 0

@@ -1,0 +1,95 @@
+"""What one network namespace counts for all its listeners together, and its limit on backlogs."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from typing import Self
+
+from sockscope.errors import SockscopeError
+from sockscope.host import netns
+from sockscope.records.batch import HostCounters
+
+_NETSTAT = "/proc/thread-self/net/netstat"
+_SOMAXCONN = "/proc/sys/net/core/somaxconn"
+
+
+class Host:
+    """HostCounters of one network namespace, a reading a call (0.2 ms).
+
+    The files stay open between readings (and keep the namespace alive), so use it as a context
+    manager or close it.  No privilege is needed but to enter a namespace that is not our own.
+
+    :param namespace: None for the caller's own
+    :raises SockscopeError: when it cannot be entered, or /proc lacks the files
+    """
+
+    def __init__(self, namespace: netns.Namespace | None = None) -> None:
+        self.namespace = namespace or netns.own()
+        self._netstat, self._somaxconn = netns.inside(namespace, _open)
+
+    def read(self) -> HostCounters:
+        """The counters now, cumulative since the namespace was made.
+
+        ``listen_overflows`` are connections refused for a full accept queue; ``listen_drops`` are
+        these and those refused for other reasons.
+
+        :raises SockscopeError: when the kernel tells no such counters
+        """
+        told = counters(os.pread(self._netstat, 1 << 16, 0)).get("TcpExt", {})
+        try:
+            return HostCounters(
+                netns=self.namespace.inode,
+                listen_overflows=told["ListenOverflows"],
+                listen_drops=told["ListenDrops"],
+                somaxconn=int(os.pread(self._somaxconn, 64, 0)),
+                syn_cookies_sent=told.get("SyncookiesSent", 0),
+            )
+        except (KeyError, ValueError) as error:
+            raise SockscopeError(
+                f"{_NETSTAT} or {_SOMAXCONN} is not as expected ({error}); is /proc whole?"
+            ) from error
+
+    def close(self) -> None:
+        """Close the files; safe to do twice."""
+        for name in ("_netstat", "_somaxconn"):
+            descriptor = getattr(self, name)
+            if descriptor >= 0:
+                setattr(self, name, -1)
+                os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def counters(raw: bytes) -> dict[str, dict[str, int]]:
+    """``{"TcpExt": {"ListenDrops": 0, …}, …}`` of the text of /proc/net/netstat (or snmp).
+
+    Lines come in pairs, names and then values, that begin with the same word; a pair that does not
+    match is left out.
+    """
+    found: dict[str, dict[str, int]] = {}
+    lines = [line.split() for line in raw.decode("ascii", "replace").splitlines()]
+    for names, values in itertools.pairwise(lines):
+        if names and values and names[0] == values[0] and len(names) == len(values):
+            try:
+                numbers = [int(value) for value in values[1:]]
+            except ValueError:
+                continue
+            found.setdefault(names[0].rstrip(":"), {}).update(zip(names[1:], numbers, strict=True))
+    return found
+
+
+def _open() -> tuple[int, int]:
+    opened: list[int] = []
+    try:
+        for path in (_NETSTAT, _SOMAXCONN):
+            opened.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+    except OSError as error:
+        for descriptor in opened:
+            os.close(descriptor)
+        raise SockscopeError(f"cannot read {error.filename} ({error.strerror}); is /proc mounted?") from None
+    return opened[0], opened[1]

@@ -1,0 +1,55 @@
+"""What /proc tells of one process: its name, command line, parent, cgroup and container."""
+
+from __future__ import annotations
+
+from sockscope.host import procfs
+from sockscope.host.containers import container_of
+from sockscope.records.batch import Process
+
+_LONGEST_COMMAND = 4096
+
+
+def process(pid: int, proc: str = procfs.PROC) -> Process | None:
+    """A Process record, or None when there is none (any more).
+
+    Names are as the process chose them, control characters and all: show them through
+    :func:`sockscope.formatting.printable`.  The command is its words with spaces between, at most 4096
+    bytes, and empty for a thread of the kernel.  What we may not read is empty.
+    """
+    told = _read(f"{proc}/{pid}/stat")
+    opening, closing = told.find(b"("), told.rfind(b")")  # the name itself may have any of these
+    fields = told[closing + 1 :].split()
+    if opening < 0 or closing < opening or len(fields) < 2 or not fields[1].isdigit():
+        return None
+    command = _read(f"{proc}/{pid}/cmdline", _LONGEST_COMMAND).rstrip(b"\0 ").replace(b"\0", b" ")
+    cgroup = cgroup_of(_read(f"{proc}/{pid}/cgroup"))
+    return Process(
+        pid=pid,
+        parent_pid=int(fields[1]),
+        comm=procfs.text(told[opening + 1 : closing]),
+        command=procfs.text(command),
+        cgroup=cgroup,
+        container=container_of(cgroup),
+    )
+
+
+def cgroup_of(raw: bytes) -> str:
+    """The path out of /proc/PID/cgroup, lines of ``hierarchy:controllers:path``.
+
+    That of cgroup v2 when it says anything, else of systemd's own hierarchy, else the first of
+    v1's that does.
+    """
+    paths: dict[str, str] = {}
+    for line in procfs.text(raw).split("\n"):
+        parts = line.split(":", 2)
+        if len(parts) == 3:
+            paths.setdefault(parts[1], parts[2])
+    told = [paths.pop("", ""), paths.pop("name=systemd", ""), *paths.values()]
+    return next((path for path in told if path not in ("", "/")), next(filter(None, told), ""))
+
+
+def _read(path: str, largest: int = procfs.LARGEST) -> bytes:
+    try:
+        return procfs.read(path, largest) or b""
+    except PermissionError:
+        return b""

@@ -1,0 +1,60 @@
+"""Which processes hold which sockets."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from sockscope.host import procfs
+from sockscope.records.batch import HOLDER, Records
+
+
+class Holders(NamedTuple):
+    """HOLDER records, and the processes whose descriptors we were not allowed to see."""
+
+    rows: Records
+    refused: tuple[int, ...]
+
+
+def holders(sockets: Mapping[int, int], proc: str = procfs.PROC) -> Holders:
+    """All descriptors that lead to the given sockets, from /proc/PID/fd of every process.
+
+    A descriptor that a thread keeps to itself (unshared from its process) is not found, nor one
+    under way in a message between two processes.  Costs about 6 µs an open descriptor of the host.
+
+    :param sockets: ``{socket inode: inode of its network namespace}``
+    """
+    links = {f"socket:[{inode}]": inode for inode in sockets}
+    found: list[tuple[int, int, int, int]] = []
+    refused: list[int] = []
+    for pid in procfs.pids(proc):
+        try:
+            found += [
+                (sockets[inode], inode, pid, fd) for fd, inode in _descriptors(f"{proc}/{pid}/fd", links)
+            ]
+        except PermissionError:
+            refused.append(pid)
+        except OSError:
+            continue  # it ended
+    return Holders(np.array(found, HOLDER), tuple(refused))
+
+
+def _descriptors(path: str, links: Mapping[str, int]) -> list[tuple[int, int]]:
+    """(descriptor, inode) of the sockets among ``links`` that one process holds."""
+    found = []
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with os.scandir(directory) as descriptors:
+            for name in (entry.name for entry in descriptors):
+                try:
+                    inode = links.get(os.readlink(name, dir_fd=directory))
+                except FileNotFoundError:
+                    continue  # closed meanwhile
+                if inode is not None:
+                    found.append((int(name), inode))
+    finally:
+        os.close(directory)
+    return found

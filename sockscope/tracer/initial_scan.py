@@ -1,0 +1,70 @@
+"""Fill the maps with what was there before tracing began.
+
+The probes are attached first, so whatever happens meanwhile is seen by them; the kernel itself
+puts the records into the maps, so a socket that closes in between leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from sockscope.records import layout
+from sockscope.tracer.bpf_object import Program
+from sockscope.tracer.target_filter import Scope
+
+_LISTEN = 10
+_NOTHING = np.dtype("u1")
+Holdings = np.ndarray[Any, np.dtype[Any]]
+
+
+def seed(program: Program, scope: Scope, left_out: Counter[layout.Loss]) -> Holdings:
+    """Learn the target's listeners, their holders' threads, their open and waiting connections.
+
+    :param left_out: counts what has no room
+    :returns: one :data:`layout.HOLDING` for each descriptor of each listener learnt
+    """
+    found = program.iterate("task_file", layout.HOLDING)
+    wanted = _wanted(found, scope)
+    for holding in wanted[np.unique(wanted["socket"], return_index=True)[1]]:
+        place = int(holding["netns"]) << 32 | int(holding["port"])
+        if not program.maps["seed_ports"].add(place, 1) or not program.maps["seeds"].add(
+            int(holding["socket"]), 1
+        ):
+            left_out[layout.Loss.LISTENERS_FULL] += 1
+    if not len(wanted):
+        return wanted
+    program.iterate("task_file", layout.HOLDING)  # the listeners
+    held = program.iterate("task_file", layout.HOLDING)  # their connections, the ports known now
+    program.iterate("tcp", _NOTHING)
+    held = held[held["listener"] > 0]
+    adopt(program, {int(pid) for pid in held["pid"]}, left_out)
+    return held
+
+
+def holders(program: Program) -> Holdings:
+    """Who holds the traced listeners now; processes that came to hold one become servers."""
+    found = program.iterate("task_file", layout.HOLDING)
+    return found[found["listener"] > 0]
+
+
+def adopt(program: Program, pids: set[int], left_out: Counter[layout.Loss]) -> None:
+    """Make workers of all threads of processes that turned out to hold a traced listener."""
+    for pid in pids:
+        if not program.maps["servers"].add(pid, 1):
+            left_out[layout.Loss.PROCESSES_FULL] += 1
+    program.iterate("task", _NOTHING)
+
+
+def _wanted(found: Holdings, scope: Scope) -> Holdings:
+    keep = found["state"] == _LISTEN
+    if scope.ports:
+        keep &= np.isin(found["port"], list(scope.ports))
+    if scope.netns:
+        keep &= found["netns"] == scope.netns
+    belongs = {int(pid): scope.holds(int(pid)) for pid in np.unique(found["pid"][keep])}
+    inodes = {int(row["inode"]) for row in found[keep] if belongs[int(row["pid"])]}
+    chosen: Holdings = found[keep & np.isin(found["inode"], list(inodes))]
+    return chosen

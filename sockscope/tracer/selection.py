@@ -1,0 +1,72 @@
+"""Which way each signal is got: the best that the running kernel has, unless the user says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from sockscope.errors import UsageError
+from sockscope.tracer.attach_methods import Hook, Way
+from sockscope.tracer.event_sources import SIGNALS
+
+#: The way of a signal that is left out.
+OFF = "off"
+
+
+def left_out(forced: Mapping[str, str] | None) -> frozenset[str]:
+    """The signals that ``NAME=off`` leaves out, with those that tell nothing without them.
+
+    :raises UsageError: for a signal that does not exist, or that nothing can be traced without
+    """
+    off = {name for name, wish in (forced or {}).items() if wish == OFF}
+    known = {signal.name: signal for signal in SIGNALS}
+    optional = ", ".join(signal.name for signal in SIGNALS if signal.optional)
+    for name in sorted(off):
+        if name not in known:
+            raise UsageError(f"no signal is called {name!r}; those that can be left out are {optional}")
+        if not known[name].optional:
+            raise UsageError(f"without {name} nothing can be told; what can be left out is {optional}")
+    return frozenset(signal.name for signal in SIGNALS if off & {signal.name, signal.of})
+
+
+def choose(
+    available: Callable[[Hook], bool], forced: Mapping[str, str] | None = None
+) -> dict[str, Way | None]:
+    """For every signal the first way whose hooks the kernel all has, or None.
+
+    :param available: whether a hook exists on this kernel
+    :param forced: signal → way, or ``off``, as ``--signals`` gives them
+    :raises UsageError: for a signal or way that does not exist
+    """
+    wishes = dict(forced or {})
+    known = {signal.name for signal in SIGNALS}
+    for name in wishes:
+        if name not in known:
+            raise UsageError(f"no signal is called {name!r}; there are {', '.join(sorted(known))}")
+    unwanted = left_out(wishes)
+    chosen: dict[str, Way | None] = {}
+    for signal in SIGNALS:
+        if signal.name in unwanted:
+            chosen[signal.name] = None
+            continue
+        wish = wishes.get(signal.name)
+        ways = signal.ways if wish is None else tuple(way for way in signal.ways if way.name == wish)
+        if not ways:
+            names = ", ".join(way.name for way in signal.ways)
+            raise UsageError(f"signal {signal.name} has no way {wish!r}; it has {names}")
+        chosen[signal.name] = next((way for way in ways if _all_there(way, available)), None)
+    return chosen
+
+
+def _all_there(way: Way, available: Callable[[Hook], bool]) -> bool:
+    """Every hook must exist; of a list of system calls, at least one (select is not on arm64)."""
+    return all(map(available, way.needed)) and (not way.calls or any(map(available, way.calls)))
+
+
+def hooks_of(chosen: Mapping[str, Way | None], available: Callable[[Hook], bool]) -> list[Hook]:
+    """The hooks to attach: all of the chosen ways, of system calls those that this machine has."""
+    return [
+        hook
+        for way in chosen.values()
+        for hook in (way.hooks if way else ())
+        if not (hook.optional or hook.kind == "tracepoint") or available(hook)
+    ]

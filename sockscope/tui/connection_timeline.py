@@ -1,0 +1,102 @@
+"""The steps of one connection: when each was, who did it, and what was waited for before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sockscope.analysis.frame import Frame
+from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
+from sockscope.records.layout import ConnectionFlag
+from sockscope.tui.labels import name_of
+
+
+@dataclass(frozen=True)
+class Step:
+    """``at_ns`` 0: has not happened (``why`` says so); ``waited``: what the time before it was spent on."""
+
+    title: str
+    at_ns: int
+    who: str
+    waited: str
+    colour: str
+    why: str = ""
+
+
+#: Why a step has no time when it may still come.
+NOT_YET = "not yet"
+
+#: flag → what it means for what is shown.
+INEXACT: tuple[tuple[ConnectionFlag, str], ...] = (
+    (ConnectionFlag.OPEN_BEFORE, "was open before tracing began: its early steps were not seen"),
+    (ConnectionFlag.LATE, "first seen when it was accepted: the time in the queue is the least it can be"),
+    (ConnectionFlag.IO_LOST, "some reads or writes could not be recorded: their threads are not known"),
+    (
+        ConnectionFlag.BEST_EFFORT,
+        "best effort: something of it went unseen, or a way was used that can err",
+    ),
+    (ConnectionFlag.LISTENER_GUESSED, "several listeners on that port: this one is a guess"),
+    (ConnectionFlag.UNACCEPTED_BEFORE, "was in the queue already when tracing began"),
+)
+REMARKS: tuple[tuple[ConnectionFlag, str], ...] = (
+    (ConnectionFlag.FAST_OPEN, "TCP fast open: queued before the handshake was over"),
+    (ConnectionFlag.DATA_WITH_HANDSHAKE, "the last packet of the handshake carried data"),
+    (ConnectionFlag.PEER_CLOSED_FIRST, "the client closed first"),
+    (ConnectionFlag.WE_CLOSED_FIRST, "the server closed first"),
+    (ConnectionFlag.RESET, "was reset or aborted"),
+)
+
+
+def steps_of(frame: Frame, record: Any) -> list[Step]:
+    """In the order in which they happened; those that have not come last."""
+    accepted, data, read = (int(record[name]) for name in ("accepted_ns", "first_data_ns", "first_read_ns"))
+    before = bool(int(record["flags"]) & ConnectionFlag.OPEN_BEFORE)
+    closed = int(record["closed_ns"])
+    unseen = "not seen" if before else "never" if closed else NOT_YET
+    told = partial(_why_not, frame, unseen)
+    reader, writer = first_of(frame, record, "reads"), first_of(frame, record, "writes")
+    data_first = bool(data) and (not accepted or data < accepted)
+    steps = [
+        Step("established", int(record["established_ns"]), "kernel", "", "accent",
+             "not seen" if accepted else unseen),
+        Step("accepted", accepted, name_of(frame, int(record["acceptor"])),
+             "in the accept queue" + (", data waiting" if data_first else ""), "acceptor", unseen),
+        Step("first data", data, "kernel", "in the accept queue" if data_first else "until the client sent something",
+             "accent", told("data")),
+        Step("first read", read, reader, "until a thread read it", "reader", told("reader")),
+        Step("first answer", int(record["first_write_ns"]), writer, "of work", "writer", told("writer")),
+        Step("closed", closed, _closer(record), "of further traffic", "muted", "still open"),
+    ]  # fmt: skip
+    return sorted(steps, key=lambda step: (step.at_ns == 0, step.at_ns))
+
+
+def _why_not(frame: Frame, otherwise: str, what: str) -> str:
+    return otherwise if is_traced(frame.snapshot, what) else NOT_TRACED
+
+
+def first_of(frame: Frame, record: Any, verb: str) -> str:
+    """The thread that did most of it: which of several was first is not recorded."""
+    deeds = frame.snapshot.deeds
+    own = deeds[(deeds["connection"] == record["id"]) & (deeds[verb] > 0)]
+    if not len(own):
+        return "–"
+    name = name_of(frame, int(own["worker"][own[verb].argmax()]))
+    return name if len(own) == 1 else f"{name} +{len(own) - 1}"
+
+
+def remarks_of(record: Any) -> tuple[list[str], list[str]]:
+    """What is not exact about it, and what else is worth knowing."""
+    flags = int(record["flags"])
+    return [words for flag, words in INEXACT if flags & flag], [
+        words for flag, words in REMARKS if flags & flag
+    ]
+
+
+def _closer(record: Any) -> str:
+    flags = int(record["flags"])
+    if flags & ConnectionFlag.RESET:
+        return "reset"
+    if flags & ConnectionFlag.PEER_CLOSED_FIRST:
+        return "client first"
+    return "server first" if flags & ConnectionFlag.WE_CLOSED_FIRST else "–"

@@ -1,0 +1,74 @@
+"""How threads, processes and roles are called on the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sockscope.analysis.frame import Frame, Server
+from sockscope.model.snapshot import Worker
+from sockscope.tui.text_line import plain
+
+#: model → what it means, in the words of someone who sees it for the first time.
+MODELS: Mapping[str, str] = {
+    "single": "one thread accepts, reads and answers everything",
+    "handoff": "one thread accepts, others read and answer",
+    "dispatch": "one thread accepts and reads, others do the work of each request",
+    "shared": "several threads accept from one queue",
+    "reuseport": "each worker has a queue of its own; the kernel's hash picks one",
+    "unknown": "not known yet",
+}
+
+#: severity → the colour's name in a palette.
+SEVERITY_COLOURS: Mapping[str, str] = {
+    "info": "muted",
+    "notice": "notice",
+    "warning": "warning",
+    "critical": "critical",
+}
+SEVERITY_SIGNS: Mapping[str, str] = {"info": "·", "notice": "○", "warning": "▲", "critical": "✗"}
+
+
+def worker_name(worker: Worker) -> str:
+    """``nginx 4001``: the name alone says nothing when all threads share it."""
+    return f"{plain(worker.comm) or 'thread'} {worker.number}"
+
+
+def name_of(frame: Frame, number: int) -> str:
+    """The name of a worker by id, whether it is known or not."""
+    if not number:
+        return "–"
+    worker = frame.snapshot.workers.get(number)
+    return worker_name(worker) if worker else f"worker #{number}"
+
+
+def model_words(server: Server) -> str:
+    """What the model means, for one server."""
+    if server.model in MODELS:
+        words = MODELS[server.model]
+    else:
+        accept, _, serve = server.model.partition("+")
+        words = f"{MODELS.get(accept, accept)}; then " + (
+            "requests go to other threads" if serve == "dispatch" else "connections go to other threads"
+        )
+    return f"{words} (several threads read one connection)" if server.roaming else words
+
+
+def roles_of(frame: Frame) -> dict[int, str]:
+    """Worker id → the letters of its roles: L listened, A accepts, R reads, W writes answers, · works."""
+    roles: dict[int, str] = {}
+    snapshot = frame.snapshot
+    listened = {listener.listened_by for listener in snapshot.listeners}
+    answerers = {int(number) for number in snapshot.flows["writer"]}
+    for number, worker in snapshot.workers.items():
+        letters = ("L" if number in listened else "") + ("A" if worker.accepts else "")
+        letters += ("R" if worker.reads else "") + ("W" if worker.writes or number in answerers else "")
+        roles[number] = letters or "·"
+    return roles
+
+
+def server_named(frame: Frame, name: str) -> Server | None:
+    """The server of that name, or the busiest one."""
+    for server in frame.servers:
+        if server.group.name == name:
+            return server
+    return max(frame.servers, key=lambda server: server.connections, default=None)

@@ -1,0 +1,94 @@
+"""A screen that is a table with a filter."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+
+from sockscope.tui.columns import Column, traced
+from sockscope.tui.data_source import Moment
+from sockscope.tui.messages import FilterChanged, RowChosen
+from sockscope.tui.table import Rows, Table
+from sockscope.tui.views.base import View
+from sockscope.tui.widgets.filter_bar import FilterBar
+
+#: Lines that a table and what stands under it take together.
+_ENOUGH = 30
+
+
+class TabledView(View):
+    """Subclasses say which columns, and make rows of a moment."""
+
+    filters = True
+    columns: ClassVar[tuple[Column, ...]]
+    sort: ClassVar[str]
+    empty: ClassVar[str]
+    example: ClassVar[str]
+
+    def compose(self) -> ComposeResult:
+        yield FilterBar()
+        yield Table(self.columns, self.sort, empty=self.empty, id=self._table_id())
+        yield from self.below()
+
+    def below(self) -> ComposeResult:
+        """What stands under the table in a terminal that is high enough: more of the chosen row."""
+        return ()
+
+    def show_below(self, moment: Moment) -> None:
+        """Hand the moment to what :meth:`below` made."""
+
+    def rows(self, moment: Moment) -> Rows:
+        raise NotImplementedError
+
+    @property
+    def table(self) -> Table:
+        return self.query_one(Table)
+
+    def show(self, moment: Moment) -> None:
+        self.table.columns = traced(self.columns, moment.frame.snapshot)
+        self.table.show(self.rows(moment))
+        self._say()
+        self.show_below(moment)
+
+    def on_row_chosen(self, message: RowChosen) -> None:
+        if self.moment is not None:
+            self.show_below(self.moment)
+
+    def on_resize(self) -> None:
+        self.set_class(self.size.height < _ENOUGH, "low")
+
+    def start_focus(self) -> None:
+        self.table.focus()
+
+    def take_filter(self) -> None:
+        self.query_one(FilterBar).open(self.example)
+
+    def drop_filter(self) -> None:
+        self.query_one(FilterBar).clear()
+
+    @property
+    def filtered(self) -> bool:
+        return bool(self.table.filter_text)
+
+    def filter_by(self, text: str) -> None:
+        """Set the filter as if it had been typed."""
+        bar = self.query_one(FilterBar)
+        bar.set_text(text)
+
+    def on_filter_changed(self, message: FilterChanged) -> None:
+        self.table.set_filter(message.text)
+        self.app.refresh_bindings()
+        self._say()
+        if self.moment is not None:
+            self.show_below(self.moment)
+
+    def _say(self) -> None:
+        table = self.table
+        if table.filter_error:
+            self.query_one(FilterBar).say(table.filter_error, wrong=True)
+        else:
+            self.query_one(FilterBar).say(f"{table.shown:,} of {table.total:,}")
+
+    def _table_id(self) -> str:
+        return f"{self.id}-table"

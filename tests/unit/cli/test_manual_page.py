@@ -1,0 +1,56 @@
+"""The manual page: what the commands say now, and nothing that a formatter stumbles over."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sockscope.cli import COMMANDS, parser_of
+
+ROOT = Path(__file__).resolve().parents[3]
+MAKE = runpy.run_path(str(ROOT / "docs" / "man" / "make.py"))
+PAGE = ROOT / "docs" / "man" / "sockscope.1"
+
+
+def test_the_page_is_what_the_commands_say_now() -> None:
+    assert PAGE.read_text(encoding="ascii") == MAKE["page"](), "the commands have changed: make man"
+
+
+def test_every_command_and_option_is_in_it() -> None:
+    text = PAGE.read_text(encoding="ascii").replace("\\-", "-")
+    parser, commands = parser_of([name for name, *_ in COMMANDS])
+    assert re.findall(r"^\.SS (\w+)$", text, re.M) == list(commands)
+    (subparsers,) = (one for one in parser._actions if one.choices)
+    for subparser in dict(subparsers.choices or {}).values():
+        for action in subparser._actions:
+            for option in action.option_strings:
+                assert option in ("-h", "--help") or f"\\fB{option}\\fR" in text
+
+
+@pytest.mark.skipif(not shutil.which("groff"), reason="needs groff")
+def test_groff_has_nothing_to_complain_about() -> None:
+    done = subprocess.run(
+        ["groff", "-ww", "-man", "-Tutf8", str(PAGE)], capture_output=True, timeout=30, check=True
+    )
+    assert done.stderr == b""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", done.stdout.decode())
+    assert "sockscope report slow.sockscope --format html -o slow.html" in plain
+
+
+@pytest.mark.skipif(not shutil.which("man"), reason="needs man")
+def test_man_shows_it() -> None:
+    done = subprocess.run(
+        ["man", "--warnings", "-P", "cat", "-l", str(PAGE)],
+        capture_output=True, text=True, timeout=30, check=True, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert "EXIT STATUS" in done.stdout
+
+
+def test_text_stays_text() -> None:
+    assert MAKE["escaped"](".TH x\n'y \\n -a") == "\\&.TH x\n\\&'y \\en \\-a"
