@@ -23,7 +23,7 @@ from sockscope.report import render as render_as
 from sockscope.session.live import LiveSession, limits_of
 from sockscope.session.load_recording import read
 from sockscope.store import Reader
-from sockscope.store.recording import Recording as Writing
+from sockscope.store.recording import RecordingSink as Writing
 from sockscope.target import Target
 
 #: Closed connections that a frame of something live still lists; counts and histograms cover all.

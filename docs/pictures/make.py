@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from sockscope.report import render
-from sockscope.session.frame_sources import replay_feed
+from sockscope.session.frame_sources import open_replay_source
 from sockscope.session.load_recording import read
 from sockscope.tui.app import make_app
 
@@ -37,7 +37,7 @@ MOMENT = 0.75  # of the recording's length
 async def draw(directory: Path) -> None:
     """One SVG a screen, at a moment when there is much to do."""
     os.chdir(ROOT)  # the picture shows the file's name as it was given
-    feed = replay_feed(RECORDING)
+    feed = open_replay_source(RECORDING)
     app = make_app(feed)
     async with app.run_test(size=SIZE) as pilot:
         length = feed.replay.end_ns - feed.replay.start_ns

@@ -13,7 +13,7 @@ from sockscope.analysis.thresholds import Thresholds
 from sockscope.analysis.verdict import verdict
 from sockscope.model.snapshot import Snapshot
 from sockscope.records.batch import Meta
-from sockscope.records.sanitize import shown
+from sockscope.records.sanitize import sanitize
 
 _DEFAULTS = Thresholds()
 
@@ -24,7 +24,7 @@ def analyse(meta: Meta, snapshot: Snapshot, thresholds: Thresholds = _DEFAULTS) 
     groups = groups_of(snapshot)
     servers = tuple(verdict(snapshot, group) for group in groups)
     frame = Frame(
-        meta=shown(meta),
+        meta=sanitize(meta),
         snapshot=snapshot,
         groups=groups,
         servers=servers,

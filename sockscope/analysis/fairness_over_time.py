@@ -16,7 +16,7 @@ from sockscope.analysis.frame import Server
 from sockscope.analysis.work_distribution import Figure, Figures, connections_of, open_each
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Snapshot
-from sockscope.records.structured import those
+from sockscope.records.structured import take
 
 #: Figure → series of the history.
 _SERIES = {"accepts": "accepts", "reads": "reads", "bytes": "bytes", "busy time": "busy", "CPU time": "cpu"}
@@ -49,7 +49,7 @@ def fairness_over_time(
     for ticks in taken:
         begin = int(history.times_ns[ticks[0]] - history.seconds[ticks[0]] * 1e9)
         end = int(history.times_ns[ticks[-1]])
-        alive = those(
+        alive = take(
             connections,
             (connections["accepted_ns"] <= end)
             & ((connections["ending_ns"] == 0) | (connections["ending_ns"] > end)),

@@ -15,7 +15,7 @@ def groups_of(snapshot: Snapshot) -> tuple[Group, ...]:
     for listener in snapshot.listeners:
         members[listener.netns, listener.port, listener.address, listener.family].append(listener)
     accepts: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
-    for flow, number in zip(snapshot.flows, snapshot.flow_counts, strict=True):
+    for flow, number in zip(snapshot.roles, snapshot.role_counts, strict=True):
         if flow["acceptor"]:
             accepts[int(flow["listener"])][int(flow["acceptor"])] += int(number)
     several = len({netns for netns, *_ in members}) > 1

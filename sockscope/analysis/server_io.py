@@ -31,7 +31,7 @@ class DoneFor(Mapping[int, Done]):
     def __init__(self, snapshot: Snapshot, server: Server) -> None:
         numbers = {listener.id for listener in server.group.listeners}
         found: dict[int, list[int]] = {}
-        for part in snapshot.parts:
+        for part in snapshot.listener_io:
             if int(part["listener"]) in numbers:
                 total = found.setdefault(int(part["worker"]), [0, 0, 0, 0])
                 for index, name in enumerate(("reads", "bytes_read", "writes", "bytes_written")):

@@ -85,8 +85,8 @@ def _look(snapshot: Snapshot, group: Group) -> _Seen:
     seen = _Seen()
     pairs: Counter[tuple[int, int]] = Counter()
     # of many servers' flows only these: to pass through all of them for each takes a minute of a busy day
-    mine = snapshot.flows_by_listener.rows(listener.id for listener in group.listeners)
-    for flow, count in zip(snapshot.flows[mine], snapshot.flow_counts[mine], strict=True):
+    mine = snapshot.roles_by_listener.rows(listener.id for listener in group.listeners)
+    for flow, count in zip(snapshot.roles[mine], snapshot.role_counts[mine], strict=True):
         listener, acceptor = int(flow["listener"]), int(flow["acceptor"])
         reader, writer = int(flow["reader"]), int(flow["writer"])
         times = int(count)

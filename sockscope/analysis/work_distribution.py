@@ -24,7 +24,7 @@ from sockscope.analysis.signal_requirements import NEEDS
 from sockscope.model.connection_io import BLOCK
 from sockscope.model.snapshot import Snapshot, Worker
 from sockscope.records.layout import ConnectionFlag, WorkerFlag
-from sockscope.records.structured import those
+from sockscope.records.structured import take
 
 Records = np.ndarray[Any, np.dtype[Any]]
 
@@ -129,7 +129,7 @@ def open_each(snapshot: Snapshot, connections: Records, workers: Sequence[Worker
     """Connections open now, by who reads them (until somebody does: who accepted them)."""
     taken = (connections["accepted_ns"] > 0) | _open_before(connections)
     living = (connections["ending_ns"] == 0) & taken
-    alive = connections if living.all() else those(connections, living)
+    alive = connections if living.all() else take(connections, living)
     readers = main_readers(snapshot, alive)
     owners = np.where(readers > 0, readers, alive["acceptor"])
     return _summed(owners, np.ones(len(owners)), workers)
@@ -138,7 +138,7 @@ def open_each(snapshot: Snapshot, connections: Records, workers: Sequence[Worker
 def main_readers(snapshot: Snapshot, connections: Records) -> Records:
     """Who read each connection most (0: nobody), in the order given."""
     found: Records = np.zeros(len(connections), np.uint32)
-    if not len(connections) or not len(snapshot.deeds):
+    if not len(connections) or not len(snapshot.connection_io):
         return found
     if snapshot.first_two_did_all:  # no need to look for the deeds
         for begin in range(0, len(connections), BLOCK):
@@ -229,10 +229,12 @@ def _work_each(
     A thread that answers what another read counts its writes as reads: its part of the requests.
     """
     if snapshot.all_kept:
-        deeds = _deeds_on(snapshot, connections)
-        reads = _summed(deeds["worker"], deeds["reads"], workers)
-        writes = _summed(deeds["worker"], deeds["writes"], workers)
-        octets = _summed(deeds["worker"], deeds["bytes_read"] + deeds["bytes_written"], workers)
+        connection_io = _deeds_on(snapshot, connections)
+        reads = _summed(connection_io["worker"], connection_io["reads"], workers)
+        writes = _summed(connection_io["worker"], connection_io["writes"], workers)
+        octets = _summed(
+            connection_io["worker"], connection_io["bytes_read"] + connection_io["bytes_written"], workers
+        )
     else:
         reads = [float(worker.reads) for worker in workers]
         writes = [float(worker.writes) for worker in workers]
@@ -251,20 +253,20 @@ def _summed(whose: Records, values: Records, workers: Sequence[Worker]) -> list[
 def _deeds_on(snapshot: Snapshot, connections: Records) -> Records:
     """The deeds on some connections."""
     if len(connections) == len(snapshot.connections):  # a snapshot's deeds are on its connections
-        return snapshot.deeds
+        return snapshot.connection_io
     ids = np.sort(connections["id"])
-    begins, ends = (np.searchsorted(snapshot.deeds_connection, ids, side) for side in ("left", "right"))
+    begins, ends = (np.searchsorted(snapshot.connection_io_ids, ids, side) for side in ("left", "right"))
     before = np.cumsum(ends - begins) - (ends - begins)  # how many deeds those before it have
     where = np.repeat(begins - before, ends - begins)
-    return snapshot.deeds[where + np.arange(len(where))]
+    return snapshot.connection_io[where + np.arange(len(where))]
 
 
 def sizes_of(snapshot: Snapshot, connections: Records) -> tuple[Records, Records]:
     """Reads and bytes of each kept connection that has any."""
-    deeds = _deeds_on(snapshot, connections)
-    if not len(deeds):
+    connection_io = _deeds_on(snapshot, connections)
+    if not len(connection_io):
         return np.zeros(0), np.zeros(0)
-    _, where = np.unique(deeds["connection"], return_inverse=True)
-    reads = np.bincount(where, weights=deeds["reads"])
-    octets = np.bincount(where, weights=deeds["bytes_read"] + deeds["bytes_written"])
+    _, where = np.unique(connection_io["connection"], return_inverse=True)
+    reads = np.bincount(where, weights=connection_io["reads"])
+    octets = np.bincount(where, weights=connection_io["bytes_read"] + connection_io["bytes_written"])
     return reads, octets

@@ -30,7 +30,7 @@ class BccError(SockscopeError):
     """bcc is missing, or what is called bcc is something else."""
 
 
-def system_places() -> Iterable[Path]:
+def system_paths() -> Iterable[Path]:
     """Directories in which a system package may have put bcc."""
     for pattern in _PLACES:
         yield from sorted(Path("/").glob(pattern.lstrip("/")), reverse=True)
@@ -66,7 +66,7 @@ def _find(places: Iterable[Path] | None) -> Path:
         if _is_bcc(Path(spec.origin).parent):
             return Path(spec.origin).parent
         impostor = Path(spec.origin).parent
-    for place in system_places() if places is None else places:
+    for place in system_paths() if places is None else places:
         if _is_bcc(place / "bcc"):
             return place / "bcc"
     if impostor is not None:

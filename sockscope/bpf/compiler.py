@@ -18,7 +18,7 @@ from pathlib import Path
 
 from sockscope.bpf.bcc_module import load_bcc
 from sockscope.bpf.kernel_headers import write_stub_tree
-from sockscope.bpf.object_cache import Function, Image, MapDefinition
+from sockscope.bpf.object_cache import CompiledObject, Function, MapDefinition
 from sockscope.errors import SockscopeError
 
 _PATIENCE_S = 120
@@ -30,7 +30,9 @@ class CompileError(SockscopeError):
     """bcc could not compile the probes."""
 
 
-def compile_probes(text: str, flags: Sequence[str], functions: Sequence[str], maps: Sequence[str]) -> Image:
+def compile_probes(
+    text: str, flags: Sequence[str], functions: Sequence[str], maps: Sequence[str]
+) -> CompiledObject:
     """
     :param text: the whole program
     :param flags: for clang
@@ -59,14 +61,16 @@ def compile_probes(text: str, flags: Sequence[str], functions: Sequence[str], ma
         answer = json.loads(said)
     except ValueError:
         raise CompileError(
-            f"compiling the probes failed (status {child.returncode}); {_telling(wrong)}"
+            f"compiling the probes failed (status {child.returncode}); {_stderr_collected(wrong)}"
         ) from None
     if "error" in answer:
-        raise CompileError(answer["error"] if not answer["see"] else f"{answer['error']}; {_telling(wrong)}")
-    return Image.from_text(answer["image"])
+        raise CompileError(
+            answer["error"] if not answer["see"] else f"{answer['error']}; {_stderr_collected(wrong)}"
+        )
+    return CompiledObject.from_text(answer["image"])
 
 
-def _telling(messages: bytes) -> str:
+def _stderr_collected(messages: bytes) -> str:
     """The line of bcc's messages that tells most."""
     lines = [line.strip() for line in messages.decode("utf-8", "replace").splitlines() if line.strip()]
     telling = [line for line in lines if "error" in line.lower()] or lines[-1:]
@@ -90,12 +94,14 @@ def serve() -> None:
     os._exit(0)  # nothing of LLVM needs an orderly end
 
 
-def _compile(text: str, flags: Sequence[str], functions: Sequence[str], maps: Sequence[str]) -> Image:
+def _compile(
+    text: str, flags: Sequence[str], functions: Sequence[str], maps: Sequence[str]
+) -> CompiledObject:
     from sockscope.bpf.syscall import map_info
 
     program = load_bcc().BPF(text=text, cflags=list(flags))
     numbers = {program[name].map_fd: name for name in maps}
-    return Image(
+    return CompiledObject(
         {name: MapDefinition(*map_info(number)) for number, name in numbers.items()},
         {name: _function(program.dump_func(name), numbers, name) for name in functions},
     )

@@ -18,7 +18,7 @@ from sockscope.records.batch import MORE_IO, WAITING, WAKE
 _LOOK_TICKS = 10
 
 
-class Pairs:
+class DeltaMaps:
     """The maps ``more_io``, ``wakes`` and ``waiting``: for each tick the rows that changed.
 
     :param room_for_wakes: how many pairs there may be
@@ -26,7 +26,7 @@ class Pairs:
 
     def __init__(self, maps: Mapping[str, Map], room_for_wakes: int) -> None:
         self._maps, self._room_for_wakes = maps, room_for_wakes
-        self._told = {name: _Told() for name in ("more_io", "wakes", "waiting")}
+        self._told = {name: _Previous() for name in ("more_io", "wakes", "waiting")}
         self._ticks = 0
 
     def anew(self) -> None:
@@ -61,7 +61,7 @@ class Pairs:
         return self._told["waiting"].changed(found, "listener", "worker")
 
 
-class _Told:
+class _Previous:
     """What was told before."""
 
     def __init__(self) -> None:

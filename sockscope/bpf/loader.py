@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sockscope.bpf import syscall
-from sockscope.bpf.object_cache import Function, Image
+from sockscope.bpf.object_cache import CompiledObject, Function
 from sockscope.errors import SockscopeError
 
 
@@ -18,7 +18,7 @@ class LoadError(SockscopeError):
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedObject:
     """Descriptors by name; ``typed`` are the programs that were loaded as such; close gives everything back
     to the kernel."""
 
@@ -32,7 +32,7 @@ class Loaded:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ProgramSpec:
     """A program to load: a compiled function as ``kind`` (a hook's, or ``iterator``); ``traces`` is the
     BTF number of the kernel function that it is for, when its kind is bound to one.
 
@@ -45,7 +45,7 @@ class Wanted:
     typed: tuple[str, int] | None = None
 
 
-def load(image: Image, room: Mapping[str, int], programs: Mapping[str, Wanted]) -> Loaded:
+def load(image: CompiledObject, room: Mapping[str, int], programs: Mapping[str, ProgramSpec]) -> LoadedObject:
     """Create the maps and load ``programs``.
 
     :param room: how many elements (of rings, bytes) a map shall hold, where it is not as compiled
@@ -88,7 +88,7 @@ def load(image: Image, room: Mapping[str, int], programs: Mapping[str, Wanted]) 
                 ) from error
             undo.callback(os.close, loaded[name])
         undo.pop_all()
-    return Loaded(maps, loaded, frozenset(typed))
+    return LoadedObject(maps, loaded, frozenset(typed))
 
 
 def _relocated(function: Function, maps: Mapping[str, int]) -> bytes:

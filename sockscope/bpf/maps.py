@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sockscope.bpf import syscall
-from sockscope.records.structured import joined
+from sockscope.records.structured import concat
 
 Records = np.ndarray[Any, np.dtype[Any]]
 _CHUNK = 4096
@@ -36,7 +36,7 @@ class Map:
         parts = list(self._batches())
         if not parts:
             return np.empty(0, self.key), np.empty(0, self.value)
-        return joined([keys for keys, _ in parts]), joined([values for _, values in parts])
+        return concat([keys for keys, _ in parts]), concat([values for _, values in parts])
 
     def _batches(self) -> Iterator[tuple[Records, Records]]:
         room = _CHUNK

@@ -42,7 +42,7 @@ class Function:
 
 
 @dataclass(frozen=True)
-class Image:
+class CompiledObject:
     """Everything that is to be loaded."""
 
     maps: Mapping[str, MapDefinition]
@@ -60,7 +60,7 @@ class Image:
         )
 
     @classmethod
-    def from_text(cls, text: str) -> Image:
+    def from_text(cls, text: str) -> CompiledObject:
         """
         :raises ValueError: when the text is no image
         """
@@ -88,7 +88,7 @@ def cache_directory() -> Path:
     return Path(given) if given else Path.home() / ".cache" / "sockscope"
 
 
-class ImageCache:
+class ObjectCache:
     """Images by what they were made of.  A cache that cannot be used is no cache, never an error."""
 
     def __init__(self, directory: Path | None = None) -> None:
@@ -97,16 +97,16 @@ class ImageCache:
     def key(self, *parts: str) -> str:
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
-    def get(self, key: str) -> Image | None:
+    def get(self, key: str) -> CompiledObject | None:
         path = self._directory / key
         try:
             if not self._is_safe(self._directory) or not self._is_safe(path):
                 return None
-            return Image.from_text(path.read_text())
+            return CompiledObject.from_text(path.read_text())
         except (OSError, ValueError):
             return None
 
-    def put(self, key: str, image: Image) -> None:
+    def put(self, key: str, image: CompiledObject) -> None:
         with contextlib.suppress(OSError):
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._is_safe(self._directory):

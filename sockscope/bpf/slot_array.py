@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sockscope.bpf.maps import Map, Records
-from sockscope.records.structured import those
+from sockscope.records.structured import take
 
 #: Room for keys in a bucket of one cache line (BUCKET_KEYS).
 _KEYS_A_BUCKET = 5
@@ -29,7 +29,7 @@ def bucket_count(places: int) -> int:
     return 2 * -(-3 * places // 16)
 
 
-def crowd_room(places: int) -> int:
+def overflow_capacity(places: int) -> int:
     """Room for keys whose two buckets are full.
 
     One in 150 by chance when all places are in use, one in 50 for the worst of 864 layouts of sockets in memory;
@@ -38,7 +38,7 @@ def crowd_room(places: int) -> int:
     return places // 16 + _CROWD
 
 
-class Places:
+class SlotArray:
     """The records of one array map with BPF_F_MMAPABLE (5.5, commit fc9702273e2e).
 
     :param fd: its descriptor
@@ -76,13 +76,13 @@ class Places:
         rows = view.take(where)
         # a place that changed hands while it was read
         steady = (rows["id"] == ids[where]) & (view["id"][where] == ids[where])
-        return rows if steady.all() else those(rows, steady)
+        return rows if steady.all() else take(rows, steady)
 
     def of(self, ids: Any) -> Records:
         """Copies of the records with these ids, as far as they are still there, in order of place."""
         view = self._seen(self.used())
-        rows = those(view, np.isin(view["id"], ids))
-        return those(rows, np.isin(rows["id"], ids))
+        rows = take(view, np.isin(view["id"], ids))
+        return take(rows, np.isin(rows["id"], ids))
 
     def has_untouched_since(self, since_ns: int) -> bool:
         """Whether a record was not touched since then."""

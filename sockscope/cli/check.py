@@ -228,14 +228,14 @@ def signals_for(bar: Bar) -> dict[str, str]:
 
 def _frame(args: argparse.Namespace, bar: Bar) -> Frame:
     from sockscope.session.frames import frame_of_live, frame_of_recording
-    from sockscope.session.privdrop import settle
+    from sockscope.session.privdrop import drop_privileges
     from sockscope.target import Target
 
     target = target_of(args)
     if args.file is None:
         duration = formatting.parse_duration(args.duration or "10s")
         return frame_of_live(
-            target, duration, signals=signals_for(bar) | signals_of(args), started=lambda _: settle()
+            target, duration, signals=signals_for(bar) | signals_of(args), started=lambda _: drop_privileges()
         )
     if args.duration is not None or target != Target() or args.without:
         raise UsageError("--duration, --without and a target are for tracing now; a recording has its own")

@@ -14,7 +14,7 @@ from sockscope.errors import SockscopeError
 from sockscope.formatting import printable
 
 if TYPE_CHECKING:
-    from sockscope.tracer.probe_report import TriedSignal
+    from sockscope.tracer.probe_report import SignalReport
 
 
 @dataclass(frozen=True)
@@ -53,17 +53,17 @@ class Doctor:
         return 1 if any(check.state == "missing" for check in checks) else 0
 
 
-def examine() -> tuple[list[Check], tuple[TriedSignal, ...]]:
+def examine() -> tuple[list[Check], tuple[SignalReport, ...]]:
     """Look at everything that tracing needs, in the order in which it needs it; and try each signal's ways."""
-    from sockscope.tracer.feature_probe import Availability
-    from sockscope.tracer.probe_report import examine_signals
+    from sockscope.tracer.feature_probe import FeatureProbe
+    from sockscope.tracer.probe_report import report_signals
 
     checks = [_machine(), _privileges(), _bcc()]
     tracefs, btf = _tracefs(), _btf()
     checks += [tracefs, btf]
     if "missing" in (checks[1].state, tracefs.state, btf.state):
         return checks, ()
-    signals = examine_signals(Availability.of_running_kernel())
+    signals = report_signals(FeatureProbe.of_running_kernel())
     return [*checks, *map(_signal, signals), _load()], signals
 
 
@@ -128,7 +128,7 @@ def _btf() -> Check:
     return Check("BTF", "ok", f"{VMLINUX}, all fields that the probes read")
 
 
-def _signal(signal: TriedSignal) -> Check:
+def _signal(signal: SignalReport) -> Check:
     what = f"signal {signal.name}"
     if not signal.way:
         ways = "; ".join(f"{way.name}: {way.why_not}" for way in signal.ways)
@@ -144,12 +144,12 @@ def _load() -> Check:
     import time
 
     from sockscope.target import Target
-    from sockscope.tracer.map_defs import Limits
+    from sockscope.tracer.map_defs import MapSizes
     from sockscope.tracer.source import KernelSource
 
     begin = time.monotonic()
     try:
-        source = KernelSource(Target(ports=(1,)), Limits(connections=64, workers=64))
+        source = KernelSource(Target(ports=(1,)), MapSizes(connections=64, workers=64))
         try:
             source.start()
             seconds = time.monotonic() - begin

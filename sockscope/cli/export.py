@@ -82,7 +82,7 @@ def _timeline(args: argparse.Namespace) -> int:
     from sockscope.export.timeline import ALWAYS, render
     from sockscope.session.load_recording import read
     from sockscope.store import Reader
-    from sockscope.store.secure_file import give
+    from sockscope.store.secure_file import hand_over
 
     target = args.output or Path(f"{args.file.stem}.trace.json.gz")
     if target.exists() and not args.overwrite:
@@ -100,17 +100,17 @@ def _timeline(args: argparse.Namespace) -> int:
             Reader(args.file) as reader,
             open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file,
         ):
-            deeds = _Few(reader.events(*window), args.events) if reader.count_events() else None
+            connection_io = _Few(reader.events(*window), args.events) if reader.count_events() else None
             out = (
                 gzip.GzipFile(fileobj=file, mode="wb", compresslevel=5, mtime=0)
                 if target.suffix == ".gz"
                 else file
             )
-            for part in render(frame, history, args.limit, deeds, window):
+            for part in render(frame, history, args.limit, connection_io, window):
                 out.write(part.encode())
             if out is not file:
                 out.close()
-        give(unfinished)
+        hand_over(unfinished)
         unfinished.replace(target)
     except OSError as error:
         raise SockscopeError(
@@ -121,7 +121,7 @@ def _timeline(args: argparse.Namespace) -> int:
     print(
         f"{target}  {formatting.size(target.stat().st_size)}; open it with ui.perfetto.dev or chrome://tracing"
     )
-    if deeds and deeds.cut:
+    if connection_io and connection_io.cut:
         _say(
             f"the timeline shows the first {formatting.count(args.events)} events; --events shows more, --from later ones"
         )

@@ -20,7 +20,7 @@ from sockscope import formatting
 from sockscope.errors import UsageError
 
 if TYPE_CHECKING:
-    from sockscope.host.overview import Listening, Overview, Unseen
+    from sockscope.host.overview import Listening, NotVisible, Overview
 
 _HEADINGS = ("LISTENER", "QUEUE", "LIMIT", "ASKED", "SYN", "DROPS", "HELD BY")
 _ROOM_FOR_HOLDERS = 18
@@ -43,13 +43,13 @@ class Listeners:
       own        our network namespace (its inode); names: {inode: name} of all seen
       listeners  [netns, netns_name, inode, address, port, family (ipv4, ipv6),
                  group (how many listen there), queue, backlog (in force),
-                 asked {least, clamped (maybe it was more), short, words},
+                 requested_backlog {least, clamped (maybe it was more), short, words},
                  syn_queue (of the whole group), drops, uid (who made it),
-                 holders [pid, comm, command, container, fds]]
+                 owners [pid, comm, command, container, fds]]
       hosts      [netns, listen_overflows, listen_drops, syn_cookies_sent, somaxconn]
       unseen     descriptors, namespaces_of (how many processes hide these from us),
                  namespaces (known, but closed to us), outside (why processes are
-                 hidden), without_holder (listeners whose holder we do not see)
+                 hidden), without_owner (listeners whose holder we do not see)
     """
 
     name = "listeners"
@@ -122,7 +122,7 @@ def text(seen: Overview, width: int) -> str:
             width,
         )
     lines.append("")
-    if any(listening.asked.clamped for listening in seen.listeners):
+    if any(listening.requested_backlog.clamped for listening in seen.listeners):
         lines += _wrapped("ASKED 128+ is 128 or more: net.core.somaxconn may have cut it.", width)
     return "\n".join([*lines, *_wrapped(_not_seen(seen.unseen), width)])
 
@@ -150,13 +150,21 @@ def _rows(listeners: list[Listening]) -> Iterator[_Row]:
 
 
 def _row(label: str, it: Listening, syn_queue: str) -> _Row:
-    return (label, str(it.queue), str(it.backlog), it.asked.short, syn_queue, str(it.drops), _held_by(it))
+    return (
+        label,
+        str(it.queue),
+        str(it.backlog),
+        it.requested_backlog.short,
+        syn_queue,
+        str(it.drops),
+        _held_by(it),
+    )
 
 
 def _held_by(it: Listening) -> str:
     """``nginx 812 (x5), sh 7``: each name with its first process, and how many processes have it."""
-    names = Counter(holder.comm for holder in it.holders)
-    first = {holder.comm: holder.pid for holder in reversed(it.holders)}
+    names = Counter(holder.comm for holder in it.owners)
+    first = {holder.comm: holder.pid for holder in reversed(it.owners)}
     parts = [
         f"{formatting.printable(comm)} {first[comm]}" + (f" (x{count})" if count > 1 else "")
         for comm, count in names.most_common()
@@ -195,10 +203,10 @@ def _processes(count: int) -> str:
     return f"{count} process{'es' * (count != 1)}"
 
 
-def _not_seen(unseen: Unseen) -> str:
+def _not_seen(unseen: NotVisible) -> str:
     """One sentence on what is hidden from us."""
     parts = [
-        f"who holds {unseen.without_holder} of these" if unseen.without_holder else "",
+        f"who holds {unseen.without_owner} of these" if unseen.without_owner else "",
         f"the descriptors of {_processes(unseen.descriptors)}" if unseen.descriptors else "",
         f"the network namespaces of {_processes(unseen.namespaces_of)}" if unseen.namespaces_of else "",
         "network namespace " + ", ".join(map(formatting.printable, unseen.namespaces))

@@ -56,10 +56,10 @@ class Live:
         if args.serve:
             return serve(args.serve)
         need_terminal("record the target with `sockscope record` and read it with `sockscope report`")
-        from sockscope.session.frame_sources import live_feed
+        from sockscope.session.frame_sources import open_live_source
         from sockscope.tui.app import make_app
 
-        feed = live_feed(
+        feed = open_live_source(
             target,
             interval_s=args.interval,
             signals=signals_of(args),

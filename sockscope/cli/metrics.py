@@ -77,7 +77,7 @@ def _serve(args: argparse.Namespace, exposition: Exposition) -> int:
     from sockscope.records.batch import Batch
     from sockscope.session.frames import run
     from sockscope.session.live import LiveSession, limits_of
-    from sockscope.session.privdrop import settle
+    from sockscope.session.privdrop import drop_privileges
 
     place = place_of(args.listen)
     limits = limits_of(pairs_of(args.limits, "--limits"))
@@ -92,7 +92,7 @@ def _serve(args: argparse.Namespace, exposition: Exposition) -> int:
             frame = analyse(session.meta, state.snapshot())
 
         session.start()
-        settle()
+        drop_privileges()
         with Endpoint(place, lambda classic: exposition.render(frame, classic)) as endpoint:
             host = f"[{place[0]}]" if ":" in place[0] else place[0]
             print(f"sockscope: serving http://{host}:{endpoint.port}/metrics until Ctrl-C", file=sys.stderr)

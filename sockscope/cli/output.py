@@ -17,7 +17,7 @@ def put_out(text: str, path: Path | None) -> None:
     if path is None:
         sys.stdout.write(text)
         return
-    from sockscope.store.secure_file import give
+    from sockscope.store.secure_file import hand_over
 
     try:
         if path.exists() and not path.is_file():  # a terminal, a pipe, /dev/null: nothing to replace
@@ -27,7 +27,7 @@ def put_out(text: str, path: Path | None) -> None:
         unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
         try:
             unfinished.write_text(text, encoding="utf-8")
-            give(unfinished)
+            hand_over(unfinished)
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)

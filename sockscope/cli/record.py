@@ -25,7 +25,7 @@ from sockscope.target import Target
 if TYPE_CHECKING:
     from sockscope.session.child import Child
     from sockscope.store.recording import Tally
-    from sockscope.tracer.map_defs import Limits
+    from sockscope.tracer.map_defs import MapSizes
 
 
 class Record:
@@ -85,20 +85,20 @@ def _record(
     args: argparse.Namespace,
     plan: Plan,
     target: Target,
-    limits: Limits,
+    limits: MapSizes,
     signals: Mapping[str, str],
     duration: int | None,
     child: Child | None,
 ) -> int:
     from sockscope.session.frames import run
     from sockscope.session.live import LiveSession
-    from sockscope.session.privdrop import settle
-    from sockscope.store.anonymize import Veil
+    from sockscope.session.privdrop import drop_privileges
+    from sockscope.store.anonymize import Anonymizer
 
     with LiveSession(target, limits, signals, detail=args.detail) as session:
         listeners = session.start()  # the kernel keeps what happens while the file is made
-        settle([args.output.absolute().parent], has_child=child is not None)
-        veil = Veil() if args.anonymize else None
+        drop_privileges([args.output.absolute().parent], has_child=child is not None)
+        veil = Anonymizer() if args.anonymize else None
         meta = veil.meta(session.meta) if veil else session.meta
         with plan.sink(args.output, meta, args.force, _say) as sink:
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sockscope.analysis.finding_filter import Bar
     from sockscope.records.batch import Meta
     from sockscope.store.recording import Sink
-    from sockscope.store.rotation import Every
+    from sockscope.store.rotation import RotationLimit
 
 
 def add_place_options(parser: argparse.ArgumentParser) -> None:
@@ -45,8 +45,8 @@ def add_place_options(parser: argparse.ArgumentParser) -> None:
 class Plan:
     """How the session goes into files."""
 
-    rotate: Every | None
-    ring: Every | None
+    rotate: RotationLimit | None
+    ring: RotationLimit | None
     bar: Bar | None
     keep: int | None
 
@@ -60,17 +60,17 @@ class Plan:
 
         :raises SockscopeError: when it cannot be written
         """
-        from sockscope.store.recording import Recording
+        from sockscope.store.recording import RecordingSink
         from sockscope.store.rotation import Rotation
 
         if self.rotate:
             return Rotation(path, meta, self.rotate, self.keep)
         if not self.ring:
-            return Recording(path, meta, overwrite)
-        from sockscope.session.finding_watcher import Watch
+            return RecordingSink(path, meta, overwrite)
+        from sockscope.session.finding_watcher import FindingWatcher
         from sockscope.session.flight_recorder import FlightRecorder
 
-        watch = Watch(meta, self.bar, self.ring.ns or _QUIET_NS) if self.bar else None
+        watch = FindingWatcher(meta, self.bar, self.ring.ns or _QUIET_NS) if self.bar else None
         recorder = FlightRecorder(path, meta, self.ring, self.keep, watch, say)
         signal.signal(signal.SIGUSR1, lambda *_: recorder.ask("SIGUSR1"))
         return recorder
@@ -85,7 +85,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
 
     :raises UsageError: for what cannot be, or does not go together
     """
-    from sockscope.store.rotation import Every
+    from sockscope.store.rotation import RotationLimit
 
     if args.rotate and args.ring:
         raise UsageError("--rotate and --ring exclude each other: all of it in pieces, or the last of it")
@@ -101,8 +101,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
 
         bar = bar_of(args.on_finding, "--on-finding")
     return Plan(
-        Every.parse(args.rotate, "--rotate") if args.rotate else None,
-        Every.parse(args.ring, "--ring") if args.ring else None,
+        RotationLimit.parse(args.rotate, "--rotate") if args.rotate else None,
+        RotationLimit.parse(args.ring, "--ring") if args.ring else None,
         bar,
         args.keep,
     )

@@ -26,10 +26,10 @@ class Replay:
 
     def run(self, args: argparse.Namespace) -> int:
         need_terminal(f"`sockscope report {args.file}` writes the same as text")
-        from sockscope.session.frame_sources import replay_feed
-        from sockscope.session.privdrop import become_caller
+        from sockscope.session.frame_sources import open_replay_source
+        from sockscope.session.privdrop import drop_to_invoking_user
         from sockscope.tui.app import make_app
 
-        feed = replay_feed(args.file)
-        become_caller()
+        feed = open_replay_source(args.file)
+        drop_to_invoking_user()
         return show(make_app(feed, save=save_report, theme=f"sockscope-{args.theme}"))

@@ -76,11 +76,11 @@ def signals_of(args: argparse.Namespace) -> dict[str, str]:
 
     :raises UsageError: for a word that cannot be right, or when the two contradict each other
     """
-    from sockscope.tracer.selection import OFF, left_out
+    from sockscope.tracer.selection import OFF, is_disabled
 
     ways = pairs_of(getattr(args, "signals", []), "--signals")
     names = [name.strip() for text in args.without for name in text.split(",") if name.strip()]
-    for name in left_out(dict.fromkeys(names, OFF)):
+    for name in is_disabled(dict.fromkeys(names, OFF)):
         if ways.get(name, OFF) != OFF:
             raise UsageError(
                 f"--without leaves {name} out, and --signals says how to get it; take one of them"

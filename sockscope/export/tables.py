@@ -20,7 +20,7 @@ from sockscope.records.batch import Meta
 from sockscope.store import Reader
 from sockscope.store.database import CATALOG, TABLES, explained, literal, open_memory
 from sockscope.store.schema import Schema
-from sockscope.store.secure_file import give
+from sockscope.store.secure_file import hand_over
 from sockscope.store.views import view_statements
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def export(
         missing = [folder for folder in (directory, *directory.parents) if not folder.exists()]
         directory.mkdir(parents=True, exist_ok=True)
         for folder in missing:
-            give(folder)
+            hand_over(folder)
         database = _opened(path, directory, schema)
         try:
             add_tables(database, rows)
@@ -136,7 +136,7 @@ def _write(
             with explained(target, "write"):
                 query = _without_formulas(database, view) if form == "csv" else f"FROM {view}"
                 copied = database.execute(f"COPY ({query}) TO {literal(unfinished)} ({options})").fetchall()
-            give(unfinished)
+            hand_over(unfinished)
             unfinished.replace(target)
         finally:
             unfinished.unlink(missing_ok=True)

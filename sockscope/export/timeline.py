@@ -19,7 +19,7 @@ import numpy as np
 from sockscope import formatting
 from sockscope.analysis.frame import Frame
 from sockscope.export.timeline_detail import Detail
-from sockscope.model.connection_io import flows_of
+from sockscope.model.connection_io import get_roles
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Snapshot
 from sockscope.records.batch import Records
@@ -52,7 +52,7 @@ def render(
     frame: Frame,
     history: HistoryView | None,
     limit: int,
-    deeds: Iterable[Records] | None = None,
+    connection_io: Iterable[Records] | None = None,
     window: Window = ALWAYS,
 ) -> Iterator[str]:
     """The document in parts.
@@ -64,7 +64,7 @@ def render(
     yield '{"displayTimeUnit":"ns","otherData":'
     yield json.dumps({"host": frame.meta.host, "kernel": frame.meta.kernel, "target": frame.meta.target})
     yield ',"traceEvents":[\n'
-    for number, event in enumerate(events(frame, history, limit, deeds, window)):
+    for number, event in enumerate(events(frame, history, limit, connection_io, window)):
         yield (",\n" if number else "") + json.dumps(event, ensure_ascii=False, separators=(",", ":"))
     yield "\n]}\n"
 
@@ -73,7 +73,7 @@ def events(
     frame: Frame,
     history: HistoryView | None,
     limit: int,
-    deeds: Iterable[Records] | None = None,
+    connection_io: Iterable[Records] | None = None,
     window: Window = ALWAYS,
 ) -> Iterator[Event]:
     """Every event; what bears a name first."""
@@ -87,10 +87,10 @@ def events(
             moments.append(event)
         else:
             yield event
-    if deeds is None:
+    if connection_io is None:
         yield from _slices(moments)
     else:
-        yield from Detail(snapshot).draw(deeds)
+        yield from Detail(snapshot).draw(connection_io)
 
 
 def _names(snapshot: Snapshot) -> Iterator[Event]:
@@ -139,8 +139,8 @@ def _connections(snapshot: Snapshot, limit: int, window: Window) -> Iterator[Eve
     began = np.where(records["established_ns"] > 0, records["established_ns"], records["accepted_ns"])
     inside = np.flatnonzero((began >= window[0]) & (began <= window[1]))
     first = inside[np.argsort(began[inside], kind="stable")[:limit]]
-    records, flows = records[first], flows_of(records, snapshot.deeds)[first]
-    for record, flow in zip(records, flows, strict=True):
+    records, roles = records[first], get_roles(records, snapshot.connection_io)[first]
+    for record, flow in zip(records, roles, strict=True):
         number = int(record["id"])
         established, accepted, data, read, answered = (
             int(record[name]) - snapshot.started_ns if record[name] else None

@@ -67,7 +67,7 @@ class Detail:
         order = np.argsort(connections["id"], kind="stable")
         self._ids, self._connections, self._order = connections["id"][order], connections, order
         self._remotes: dict[int, str] = {}
-        self._flows: dict[int, int] = {}  # connection → its arrow under way
+        self._roles: dict[int, int] = {}  # connection → its arrow under way
         self._woken: dict[tuple[int, int], int] = {}  # thread → the arrow that shall land there
         self._numbers, self._wakes = count(1), count(_WAKES)
         self._last_ns = 0
@@ -126,13 +126,13 @@ class Detail:
             return [{"ph": "s", "name": "wake", "cat": "wake", "id": arrow}]
         if not number:
             return []
-        if kind == EventKind.ACCEPT and result == 0 and number not in self._flows:
-            phase, flow = "s", self._flows.setdefault(number, next(self._numbers))
+        if kind == EventKind.ACCEPT and result == 0 and number not in self._roles:
+            phase, flow = "s", self._roles.setdefault(number, next(self._numbers))
         elif kind == EventKind.RECEIVE and result > 0 and not about:
-            phase = "t" if number in self._flows else "s"
-            flow = self._flows.setdefault(number, next(self._numbers))
-        elif kind == EventKind.SEND and result > 0 and number in self._flows:
-            phase, flow = "f", self._flows.pop(number)
+            phase = "t" if number in self._roles else "s"
+            flow = self._roles.setdefault(number, next(self._numbers))
+        elif kind == EventKind.SEND and result > 0 and number in self._roles:
+            phase, flow = "f", self._roles.pop(number)
         else:
             return []
         arrow_event: Event = {"ph": phase, "name": "request", "cat": "request", "id": flow}

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 from sockscope import formatting
 from sockscope.errors import SockscopeError
 from sockscope.fleet.rows import TABLES, FindingRow, RecordingRow, Row, ServerRow, ShareRow, WaitRow
-from sockscope.records.sanitize import shown
+from sockscope.records.sanitize import sanitize
 from sockscope.store.database import literal, open_memory
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def _row(table: str, values: Sequence[Any]) -> Row:
             raise ValueError(f"{table} has {value} for {name}")
         if isinstance(value, datetime) and not _YEARS[0] <= value.year <= _YEARS[1]:
             raise ValueError(f"{table} has the year {value.year} for {name}")
-    return shown(TABLES[table](*map(_frozen, values)))
+    return sanitize(TABLES[table](*map(_frozen, values)))
 
 
 def _frozen(value: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sockscope.errors import SockscopeError
 from sockscope.host import procfs
-from sockscope.host.containers import container_of
+from sockscope.host.containers import parse_container_id
 from sockscope.host.processes import process
 
 #: Where Docker keeps each container's name: one directory a container.
@@ -74,6 +74,6 @@ def _outermost(cgroup: str, container: str) -> str:
     parts = cgroup.split("/")
     for length in range(1, len(parts) + 1):
         path = "/".join(parts[:length])
-        if container_of(path) == container:
+        if parse_container_id(path) == container:
             return path
     return cgroup

@@ -29,7 +29,7 @@ _UNDER_LXC = re.compile(r"/lxc(?:\.payload)?/(?P<id>[^/]+)")
 _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 
 
-def container_of(cgroup: str) -> str:
+def parse_container_id(cgroup: str) -> str:
     """The id (docker, podman, containerd, kubernetes) or name (lxc, systemd-nspawn) of a container.
 
     Empty for a process of the host.

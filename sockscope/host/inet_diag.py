@@ -19,7 +19,7 @@ _PATIENCE_S = 5.0
 _FAMILIES = (inet_diag_wire.AF_INET, inet_diag_wire.AF_INET6)
 
 
-class ListenQueues:
+class InetDiag:
     """All TCP listeners of one network namespace, IPv4 and IPv6, one sample a call.
 
     A socket into the kernel stays open between samples (and keeps the namespace alive), so use it
@@ -62,7 +62,7 @@ class ListenQueues:
         queues["netns"] = self.namespace.inode
         if handshakes:
             for family in np.unique(listening["family"]).tolist():  # a handshake's is its listener's
-                queues["syn_queue"] += syn_queue.lengths(
+                queues["syn_queue"] += syn_queue.syn_queue_lengths(
                     listening, self._ask(family, inet_diag_wire.SYN_RECV)
                 )
         if inodes is not None:
@@ -89,7 +89,7 @@ class ListenQueues:
     def _ask(self, family: int, state: int) -> Records:
         """SOCKET records of one family's sockets in one state."""
         try:
-            self._finish_what_was_interrupted()
+            self._drain_interrupted()
             self._sequence = self._sequence % 0xFFFF_FFFF + 1
             self._answering = True
             self._socket.send(inet_diag_wire.question(family, 1 << state, self._sequence, self._ports))
@@ -122,7 +122,7 @@ class ListenQueues:
                         raise OSError(-status, os.strerror(-status))
                     return answer
 
-    def _finish_what_was_interrupted(self) -> None:
+    def _drain_interrupted(self) -> None:
         """Take in the rest of a dump that an exception cut short: until then the kernel is busy."""
         if self._answering:
             self._socket.setblocking(False)

@@ -14,7 +14,7 @@ _NETSTAT = "/proc/thread-self/net/netstat"
 _SOMAXCONN = "/proc/sys/net/core/somaxconn"
 
 
-class Host:
+class NetnsCounters:
     """HostCounters of one network namespace, a reading a call (0.2 ms).
 
     The files stay open between readings (and keep the namespace alive), so use it as a context

@@ -12,18 +12,18 @@ import numpy as np
 from sockscope import formatting
 from sockscope.errors import SockscopeError
 from sockscope.host import netns, procfs
-from sockscope.host.inet_diag import ListenQueues
-from sockscope.host.netns_counters import Host
+from sockscope.host.inet_diag import InetDiag
+from sockscope.host.netns_counters import NetnsCounters
 from sockscope.host.processes import process
-from sockscope.host.requested_backlog import Asked, asked
-from sockscope.host.socket_owners import Holders, holders
+from sockscope.host.requested_backlog import RequestedBacklog, requested_backlog
+from sockscope.host.socket_owners import SocketOwners, find_socket_owners
 from sockscope.records.batch import QUEUE, HostCounters, Records
 
 _FAMILIES = {2: "ipv4", 10: "ipv6"}
 
 
 @dataclass(frozen=True)
-class Holder:
+class Owner:
     """A process that holds a listener, under which descriptors; names are as found in /proc."""
 
     pid: int
@@ -37,7 +37,7 @@ class Holder:
 class Listening:
     """A listener: of its namespace (inode and name), its socket's inode, ``family`` ipv4 or ipv6,
     ``group`` how many listen on this address and port, ``queue`` how many connections wait to be
-    accepted, ``backlog`` the limit in force, ``asked`` what listen() was given, ``syn_queue``
+    accepted, ``backlog`` the limit in force, ``requested_backlog`` what listen() was given, ``syn_queue``
     handshakes under way (shared by the group), ``drops`` connections refused since it was born,
     ``uid`` who made it."""
 
@@ -50,28 +50,28 @@ class Listening:
     group: int
     queue: int
     backlog: int
-    asked: Asked
+    requested_backlog: RequestedBacklog
     syn_queue: int
     drops: int
     uid: int
-    holders: tuple[Holder, ...]
+    owners: tuple[Owner, ...]
 
 
 @dataclass(frozen=True)
-class Unseen:
+class NotVisible:
     """What we were not allowed to see, in numbers and names; all empty when there is nothing.
 
     ``descriptors``: processes whose descriptors are hidden, so that listeners may have more
     holders; ``namespaces_of``: processes whose network namespace is hidden; ``namespaces``: those
     that we know of and may not enter; ``outside``: why whole processes are hidden from us;
-    ``without_holder``: listeners that no process we see holds.
+    ``without_owner``: listeners that no process we see holds.
     """
 
     descriptors: int
     namespaces_of: int
     namespaces: tuple[str, ...]
     outside: tuple[str, ...]
-    without_holder: int
+    without_owner: int
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Overview:
     names: dict[int, str]
     listeners: tuple[Listening, ...]
     hosts: tuple[HostCounters, ...]
-    unseen: Unseen
+    unseen: NotVisible
 
 
 def overview(ports: Collection[int] = (), namespace: str = "") -> Overview:
@@ -105,7 +105,7 @@ def overview(ports: Collection[int] = (), namespace: str = "") -> Overview:
     closed: list[str] = []
     for place in places:
         try:
-            with ListenQueues(place, ports) as queues, Host(place) as host:
+            with InetDiag(place, ports) as queues, NetnsCounters(place) as host:
                 parts.append(queues.sample())
                 owners |= queues.owners()
                 hosts.append(host.read())
@@ -118,7 +118,7 @@ def overview(ports: Collection[int] = (), namespace: str = "") -> Overview:
                 raise
             closed.append(names.pop(place.inode))
     found = np.concatenate(parts)
-    held = holders(dict(zip(found["inode"].tolist(), found["netns"].tolist(), strict=True)))
+    held = find_socket_owners(dict(zip(found["inode"].tolist(), found["netns"].tolist(), strict=True)))
     listeners = _joined(found, owners, held, names, {host.netns: host.somaxconn for host in hosts})
     return Overview(
         time_ns=now,
@@ -126,26 +126,30 @@ def overview(ports: Collection[int] = (), namespace: str = "") -> Overview:
         names=names,
         listeners=tuple(sorted(listeners, key=lambda it: (it.netns != own.inode, *_place(it), it.inode))),
         hosts=tuple(hosts),
-        unseen=Unseen(
+        unseen=NotVisible(
             descriptors=len(held.refused),
             namespaces_of=refused,
             namespaces=tuple(closed),
-            outside=procfs.veils(),
-            without_holder=sum(not listening.holders for listening in listeners),
+            outside=procfs.hidepid_reasons(),
+            without_owner=sum(not listening.owners for listening in listeners),
         ),
     )
 
 
 def _joined(
-    queues: Records, owners: dict[int, int], held: Holders, names: dict[int, str], somaxconn: dict[int, int]
+    queues: Records,
+    owners: dict[int, int],
+    held: SocketOwners,
+    names: dict[int, str],
+    somaxconn: dict[int, int],
 ) -> list[Listening]:
     fds: dict[int, dict[int, list[int]]] = {}
     for _, inode, pid, fd in held.rows.tolist():
         fds.setdefault(inode, {}).setdefault(pid, []).append(fd)
     processes = {pid: process(pid) for pid in {pid for by_pid in fds.values() for pid in by_pid}}
-    holders_of = {
+    owners_of = {
         inode: tuple(
-            Holder(pid, it.comm, it.command, it.container, tuple(sorted(by_pid[pid])))
+            Owner(pid, it.comm, it.command, it.container, tuple(sorted(by_pid[pid])))
             for pid in sorted(by_pid)
             if (it := processes[pid])
         )
@@ -164,11 +168,11 @@ def _joined(
             group=sizes[place],
             queue=queue,
             backlog=backlog,
-            asked=asked(backlog, somaxconn[place[0]]),
+            requested_backlog=requested_backlog(backlog, somaxconn[place[0]]),
             syn_queue=syn_queue,
             drops=drops,
             uid=owners[inode],
-            holders=holders_of.get(inode, ()),
+            owners=owners_of.get(inode, ()),
         )
         for place, (_, inode, _, _, family, queue, backlog, drops, syn_queue) in zip(
             places, queues.tolist(), strict=True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sockscope.host import procfs
-from sockscope.host.containers import container_of
+from sockscope.host.containers import parse_container_id
 from sockscope.records.batch import Process
 
 _LONGEST_COMMAND = 4096
@@ -29,7 +29,7 @@ def process(pid: int, proc: str = procfs.PROC) -> Process | None:
         comm=procfs.text(told[opening + 1 : closing]),
         command=procfs.text(command),
         cgroup=cgroup,
-        container=container_of(cgroup),
+        container=parse_container_id(cgroup),
     )
 
 

@@ -44,7 +44,7 @@ def text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def veils(proc: str = PROC) -> tuple[str, ...]:
+def hidepid_reasons(proc: str = PROC) -> tuple[str, ...]:
     """Why /proc shows us fewer processes than there are; empty when it shows all."""
     found = []
     if os.geteuid() and _hidepid(read(f"{proc}/self/mountinfo") or b""):

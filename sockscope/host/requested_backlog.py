@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestedBacklog:
     """What listen() was given: at least ``least``, perhaps more (``clamped``); in a word, in words."""
 
     least: int
@@ -15,7 +15,7 @@ class Asked:
     words: str
 
 
-def asked(in_force: int, somaxconn: int) -> Asked:
+def requested_backlog(in_force: int, somaxconn: int) -> RequestedBacklog:
     """What the limit in force tells of the backlog asked for.
 
     listen() keeps the smaller of its argument and net.core.somaxconn at that moment (a negative
@@ -27,7 +27,7 @@ def asked(in_force: int, somaxconn: int) -> Asked:
     :param somaxconn: net.core.somaxconn of its network namespace now
     """
     if in_force == somaxconn:
-        return Asked(
+        return RequestedBacklog(
             in_force,
             True,
             f"{in_force}+",
@@ -35,6 +35,6 @@ def asked(in_force: int, somaxconn: int) -> Asked:
         )
     if in_force > somaxconn:
         words = f"{in_force} or more, when net.core.somaxconn was higher than today's {somaxconn}"
-        return Asked(in_force, True, f"{in_force}+", words)
+        return RequestedBacklog(in_force, True, f"{in_force}+", words)
     words = f"{in_force}, unless net.core.somaxconn was {in_force} when it listened (today {somaxconn})"
-    return Asked(in_force, False, str(in_force), words)
+    return RequestedBacklog(in_force, False, str(in_force), words)

@@ -12,14 +12,14 @@ from sockscope.host import procfs
 from sockscope.records.batch import HOLDER, Records
 
 
-class Holders(NamedTuple):
+class SocketOwners(NamedTuple):
     """HOLDER records, and the processes whose descriptors we were not allowed to see."""
 
     rows: Records
     refused: tuple[int, ...]
 
 
-def holders(sockets: Mapping[int, int], proc: str = procfs.PROC) -> Holders:
+def find_socket_owners(sockets: Mapping[int, int], proc: str = procfs.PROC) -> SocketOwners:
     """All descriptors that lead to the given sockets, from /proc/PID/fd of every process.
 
     A descriptor that a thread keeps to itself (unshared from its process) is not found, nor one
@@ -39,7 +39,7 @@ def holders(sockets: Mapping[int, int], proc: str = procfs.PROC) -> Holders:
             refused.append(pid)
         except OSError:
             continue  # it ended
-    return Holders(np.array(found, HOLDER), tuple(refused))
+    return SocketOwners(np.array(found, HOLDER), tuple(refused))
 
 
 def _descriptors(path: str, links: Mapping[str, int]) -> list[tuple[int, int]]:

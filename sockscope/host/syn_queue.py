@@ -11,7 +11,7 @@ _NOWHERE = {True: bytes(10) + b"\xff\xff" + bytes(4), False: bytes(16)}  # the w
 _KEY = np.dtype([("address", "u1", 16), ("interface", "<u4"), ("port", "<u2"), ("family", "u1")])
 
 
-def lengths(listeners: Records, handshakes: Records) -> Records:
+def syn_queue_lengths(listeners: Records, handshakes: Records) -> Records:
     """How many handshakes wait at each listener's address and port: a number for each of ``listeners``.
 
     The members of a group share theirs: the kernel tells the address of a handshake, not which

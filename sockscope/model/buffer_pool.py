@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.records.structured import joined
+from sockscope.records.structured import concat
 
 Records = np.ndarray[Any, np.dtype[Any]]
 
@@ -28,7 +28,7 @@ def _references(held: Sequence[object], at: int) -> int:
 _UNSEEN = _references([object()], 0)
 
 
-class Rooms:
+class BufferPool:
     """Room for one array after another.  A view holds its array, so who still looks at one keeps it as it is."""
 
     def __init__(self) -> None:
@@ -50,16 +50,16 @@ class Rooms:
         self._held.clear()
 
 
-class Reused:
+class ReusedArray:
     """One array after another, put together of parts."""
 
     def __init__(self) -> None:
-        self._rooms = Rooms()
+        self._rooms = BufferPool()
 
     def concatenated(self, parts: Sequence[Records]) -> Records:
         """``parts``, one after another, as :func:`numpy.concatenate`; they have the same dtype."""
         size = sum(map(len, parts))
         if size * parts[0].itemsize < _LARGE:
             self._rooms.clear()
-            return joined(parts)
-        return joined(parts, self._rooms.room(size, parts[0].dtype)[:size])
+            return concat(parts)
+        return concat(parts, self._rooms.room(size, parts[0].dtype)[:size])

@@ -29,7 +29,7 @@ _OF_LISTENERS = (
 )  # fmt: skip
 
 
-class Past(Generic[_Thing]):
+class Compactor(Generic[_Thing]):
     """Which of some things have ended, in that order, and what the earlier ones became part of.
 
     :param keep: how many to tell one by one
@@ -50,7 +50,7 @@ class Past(Generic[_Thing]):
         """Whether it is time to put some together: at a tenth more than there should be, since it takes a while."""
         return len(self._order) > max(self._keep, self._left) + self._keep // 10
 
-    def put_together(
+    def compact(
         self, things: dict[int, _Thing], kind: Callable[[_Thing], Hashable], needed: Container[int]
     ) -> dict[int, int]:
         """Put the earliest together, in ``things``, until no more are told one by one than are kept.
@@ -82,7 +82,7 @@ class Past(Generic[_Thing]):
         self._left = len(self._order)
 
 
-def both_threads(one: Worker, other: Worker) -> Worker:
+def merge_threads(one: Worker, other: Worker) -> Worker:
     """Two threads that have ended as one record; its ``tid`` is 0, which is no thread's."""
     longest = max(one, other, key=lambda worker: worker.stall_max_ns)
     return replace(
@@ -97,7 +97,7 @@ def both_threads(one: Worker, other: Worker) -> Worker:
     )
 
 
-def both_listeners(one: Listener, other: Listener) -> Listener:
+def merge_listeners(one: Listener, other: Listener) -> Listener:
     """Two listening sockets of one address that were closed as one record; its ``inode`` is 0."""
     return replace(
         one,
@@ -109,7 +109,7 @@ def both_listeners(one: Listener, other: Listener) -> Listener:
     )
 
 
-def kind_of_thread(living: Container[int]) -> Callable[[Worker], Hashable]:
+def thread_group_key(living: Container[int]) -> Callable[[Worker], Hashable]:
     """Threads of a process that lives become one; of those that are gone, those with one parent and name.
 
     :param living: processes
@@ -122,7 +122,7 @@ def kind_of_thread(living: Container[int]) -> Callable[[Worker], Hashable]:
     return kind
 
 
-def kind_of_listener(listener: Listener) -> Hashable:
+def listener_group_key(listener: Listener) -> Hashable:
     """Those of one address, of which a listen group is made."""
     return (listener.netns, listener.address, listener.port, listener.family)
 
@@ -131,11 +131,11 @@ def of_old_addresses(listeners: Mapping[int, Listener], keep: int) -> list[int]:
     """The listeners of addresses at which nobody listens any more, but for the last so many addresses."""
     last: dict[Hashable, float] = {}
     for listener in listeners.values():
-        address = kind_of_listener(listener)
+        address = listener_group_key(listener)
         last[address] = max(last.get(address, 0), listener.closed_ns or math.inf)
     left = sorted((closed, address) for address, closed in last.items() if closed < math.inf)
     old = {address for _, address in left[: max(len(left) - keep, 0)]}
-    return [number for number, listener in listeners.items() if kind_of_listener(listener) in old]
+    return [number for number, listener in listeners.items() if listener_group_key(listener) in old]
 
 
 def _added(names: tuple[str, ...], one: object, other: object) -> dict[str, Any]:

@@ -9,16 +9,16 @@ import numpy as np
 
 from sockscope.records.batch import MORE_IO
 from sockscope.records.layout import INLINE_IO, ConnectionFlag
-from sockscope.records.structured import joined
+from sockscope.records.structured import concat
 
 Records = np.ndarray[Any, np.dtype[Any]]
 
 #: A thread's deeds on a connection: the same columns, wherever the kernel kept them.
-DEED = MORE_IO
+CONNECTION_IO = MORE_IO
 
 #: A connection's part in its server's way of working.  ``reader`` and ``writer`` are the threads
 #: that read and wrote most often (0: nobody did); ``readers`` and ``writers`` count them all.
-FLOW = np.dtype(
+ROLES = np.dtype(
     [
         ("listener", "<u4"),
         ("acceptor", "<u4"),
@@ -30,7 +30,7 @@ FLOW = np.dtype(
 )
 
 #: What one thread did on all connections of one listener.
-PART = np.dtype(
+LISTENER_IO = np.dtype(
     [
         ("listener", "<u4"),
         ("worker", "<u4"),
@@ -51,22 +51,22 @@ _FEW = 65536
 _EXACT = 2.0**52
 
 
-def deeds_of(connections: Records, more_io: Records) -> Records:
+def get_connection_io(connections: Records, more_io: Records) -> Records:
     """All deeds on the given connections, in the order of the connections' ids.
 
     :param connections: CONNECTION records
     :param more_io: MORE_IO rows; those of other connections are left out
     """
-    parts = [_in_records(connections, slot) for slot in range(INLINE_IO)]
+    parts = [_inline_io(connections, slot) for slot in range(INLINE_IO)]
     if len(more_io):
         parts.append(more_io[np.isin(more_io["connection"], connections["id"])])
     some = [rows for rows in parts if len(rows)]
-    return by_connection(some[0] if len(some) == 1 else joined(parts))
+    return sort_by_connection(some[0] if len(some) == 1 else concat(parts))
 
 
-def _in_records(connections: Records, slot: int) -> Records:
+def _inline_io(connections: Records, slot: int) -> Records:
     """The deeds that stand in the records themselves, block by block: each is looked at once for each field."""
-    rows, filled = np.empty(len(connections), DEED), 0
+    rows, filled = np.empty(len(connections), CONNECTION_IO), 0
     for begin in range(0, len(connections), BLOCK):
         block = connections[begin : begin + BLOCK]
         io, ids = block["io"][:, slot], block["id"]
@@ -81,23 +81,23 @@ def _in_records(connections: Records, slot: int) -> Records:
     return rows[:filled]
 
 
-def by_connection(deeds: Records) -> Records:
+def sort_by_connection(connection_io: Records) -> Records:
     """In the order of the connections' ids; what is in order already is not copied."""
-    numbers = deeds["connection"]
+    numbers = connection_io["connection"]
     if (numbers[1:] >= numbers[:-1]).all():
-        return deeds
-    return deeds.take(np.argsort(numbers, kind="stable"))
+        return connection_io
+    return connection_io.take(np.argsort(numbers, kind="stable"))
 
 
-def flows_of(connections: Records, deeds: Records) -> Records:
+def get_roles(connections: Records, connection_io: Records) -> Records:
     """For each connection, in the order given, its FLOW."""
-    flows = np.zeros(len(connections), FLOW)
-    flows["listener"], flows["acceptor"] = connections["listener"], connections["acceptor"]
-    if not len(deeds):
-        return flows
-    place = _place_of(connections, deeds)
+    roles = np.zeros(len(connections), ROLES)
+    roles["listener"], roles["acceptor"] = connections["listener"], connections["acceptor"]
+    if not len(connection_io):
+        return roles
+    place = _index_of(connections, connection_io)
     for verb, main, number in (("reads", "reader", "readers"), ("writes", "writer", "writers")):
-        did = np.flatnonzero(deeds[verb])
+        did = np.flatnonzero(connection_io[verb])
         where = place[did]
         starts = _runs(where)
         counts = np.diff(starts, append=len(where))
@@ -105,19 +105,21 @@ def flows_of(connections: Records, deeds: Records) -> Records:
         if several.any():
             # most often one thread does it all; only where several did they need putting in order
             some = did[several]
-            order = np.lexsort((-deeds[verb][some].astype(np.int64), deeds["connection"][some]))
+            order = np.lexsort(
+                (-connection_io[verb][some].astype(np.int64), connection_io["connection"][some])
+            )
             did[several] = some[order]
         first = where[starts]
-        flows[main][first] = deeds["worker"][did[starts]]
-        flows[number][first] = np.minimum(counts, 65535)
-    return flows
+        roles[main][first] = connection_io["worker"][did[starts]]
+        roles[number][first] = np.minimum(counts, 65535)
+    return roles
 
 
-def _place_of(connections: Records, deeds: Records) -> Records:
+def _index_of(connections: Records, connection_io: Records) -> Records:
     """For each deed, the index of its connection; deeds are in the order of the connections' ids."""
     ids = np.ascontiguousarray(connections["id"])
     order = None if (ids[1:] >= ids[:-1]).all() else np.argsort(ids, kind="stable")
-    wanted = deeds["connection"]
+    wanted = connection_io["connection"]
     if order is None and len(wanted) == len(ids) and (wanted == ids).all():
         return np.arange(len(ids))
     found: Records = np.searchsorted(ids, wanted, sorter=order)
@@ -131,67 +133,67 @@ def _runs(values: Records) -> Records:
     return np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])
 
 
-def parts_of(connections: Records, deeds: Records) -> Records:
+def sum_by_listener(connections: Records, connection_io: Records) -> Records:
     """Deeds added up by listener and thread, as PART rows.
 
     :param deeds: of these connections
     """
-    listener = np.ascontiguousarray(connections["listener"])[_place_of(connections, deeds)]
-    counted = _counted_up(listener, deeds)
+    listener = np.ascontiguousarray(connections["listener"])[_index_of(connections, connection_io)]
+    counted = _sum_without_sorting(listener, connection_io)
     if counted is not None:
         return counted
-    rows = np.zeros(len(deeds), PART)
+    rows = np.zeros(len(connection_io), LISTENER_IO)
     rows["listener"] = listener
     for name in ("worker", *_SUMS):
-        rows[name] = deeds[name]
-    return added_up(rows)
+        rows[name] = connection_io[name]
+    return merge_listener_io(rows)
 
 
-def _counted_up(listener: Records, deeds: Records) -> Records | None:
+def _sum_without_sorting(listener: Records, connection_io: Records) -> Records | None:
     """The same without putting anything in order, where there are few listeners and threads.
 
     None where there are not, or where sums are so large that a double would not hold them exactly.
     """
-    if not len(deeds):
+    if not len(connection_io):
         return None
-    worker = deeds["worker"].astype(np.int64)
+    worker = connection_io["worker"].astype(np.int64)
     width = int(worker.max()) + 1
-    if (int(listener.max()) + 1) * width > _FEW + len(deeds):
+    if (int(listener.max()) + 1) * width > _FEW + len(connection_io):
         return None
     pair = listener * np.int64(width) + worker
     present = np.flatnonzero(np.bincount(pair))
-    rows = np.zeros(len(present), PART)
+    rows = np.zeros(len(present), LISTENER_IO)
     rows["listener"], rows["worker"] = np.divmod(present, width)
     for name in _SUMS:
-        column = np.ascontiguousarray(deeds[name])
+        column = np.ascontiguousarray(connection_io[name])
         if float(column.sum(dtype=np.float64)) >= _EXACT:
             return None
         rows[name] = np.bincount(pair, weights=column)[present]
     return rows
 
 
-def added_up(parts: Records) -> Records:
+def merge_listener_io(parts: Records) -> Records:
     """PART rows with those of the same listener and thread put together."""
     if not len(parts):
         return parts
-    order, starts = _equal_ones(parts, ("listener", "worker"))
+    order, starts = _group_equal(parts, ("listener", "worker"))
     first = parts[order[starts]]
-    total = np.zeros(len(first), PART)
+    total = np.zeros(len(first), LISTENER_IO)
     total["listener"], total["worker"] = first["listener"], first["worker"]
     for name in _SUMS:
         total[name] = np.add.reduceat(parts[name][order], starts)
     return total
 
 
-def tally(flows: Records) -> tuple[Records, Records]:
+def count_equal(roles: Records) -> tuple[Records, Records]:
     """Equal flows put together: (distinct flows, how many of each)."""
-    if not len(flows):
-        return flows, np.empty(0, np.int64)
-    order, starts = _equal_ones(flows, FLOW.names or ())
-    return flows[order[starts]], np.diff(starts, append=len(flows))
+    if not len(roles):
+        return roles, np.empty(0, np.int64)
+    order, starts = _group_equal(roles, ROLES.names or ())
+    return roles[order[starts]], np.diff(starts, append=len(roles))
 
 
-def _equal_ones(rows: Records, names: Sequence[str]) -> tuple[Records, Records]:
+def _group_equal(rows: Records, names: Sequence[str]) -> tuple[Records, Records]:
     """An order that puts rows with equal fields side by side, and where in it each run of them begins.
 
     Records themselves are slow to sort, and so is field after field: the fields go into one number.

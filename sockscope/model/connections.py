@@ -7,21 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.model.buffer_pool import Reused
+from sockscope.model.buffer_pool import ReusedArray
 from sockscope.model.connection_io import (
-    FLOW,
-    PART,
-    added_up,
-    by_connection,
-    deeds_of,
-    flows_of,
-    parts_of,
-    tally,
+    LISTENER_IO,
+    ROLES,
+    count_equal,
+    get_connection_io,
+    get_roles,
+    merge_listener_io,
+    sort_by_connection,
+    sum_by_listener,
 )
-from sockscope.model.cow_table import Rows
+from sockscope.model.cow_table import CowTable
 from sockscope.records.batch import MORE_IO
 from sockscope.records.layout import CONNECTION, ConnectionFlag
-from sockscope.records.structured import joined, those
+from sockscope.records.structured import concat, take
 
 Records = np.ndarray[Any, np.dtype[Any]]
 
@@ -34,15 +34,15 @@ class Connections:
 
     def __init__(self, keep: int | None) -> None:
         self._keep = keep
-        self._open = Rows(CONNECTION)
+        self._open = CowTable(CONNECTION)
         self._closed: list[Records] = []
         self._kept = 0
         self._more_io = np.empty(0, MORE_IO)
-        self._flows: dict[bytes, int] = {}
-        self._parts = np.empty(0, PART)
+        self._roles: dict[bytes, int] = {}
+        self._listener_io = np.empty(0, LISTENER_IO)
         self._open_deeds: Records | None = None
         self._shown: Records | None = None
-        self._shown_deeds = Reused()
+        self._shown_deeds = ReusedArray()
         self.closed_total = 0
 
     def apply(self, records: Records, more_io: Records) -> None:
@@ -66,7 +66,7 @@ class Connections:
         self._open_deeds = self._shown = None
         self._update(records.take(changed), ids[is_closed])
         if is_closed.any():
-            self._close(those(records, is_closed))
+            self._close(take(records, is_closed))
 
     def _update(self, changed: Records, closed: Records) -> None:
         """Open ones stay in the order of their ids: so those that changed are found and written over,
@@ -86,10 +86,10 @@ class Connections:
             return
         if some_gone or not known.all():
             left = np.flatnonzero(~gone)
-            self._open.select(left, those(changed, ~known))
+            self._open.select(left, take(changed, ~known))
             if some_gone:
                 where = np.searchsorted(left, where)
-        self._open.write(where[known], those(changed, known))
+        self._open.write(where[known], take(changed, known))
         ids = self._open.all["id"]
         if (ids[1:] < ids[:-1]).any():
             self._open.set(self._open.all.take(np.argsort(ids, kind="stable")))
@@ -100,40 +100,42 @@ class Connections:
     def all(self) -> Records:
         """Closed ones that are kept, oldest first, then the open ones."""
         if self._shown is None:
-            self._closed = [joined(self._closed)] if len(self._closed) > 1 else self._closed
+            self._closed = [concat(self._closed)] if len(self._closed) > 1 else self._closed
             closed = self._closed[0] if self._closed else self._open.all[:0]
             self._shown = self._open.after(closed) if len(self._open.all) else closed
         return self._shown
 
-    def deeds(self, connections: Records) -> Records:
-        return deeds_of(connections, self._more_io)
+    def connection_io(self, connections: Records) -> Records:
+        return get_connection_io(connections, self._more_io)
 
-    def all_deeds(self) -> Records:
+    def all_connection_io(self) -> Records:
         """The deeds on all that :meth:`all` returns, in the order of the connections' ids."""
         if not self._closed:  # never written to again: what changes is found anew
-            return self._deeds_on_open()
-        closed = (self.deeds(records) for records in self._closed)
-        return by_connection(self._shown_deeds.concatenated([*closed, self._deeds_on_open()]))
+            return self._open_connection_io()
+        closed = (self.connection_io(records) for records in self._closed)
+        return sort_by_connection(self._shown_deeds.concatenated([*closed, self._open_connection_io()]))
 
-    def _deeds_on_open(self) -> Records:
+    def _open_connection_io(self) -> Records:
         # of a million open connections these take long to find, and three are asked for them
         if self._open_deeds is None:
-            self._open_deeds = self.deeds(self._open.all)
+            self._open_deeds = self.connection_io(self._open.all)
         return self._open_deeds
 
-    def flows(self) -> tuple[Records, Records]:
+    def roles(self) -> tuple[Records, Records]:
         """(distinct flows, how many) over all connections so far, kept or not."""
-        counts = dict(self._flows)
-        flows, numbers = tally(flows_of(self._open.all, self._deeds_on_open()))
-        for flow, number in zip(flows, numbers, strict=True):
+        counts = dict(self._roles)
+        roles, numbers = count_equal(get_roles(self._open.all, self._open_connection_io()))
+        for flow, number in zip(roles, numbers, strict=True):
             key = flow.tobytes()
             counts[key] = counts.get(key, 0) + int(number)
-        distinct = np.frombuffer(b"".join(counts), FLOW)
+        distinct = np.frombuffer(b"".join(counts), ROLES)
         return distinct, np.fromiter(counts.values(), np.int64, len(counts))
 
-    def parts(self) -> Records:
+    def listener_io(self) -> Records:
         """What each thread did on each listener's connections, kept or not: PART rows."""
-        return added_up(np.concatenate([self._parts, parts_of(self._open.all, self._deeds_on_open())]))
+        return merge_listener_io(
+            np.concatenate([self._listener_io, sum_by_listener(self._open.all, self._open_connection_io())])
+        )
 
     def named(self) -> tuple[frozenset[int], frozenset[int]]:
         """The threads and the listeners that the kept connections name, by id."""
@@ -145,47 +147,49 @@ class Connections:
 
     def rename(self, threads: Mapping[int, int], listeners: Mapping[int, int]) -> None:
         """In what is known of connections that are not kept: id → the id to be told instead."""
-        if self._flows:
-            flows, counts = np.frombuffer(b"".join(self._flows), FLOW).copy(), list(self._flows.values())
+        if self._roles:
+            roles, counts = np.frombuffer(b"".join(self._roles), ROLES).copy(), list(self._roles.values())
             for name in ("acceptor", "reader", "writer"):
-                flows[name] = _renamed(flows[name], threads)
-            flows["listener"] = _renamed(flows["listener"], listeners)
-            self._flows = {}
-            for flow, count in zip(flows, counts, strict=True):
+                roles[name] = _renamed(roles[name], threads)
+            roles["listener"] = _renamed(roles["listener"], listeners)
+            self._roles = {}
+            for flow, count in zip(roles, counts, strict=True):
                 self._count(flow, count)
-        parts = self._parts.copy()
+        parts = self._listener_io.copy()
         parts["worker"] = _renamed(parts["worker"], threads)
         parts["listener"] = _renamed(parts["listener"], listeners)
-        self._parts = added_up(parts)
+        self._listener_io = merge_listener_io(parts)
 
     def forget(self, listeners: Sequence[int]) -> None:
         """All connections of these listeners; but not that there were any."""
         if not listeners:
             return
         self._shown = None
-        if self._flows:
-            flows = np.frombuffer(b"".join(self._flows), FLOW)
-            left = ~np.isin(flows["listener"], listeners)
-            counts = list(self._flows.values())
-            self._flows = {flows[at].tobytes(): counts[at] for at in np.flatnonzero(left)}
-        self._parts = self._parts[~np.isin(self._parts["listener"], listeners)]
+        if self._roles:
+            roles = np.frombuffer(b"".join(self._roles), ROLES)
+            left = ~np.isin(roles["listener"], listeners)
+            counts = list(self._roles.values())
+            self._roles = {roles[at].tobytes(): counts[at] for at in np.flatnonzero(left)}
+        self._listener_io = self._listener_io[~np.isin(self._listener_io["listener"], listeners)]
         gone = [np.isin(records["listener"], listeners) for records in self._closed]
         ids = [records["id"][mask] for records, mask in zip(self._closed, gone, strict=True)]
-        self._closed = [those(records, ~mask) for records, mask in zip(self._closed, gone, strict=True)]
+        self._closed = [take(records, ~mask) for records, mask in zip(self._closed, gone, strict=True)]
         self._kept = sum(map(len, self._closed))
         if len(self._more_io) and ids:
             self._more_io = self._more_io[~np.isin(self._more_io["connection"], np.concatenate(ids))]
 
     def _count(self, flow: Any, number: int) -> None:
         key = flow.tobytes()
-        self._flows[key] = self._flows.get(key, 0) + number
+        self._roles[key] = self._roles.get(key, 0) + number
 
     def _close(self, closed: Records) -> None:
         self.closed_total += len(closed)
-        deeds = self.deeds(closed)
-        self._parts = added_up(np.concatenate([self._parts, parts_of(closed, deeds)]))
-        flows, numbers = tally(flows_of(closed, deeds))
-        for flow, number in zip(flows, numbers, strict=True):
+        connection_io = self.connection_io(closed)
+        self._listener_io = merge_listener_io(
+            np.concatenate([self._listener_io, sum_by_listener(closed, connection_io)])
+        )
+        roles, numbers = count_equal(get_roles(closed, connection_io))
+        for flow, number in zip(roles, numbers, strict=True):
             self._count(flow, int(number))
         self._closed.append(closed)
         self._kept += len(closed)

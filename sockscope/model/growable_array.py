@@ -10,7 +10,7 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-class Grown:
+class GrowableArray:
     """Ticks × columns × series; rows are appended and never written again."""
 
     def __init__(self, ticks: int, series: int) -> None:
@@ -58,7 +58,7 @@ class Grown:
         self._used = len(kept)
 
 
-def larger(array: Array, length: int) -> Array:
+def next_capacity(array: Array, length: int) -> Array:
     """The same rows, and zeros behind them."""
     grown = np.zeros((length, *array.shape[1:]), array.dtype)
     grown[: len(array)] = array

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.model.growable_array import Grown, larger
+from sockscope.model.growable_array import GrowableArray, next_capacity
 from sockscope.model.histogram import EDGES
 from sockscope.records.batch import Batch
 from sockscope.records.layout import BUCKETS, WorkerFlag
@@ -118,8 +118,8 @@ class History:
         self._closed: dict[int, None] = {}
         self._times: deque[tuple[int, float]] = deque(maxlen=ticks)
         self._spectra: deque[Spectrum] = deque(maxlen=ticks)
-        self._worker = Grown(ticks, len(WORKER_SERIES))
-        self._listener = Grown(ticks, len(LISTENER_SERIES))
+        self._worker = GrowableArray(ticks, len(WORKER_SERIES))
+        self._listener = GrowableArray(ticks, len(LISTENER_SERIES))
         self._last_ns = 0
         self._counters = np.zeros((0, len(_COUNTERS)))
         self._busy = np.zeros((0, 4))  # busy_ns, since (0: waits), what was counted of both, 1: ended
@@ -166,18 +166,18 @@ class History:
             places = self._worker.drop(self._earliest(self._ended))
             room = self._worker.width
             self._counters, self._busy = (
-                larger(self._counters[places], room),
-                larger(self._busy[places], room),
+                next_capacity(self._counters[places], room),
+                next_capacity(self._busy[places], room),
             )
-            self._cpu = larger(self._cpu[places], room)
-            self._histograms = larger(self._histograms[places], room)
+            self._cpu = next_capacity(self._cpu[places], room)
+            self._histograms = next_capacity(self._histograms[places], room)
             self._threads = _moved(self._threads, places)
         if len(self._closed) > 2 * self._keep_ended:
             places = self._listener.drop(self._earliest(self._closed))
             room = self._listener.width
             self._totals, self._levels = (
-                larger(self._totals[places], room),
-                larger(self._levels[places], room),
+                next_capacity(self._totals[places], room),
+                next_capacity(self._levels[places], room),
             )
             self._sockets = _moved(self._sockets, places)
 
@@ -243,8 +243,8 @@ class History:
         at = self._listener.columns_of(int(number) for number in batch.listeners["id"])
         room = self._listener.width
         if room > len(self._totals):
-            self._totals = larger(self._totals, room)
-            self._levels = larger(self._levels, room)
+            self._totals = next_capacity(self._totals, room)
+            self._levels = next_capacity(self._levels, room)
         series = np.zeros((room, len(LISTENER_SERIES)))
         series[:, :_LEVELS] = self._levels
         totals = self._totals.copy()
@@ -268,10 +268,10 @@ class History:
     def _make_room(self) -> None:
         room = self._worker.width
         if room > len(self._counters):
-            self._counters = larger(self._counters, room)
-            self._busy = larger(self._busy, room)
-            self._cpu = larger(self._cpu, room)
-            self._histograms = larger(self._histograms, room)
+            self._counters = next_capacity(self._counters, room)
+            self._busy = next_capacity(self._busy, room)
+            self._cpu = next_capacity(self._cpu, room)
+            self._histograms = next_capacity(self._histograms, room)
 
 
 def _moved(columns: dict[tuple[int, int], int], places: Array) -> dict[tuple[int, int], int]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sockscope.model.by_listener import ByListener
-from sockscope.model.connection_io import PART
+from sockscope.model.connection_io import LISTENER_IO
 from sockscope.records.batch import Health, HostCounters, Process
 from sockscope.records.layout import ConnectionFlag, WorkerFlag
 
@@ -148,7 +148,7 @@ class Snapshot:
 
     ``connections`` holds all open ones and those closed ones that are kept, as CONNECTION records;
     ``deeds`` who did what on them.  ``flows`` and ``flow_counts`` cover *all* connections since the
-    start, kept or not; so do ``parts``, what each thread did for each listener (PART rows).  Threads and
+    start, kept or not; so do ``listener_io``, what each thread did for each listener (LISTENER_IO rows).  Threads and
     listeners that ended long ago may have been put together, and what was at addresses where nobody
     listens any more forgotten, but for ``connections_total``.
     ``untraced`` names the signals that were not traced: what needs them is not known, and is not 0.
@@ -159,11 +159,11 @@ class Snapshot:
     listeners: tuple[Listener, ...]
     workers: Mapping[int, Worker]
     connections: Records
-    deeds: Records
-    flows: Records
-    flow_counts: Records
+    connection_io: Records
+    roles: Records
+    role_counts: Records
     closed_total: int
-    parts: Records = field(default_factory=lambda: np.empty(0, PART))
+    listener_io: Records = field(default_factory=lambda: np.empty(0, LISTENER_IO))
     wakes: tuple[Wake, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     processes: Mapping[int, Process] = field(default_factory=dict)
@@ -200,7 +200,7 @@ class Snapshot:
     @cached_property
     def first_two_did_all(self) -> bool:
         """Whether nobody beyond the first two threads of any of ``connections`` did anything on it."""
-        return bool(np.count_nonzero(self.connections["io"]["worker"]) == len(self.deeds))
+        return bool(np.count_nonzero(self.connections["io"]["worker"]) == len(self.connection_io))
 
     @cached_property
     def all_kept(self) -> bool:
@@ -213,10 +213,10 @@ class Snapshot:
         return ByListener(np.ascontiguousarray(self.connections["listener"]))
 
     @cached_property
-    def deeds_connection(self) -> Records:
+    def connection_io_ids(self) -> Records:
         """The connection's id of each of ``deeds``, upwards, by itself: it is searched for each server."""
-        return np.ascontiguousarray(self.deeds["connection"])
+        return np.ascontiguousarray(self.connection_io["connection"])
 
     @cached_property
-    def flows_by_listener(self) -> ByListener:
-        return ByListener(np.ascontiguousarray(self.flows["listener"]))
+    def roles_by_listener(self) -> ByListener:
+        return ByListener(np.ascontiguousarray(self.roles["listener"]))

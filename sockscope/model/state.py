@@ -9,18 +9,18 @@ import numpy as np
 
 from sockscope import formatting
 from sockscope.model.compaction import (
-    Past,
-    both_listeners,
-    both_threads,
-    kind_of_listener,
-    kind_of_thread,
+    Compactor,
+    listener_group_key,
+    merge_listeners,
+    merge_threads,
     of_old_addresses,
+    thread_group_key,
 )
 from sockscope.model.connections import Connections
 from sockscope.model.snapshot import Holding, Listener, Snapshot, Waiting, Wake, Worker
 from sockscope.records.batch import Batch, Health, HostCounters, Process
 from sockscope.records.layout import ConnectionFlag, WorkerFlag
-from sockscope.records.sanitize import shown
+from sockscope.records.sanitize import sanitize
 
 _PLAIN = tuple(
     field.name
@@ -54,8 +54,8 @@ class State:
 
     def __init__(self, keep_closed: int | None = None) -> None:
         self._connections = Connections(keep_closed)
-        self._ended = None if keep_closed is None else Past(keep_closed, both_threads)
-        self._closed = None if keep_closed is None else Past(_KEPT_LISTENERS, both_listeners)
+        self._ended = None if keep_closed is None else Compactor(keep_closed, merge_threads)
+        self._closed = None if keep_closed is None else Compactor(_KEPT_LISTENERS, merge_listeners)
         self._workers: dict[int, Worker] = {}
         self._listeners: dict[int, Listener] = {}
         self._holders: dict[tuple[int, int], tuple[Holding, ...]] = {}
@@ -99,12 +99,12 @@ class State:
             thread = (int(row["pid"]), int(row["tid"]))
             self._cpu[thread] = (int(row["cpu_ns"]), int(row["cpu_wait_ns"]), int(row["last_cpu"]))
         for process in batch.processes:
-            self._processes[process.pid] = shown(process)
+            self._processes[process.pid] = sanitize(process)
         for host in batch.hosts:
             self._hosts[host.netns] = host
-        self._health = shown(batch.health)
+        self._health = sanitize(batch.health)
         if self._ended and self._closed and (self._ended.is_long() or self._closed.is_long()):
-            self._put_together(self._ended, self._closed, batch)
+            self._compact(self._ended, self._closed, batch)
 
     def started_at(self, time_ns: int) -> None:
         """When tracing began, if that was before the first batch."""
@@ -112,18 +112,18 @@ class State:
 
     def snapshot(self) -> Snapshot:
         connections = self._connections.all()
-        flows, flow_counts = self._connections.flows()
+        roles, role_counts = self._connections.roles()
         return Snapshot(
             time_ns=self._time_ns,
             started_ns=self._started_ns,
             listeners=tuple(self._with_queue(listener) for listener in self._listeners.values()),
             workers={number: self._with_cpu(worker) for number, worker in self._workers.items()},
             connections=connections,
-            deeds=self._connections.all_deeds(),
-            flows=flows,
-            flow_counts=flow_counts,
+            connection_io=self._connections.all_connection_io(),
+            roles=roles,
+            role_counts=role_counts,
             closed_total=self._connections.closed_total,
-            parts=self._connections.parts(),
+            listener_io=self._connections.listener_io(),
             wakes=tuple(self._wakes.values()),
             waiting=tuple(self._waiting.values()),
             processes=dict(self._processes),
@@ -131,7 +131,7 @@ class State:
             health=self._health,
         )
 
-    def _put_together(self, ended: Past[Worker], closed: Past[Listener], batch: Batch) -> None:
+    def _compact(self, ended: Compactor[Worker], closed: Compactor[Listener], batch: Batch) -> None:
         """What ended long ago becomes few records, and what was known of it besides goes."""
         threads, listeners = self._connections.named()
         threads |= {listener.listened_by for listener in self._listeners.values()}
@@ -140,8 +140,8 @@ class State:
         for number, worker in self._workers.items():
             if worker.ended_ns:
                 self._workers[number] = self._with_cpu(worker)
-        of_threads = ended.put_together(self._workers, kind_of_thread(living), threads)
-        of_listeners = closed.put_together(self._listeners, kind_of_listener, listeners)
+        of_threads = ended.compact(self._workers, thread_group_key(living), threads)
+        of_listeners = closed.compact(self._listeners, listener_group_key, listeners)
         self._connections.rename(of_threads, of_listeners)
         old = of_old_addresses(self._listeners, _KEPT_LISTENERS)
         closed.forget(old)

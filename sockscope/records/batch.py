@@ -109,7 +109,7 @@ class Health:
 
 
 @dataclass(frozen=True)
-class Signal:
+class AttachedSignal:
     """How a signal was got on this kernel: ``way`` is empty when it was not."""
 
     name: str
@@ -132,7 +132,7 @@ class Meta:
     cpus: int
     started_ns: int
     monotonic_offset_ns: int
-    signals: tuple[Signal, ...]
+    signals: tuple[AttachedSignal, ...]
     boot_id: str = ""
 
 

@@ -14,15 +14,15 @@ from sockscope import formatting
 Thing = TypeVar("Thing")
 
 
-def shown(thing: Thing) -> Thing:
+def sanitize(thing: Thing) -> Thing:
     """``thing``, a frozen record of any depth, with :func:`sockscope.formatting.printable` text only."""
     value: Any = thing
     if isinstance(value, str):
         value = formatting.printable(value)
     elif isinstance(value, tuple):
-        value = tuple(shown(part) for part in value)
+        value = tuple(sanitize(part) for part in value)
     elif is_dataclass(value):
         kind: Any = type(value)
-        value = kind(**{field.name: shown(getattr(value, field.name)) for field in fields(value)})
+        value = kind(**{field.name: sanitize(getattr(value, field.name)) for field in fields(value)})
     result: Thing = value
     return result

@@ -14,12 +14,12 @@ import numpy as np
 Records = np.ndarray[Any, np.dtype[Any]]
 
 
-def whole(records: Records) -> Records:
+def as_void(records: Records) -> Records:
     """The same memory, but each record one piece."""
     return records.view(np.dtype((np.void, records.dtype.itemsize)))
 
 
-def joined(parts: Sequence[Records], out: Records | None = None) -> Records:
+def concat(parts: Sequence[Records], out: Records | None = None) -> Records:
     """One after another, as :func:`numpy.concatenate`; they have the same dtype.
 
     :param out: where to, of just that length; else new memory
@@ -27,10 +27,10 @@ def joined(parts: Sequence[Records], out: Records | None = None) -> Records:
     kind = parts[0].dtype
     if out is None:
         out = np.empty(sum(map(len, parts)), kind)
-    np.concatenate([whole(part) for part in parts], out=whole(out))
+    np.concatenate([as_void(part) for part in parts], out=as_void(out))
     return out
 
 
-def those(records: Records, mask: Any) -> Records:
+def take(records: Records, mask: Any) -> Records:
     """A copy of those for which ``mask`` holds."""
     return records.take(np.flatnonzero(mask))

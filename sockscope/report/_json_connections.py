@@ -39,13 +39,13 @@ def connections_of(
     records = snapshot.connections
     if most is not None and len(records) > most:
         records = records[np.sort(longest(np.sum(waited(records), axis=0), most))]
-    deeds = snapshot.deeds
-    starts = np.searchsorted(deeds["connection"], records["id"], side="left")
-    ends = np.searchsorted(deeds["connection"], records["id"], side="right")
+    connection_io = snapshot.connection_io
+    starts = np.searchsorted(connection_io["connection"], records["id"], side="left")
+    ends = np.searchsorted(connection_io["connection"], records["id"], side="right")
     inodes = {listener.id: listener.inode for listener in snapshot.listeners}
     exact = is_exact(records)
     for index, record in enumerate(records):
-        mine = deeds[starts[index] : ends[index]]
+        mine = connection_io[starts[index] : ends[index]]
         established, accepted = int(record["established_ns"]), int(record["accepted_ns"])
         first_data, first_read = int(record["first_data_ns"]), int(record["first_read_ns"])
         flags = int(record["flags"])
@@ -72,10 +72,10 @@ def connections_of(
         }
 
 
-def _did(workers: dict[int, Worker], deeds: Any, verb: str, octets: str) -> list[dict[str, Any]]:
+def _did(workers: dict[int, Worker], connection_io: Any, verb: str, octets: str) -> list[dict[str, Any]]:
     return [
         {**who(workers, int(deed["worker"])), verb: int(deed[verb]), "bytes": int(deed[octets])}
-        for deed in deeds
+        for deed in connection_io
         if deed[verb]
     ]
 

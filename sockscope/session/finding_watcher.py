@@ -7,12 +7,12 @@ from sockscope.analysis.finding_filter import Bar
 from sockscope.analysis.frame import Finding
 from sockscope.model.state import State
 from sockscope.records.batch import Batch, Meta
-from sockscope.store.rebase import Stretch
+from sockscope.store.rebase import Rebaser
 
 _KEPT_CLOSED = 5000
 
 
-class Watch:
+class FindingWatcher:
     """Tells which findings are new in each batch, judged over a stretch that begins anew now and then:
     over hours, a bad minute would drown.
 
@@ -23,11 +23,11 @@ class Watch:
     def __init__(self, meta: Meta, bar: Bar, quiet_ns: int) -> None:
         self._meta, self._bar, self._quiet_ns = meta, bar, quiet_ns
         self._seen: dict[tuple[str, str], int] = {}
-        self._stretch: Stretch | None = None
+        self._stretch: Rebaser | None = None
         self._state = State(_KEPT_CLOSED)
         self._state.started_at(meta.started_ns)
 
-    def begin(self, stretch: Stretch) -> None:
+    def begin(self, stretch: Rebaser) -> None:
         """Judge over this stretch from now on."""
         self._meta, self._stretch = stretch.meta, stretch
         self._state = State(_KEPT_CLOSED)

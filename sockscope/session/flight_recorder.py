@@ -15,13 +15,13 @@ from sockscope.analysis.findings import explained
 from sockscope.analysis.frame import Finding
 from sockscope.errors import SockscopeError
 from sockscope.records.batch import Batch, Meta
-from sockscope.session.finding_watcher import Watch
+from sockscope.session.finding_watcher import FindingWatcher
 from sockscope.store.deferred_signals import closing_after
 from sockscope.store.merge_segments import FROM_START, LATER
-from sockscope.store.rebase import Stretch
-from sockscope.store.recording import Recording, Tally
-from sockscope.store.rotation import Every, keep_newest, named
-from sockscope.store.secure_file import give, wal_of
+from sockscope.store.rebase import Rebaser
+from sockscope.store.recording import RecordingSink, Tally
+from sockscope.store.rotation import RotationLimit, keep_newest, segment_name
+from sockscope.store.secure_file import hand_over, wal_of
 from sockscope.store.wall_clock import offset_ns
 
 #: The ring is cut into so many parts; one more than that is kept, so that it never holds less.
@@ -45,9 +45,9 @@ class FlightRecorder:
         self,
         path: Path,
         meta: Meta,
-        length: Every,
+        length: RotationLimit,
         keep: int | None,
-        watch: Watch | None,
+        watch: FindingWatcher | None,
         say: Callable[[str], None],
     ) -> None:
         self._path, self._meta, self._length, self._keep = path, meta, length, keep
@@ -127,7 +127,7 @@ class FlightRecorder:
         if self._reasons and self._joining is None:
             reasons, self._reasons = self._reasons, []
             self._join(", ".join(dict.fromkeys(reasons)))
-        stretch = Stretch(self._meta, batch, offset_ns())
+        stretch = Rebaser(self._meta, batch, offset_ns())
         if self._watch:
             self._watch.begin(stretch)
         self._begin(stretch.meta)
@@ -137,7 +137,7 @@ class FlightRecorder:
         self._number += 1
         self._began_ns = meta.started_ns
         path = self._folder / f"{self._number:08}.sockscope"
-        self._recording = Recording(path, meta)
+        self._recording = RecordingSink(path, meta)
         self._parts.append((path, meta.started_ns))
         while self._joining is None and len(self._parts) > 1 and self._is_enough_without_the_first():
             old, _ = self._parts.pop(0)
@@ -164,7 +164,7 @@ class FlightRecorder:
         from sockscope.store import Reader
 
         with Reader(joining.out) as reader:
-            target = named(self._path, reader.meta)
+            target = segment_name(self._path, reader.meta)
         joining.out.replace(target)
         self._written.append(target)
         if self._keep:
@@ -215,7 +215,7 @@ def _private_folder(path: Path) -> Path:
         raise SockscopeError(
             f"{path.absolute().parent} cannot be written ({error.strerror}); choose another place with -o"
         ) from error
-    give(folder)
+    hand_over(folder)
     return folder
 
 

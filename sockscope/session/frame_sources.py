@@ -19,9 +19,9 @@ from sockscope.model.history import History, HistoryView
 from sockscope.model.state import State
 from sockscope.records.batch import Batch, Meta
 from sockscope.session.live import LiveSession, limits_of
-from sockscope.session.privdrop import settle
+from sockscope.session.privdrop import drop_privileges
 from sockscope.store import Reader
-from sockscope.store.recording import Recording
+from sockscope.store.recording import RecordingSink
 from sockscope.target import Target
 
 #: Closed connections that a live frame still shows.
@@ -29,9 +29,9 @@ KEPT_CLOSED = 5000
 _SLOWEST_STEP_S = 0.02
 
 
-def live_feed(
+def open_live_source(
     target: Target, *, interval_s: float, signals: Mapping[str, str], limits: Mapping[str, str]
-) -> LiveFeed:
+) -> LiveSource:
     """A feed of what happens now; tracing has begun, and what it needed to begin is given up.
 
     :raises SockscopeError: when tracing is not possible here
@@ -43,19 +43,19 @@ def live_feed(
         session.close()
         raise
     # before the screen's threads start; where its user may not write, recordings are refused in words
-    settle([] if invoker() else [Path.cwd()])
-    return LiveFeed(session, str(target), interval_s)
+    drop_privileges([] if invoker() else [Path.cwd()])
+    return LiveSource(session, str(target), interval_s)
 
 
-def replay_feed(path: Path) -> ReplayFeed:
+def open_replay_source(path: Path) -> ReplaySource:
     """A feed of a recording.
 
     :raises SockscopeError: when it cannot be read
     """
-    return ReplayFeed(path)
+    return ReplaySource(path)
 
 
-class LiveFeed:
+class LiveSource:
     """Frames of a live session, one each ``interval_s``."""
 
     replay = None
@@ -66,7 +66,7 @@ class LiveFeed:
         self._state, self._history = State(KEPT_CLOSED), History()
         self._state.started_at(session.meta.started_ns)
         self._lock = threading.Lock()
-        self._recording: Recording | None = None
+        self._recording: RecordingSink | None = None
         self._whole = False
         self._ahead: list[Batch] = []
         self._due_ns = 0
@@ -110,7 +110,7 @@ class LiveFeed:
     def record(self, path: Path) -> None:
         with self._lock:
             self._end_recording()
-            self._recording = Recording(path, self.meta)
+            self._recording = RecordingSink(path, self.meta)
             self._whole = True  # its first batch holds all that is open now
             self.recording = str(path)
 
@@ -140,7 +140,7 @@ class LiveFeed:
 
 
 @dataclass(frozen=True)
-class FoundAt:
+class FindingMark:
     """When a finding first appeared in a recording."""
 
     time_ns: int
@@ -148,7 +148,7 @@ class FoundAt:
     title: str
 
 
-class Timeline:
+class PlaybackClock:
     """Where a replay stands.  Moved by the screen's thread, followed by the collector's."""
 
     def __init__(self, times_ns: Sequence[int]) -> None:
@@ -159,7 +159,7 @@ class Timeline:
         self._since = 0.0
         self._from_ns = times_ns[0]
         self.changed = threading.Event()
-        self.marks: tuple[FoundAt, ...] = ()
+        self.marks: tuple[FindingMark, ...] = ()
 
     @property
     def start_ns(self) -> int:
@@ -225,7 +225,7 @@ class Timeline:
         return max(bisect_right(self._times, time_ns) - 1, 0)
 
 
-class ReplayFeed:
+class ReplaySource:
     """Frames of a recording, wherever the timeline stands.
 
     Going on reads on; going back reads from the start again: batches are not kept, so a recording
@@ -242,7 +242,7 @@ class ReplayFeed:
             self._reader.close()
             raise SockscopeError(f"{path} holds no batch, it ended before the first; record again")
         self.title = str(path)
-        self.replay = Timeline([row[0] for row in rows])
+        self.replay = PlaybackClock([row[0] for row in rows])
         self._shown = -1
         self._found: set[tuple[str, str]] = set()
         self._rewind()
@@ -295,5 +295,5 @@ class ReplayFeed:
     def _mark(self, frame: Frame) -> None:
         fresh = [found for found in frame.findings if (found.id, found.subject) not in self._found]
         self._found.update((found.id, found.subject) for found in fresh)
-        marks = [FoundAt(frame.snapshot.time_ns, found.severity, found.title) for found in fresh]
+        marks = [FindingMark(frame.snapshot.time_ns, found.severity, found.title) for found in fresh]
         self.replay.marks = tuple(sorted((*self.replay.marks, *marks), key=lambda mark: mark.time_ns))

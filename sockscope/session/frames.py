@@ -12,9 +12,9 @@ from sockscope.analysis.frame import Frame
 from sockscope.model.state import State
 from sockscope.records.batch import Batch, Meta
 from sockscope.session.live import DEFAULT_LIMITS, LiveSession
-from sockscope.store.deferred_signals import interrupts_later
+from sockscope.store.deferred_signals import defer_signals
 from sockscope.target import Target
-from sockscope.tracer.map_defs import Limits
+from sockscope.tracer.map_defs import MapSizes
 
 #: What is committed after a tick and the time that it takes shall be no more than a second old, on a machine
 #: that is full of other work, too.
@@ -51,7 +51,7 @@ def frame_of_live(
     target: Target,
     duration_ns: int | None,
     *,
-    limits: Limits = DEFAULT_LIMITS,
+    limits: MapSizes = DEFAULT_LIMITS,
     signals: Mapping[str, str] | None = None,
     started: Callable[[int], None] = lambda listeners: None,
     ended: Callable[[], bool] = lambda: False,
@@ -105,11 +105,11 @@ def run(
             whole = wants_whole()
             if whole or time.monotonic_ns() >= due or session.under_pressure():
                 # what a batch took out of the kernel is nowhere else: an interrupt waits until it is kept
-                with interrupts_later():
+                with defer_signals():
                     take(session.batch(whole=whole))
                 due = max(due + TICK_NS, time.monotonic_ns() + TICK_NS // 2)
     except KeyboardInterrupt:
         ending = "interrupted"
-    with interrupts_later():
+    with defer_signals():
         take(session.stop())
     return ending

@@ -11,8 +11,8 @@ import numpy as np
 
 from sockscope.errors import SockscopeError
 from sockscope.host import netns
-from sockscope.host.inet_diag import ListenQueues
-from sockscope.host.netns_counters import Host
+from sockscope.host.inet_diag import InetDiag
+from sockscope.host.netns_counters import NetnsCounters
 from sockscope.host.processes import process
 from sockscope.host.threads import ThreadClocks
 from sockscope.records.batch import QUEUE, Batch, HostCounters
@@ -29,8 +29,8 @@ class HostSampler:
     """
 
     def __init__(self) -> None:
-        self._queues: dict[int, ListenQueues] = {}
-        self._hosts: dict[int, Host] = {}
+        self._queues: dict[int, InetDiag] = {}
+        self._hosts: dict[int, NetnsCounters] = {}
         self._syn_queues: dict[int, int] = {}
         self._out_of_reach: set[int] = set()
         self._clocks = ThreadClocks()
@@ -87,7 +87,7 @@ class HostSampler:
         try:
             if number not in self._queues:
                 namespace = None if number == self._own else netns.resolve(str(number))
-                self._queues[number], self._hosts[number] = ListenQueues(namespace), Host(namespace)
+                self._queues[number], self._hosts[number] = InetDiag(namespace), NetnsCounters(namespace)
             queues = self._queues[number].sample(inodes, handshakes=self._ticks % _HANDSHAKES_TICKS == 0)
             if self._ticks % _HANDSHAKES_TICKS == 0:
                 self._syn_queues.update(

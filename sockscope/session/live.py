@@ -18,22 +18,22 @@ from sockscope.session.host_sampler import HostSampler
 from sockscope.store.deferred_signals import closing_after
 from sockscope.store.wall_clock import offset_ns
 from sockscope.target import Target
-from sockscope.tracer.map_defs import Limits
+from sockscope.tracer.map_defs import MapSizes
 from sockscope.tracer.source import KernelSource
 from sockscope.version import __version__
 
-DEFAULT_LIMITS = Limits()
+DEFAULT_LIMITS = MapSizes()
 
 #: A ring fuller than this is drained before the next tick is due.
 _PRESSURE = 0.25
 
 
-def limits_of(given: Mapping[str, str]) -> Limits:
+def limits_of(given: Mapping[str, str]) -> MapSizes:
     """Limits from ``--limits NAME=NUMBER``.
 
     :raises UsageError: for unknown names and numbers that cannot be
     """
-    known = {field.name for field in fields(Limits)}
+    known = {field.name for field in fields(MapSizes)}
     numbers = {}
     for name, value in given.items():
         if name not in known:
@@ -43,7 +43,7 @@ def limits_of(given: Mapping[str, str]) -> Limits:
         if name.endswith("_pages") and int(value) & (int(value) - 1):
             raise UsageError(f"--limits {name}={value}: a ring's size is a power of two")
         numbers[name] = int(value)
-    return Limits(**numbers)
+    return MapSizes(**numbers)
 
 
 class LiveSession:
@@ -55,7 +55,7 @@ class LiveSession:
     def __init__(
         self,
         target: Target,
-        limits: Limits = DEFAULT_LIMITS,
+        limits: MapSizes = DEFAULT_LIMITS,
         signals: Mapping[str, str] | None = None,
         *,
         detail: bool = False,

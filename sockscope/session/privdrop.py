@@ -14,7 +14,7 @@ from sockscope.host.privileges import Capability
 _FOR_FILES = (Capability.DAC_OVERRIDE, Capability.CHOWN, Capability.FOWNER)
 
 
-def settle(folders: Iterable[Path] = (), *, has_child: bool = False) -> None:
+def drop_privileges(folders: Iterable[Path] = (), *, has_child: bool = False) -> None:
     """Keep only what tracing goes on with, for good.
 
     Under sudo the process becomes the user who called it, so its files and its user interface are that
@@ -37,7 +37,7 @@ def settle(folders: Iterable[Path] = (), *, has_child: bool = False) -> None:
     privileges.give_up(user, more + _for_own_code(user))
 
 
-def become_caller() -> None:
+def drop_to_invoking_user() -> None:
     """Under sudo, be the user who called it from now on, for what shows something and traces nothing.
 
     To be called before other threads start, when everything is open that only root may open.

@@ -39,7 +39,7 @@ _PIECE = re.compile(r"(?:\d{1,3}\.){2,3}\d{0,3}|[0-9A-Fa-f]*(?::[0-9A-Fa-f]*){2,
 NOTE = "addresses and the host's name are pseudonyms, command lines are left out (--anonymize)"
 
 
-class Veil:
+class Anonymizer:
     """What replaces addresses.
 
     :param key: of 16 octets or more; None: a new one

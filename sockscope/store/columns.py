@@ -60,7 +60,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Octets(Column):
+class BytesColumn(Column):
     """A run of octets, kept as a BLOB: cut into numbers on the way, as numpy has no such type."""
 
     shape: tuple[int, ...]
@@ -111,7 +111,7 @@ class Octets(Column):
 
 
 @dataclass(frozen=True)
-class Run(Column):
+class ArrayColumn(Column):
     """A run of numbers, kept as a fixed-size array (a histogram)."""
 
     shape: tuple[int, ...]
@@ -138,7 +138,7 @@ class Run(Column):
             self.field(records)[...] = np.stack(list(arrays[0])).reshape(len(records), *self.shape)
 
 
-def columns_of(dtype: np.dtype[Any]) -> tuple[Column, ...]:
+def get_columns(dtype: np.dtype[Any]) -> tuple[Column, ...]:
     """The columns of a record type, in its order.
 
     :raises TypeError: when a field has a type that no column keeps exactly
@@ -160,9 +160,9 @@ def _columns(dtype: np.dtype[Any], prefix: str, path: Path) -> Iterator[Column]:
             for index in range(shape[0]):
                 yield from _columns(base, f"{full}_{index}_", (*here, index))
         elif base == np.uint8 and shape:
-            yield Octets(full, "BLOB", here, base, shape)
+            yield BytesColumn(full, "BLOB", here, base, shape)
         elif shape:
-            yield Run(full, f"{_type(full, base)}[{math.prod(shape)}]", here, base, shape)
+            yield ArrayColumn(full, f"{_type(full, base)}[{math.prod(shape)}]", here, base, shape)
         else:
             yield Column(full, _type(full, base), here, base)
 

@@ -12,7 +12,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def interrupts_later() -> Iterator[None]:
+def defer_signals() -> Iterator[None]:
     """Handle SIGINT and SIGTERM when the block is done, not in the middle of it; not at all when it fails:
     that ends what the signal would end, and shall say why.
 
@@ -47,5 +47,5 @@ def closing_after(error: BaseException | None) -> Iterator[None]:
     if error is None:
         yield
         return
-    with suppress(KeyboardInterrupt), interrupts_later():
+    with suppress(KeyboardInterrupt), defer_signals():
         yield

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
-def fold(connection: DuckDBPyConnection, tables: str, schema: Schema) -> dict[str, Any]:
+def read_final_batch(connection: DuckDBPyConnection, tables: str, schema: Schema) -> dict[str, Any]:
     """The parts of one batch that tells the same as all of them."""
     return {part.field: _fold(connection, tables, part) for part in schema.parts}
 

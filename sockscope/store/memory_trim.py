@@ -13,7 +13,7 @@ from pathlib import Path
 _MADV_DONTNEED = 4
 
 
-def release() -> None:
+def trim_memory() -> None:
     """Give back free memory, and code pages: those that are needed come back from the page cache."""
     libc = _libc()
     for start, size in _code():

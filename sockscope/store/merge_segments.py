@@ -15,13 +15,13 @@ from pathlib import Path
 from sockscope.errors import SockscopeError
 from sockscope.records.batch import Batch
 from sockscope.store import Reader, Writer
-from sockscope.store.rebase import Stretch
+from sockscope.store.rebase import Rebaser
 
 #: Whether the first part is the session's first, or what came before was given up.
 FROM_START, LATER = "from-start", "later"
 
 
-def join(parts: Sequence[Path], out: Path, *, from_start: bool) -> None:
+def merge_segments(parts: Sequence[Path], out: Path, *, from_start: bool) -> None:
     """Write ``out`` from ``parts``, which follow each other: each begins with the batch that the one
     before ended with, and that batch is a whole one.
 
@@ -38,7 +38,7 @@ def join(parts: Sequence[Path], out: Path, *, from_start: bool) -> None:
         base = next(batches, None)
         if base is None:
             raise SockscopeError(f"{parts[0]} holds no batch; nothing was traced yet")
-        stretch = Stretch(reader.meta, base, reader.meta.monotonic_offset_ns)
+        stretch = Rebaser(reader.meta, base, reader.meta.monotonic_offset_ns)
         with Writer(out, stretch.meta) as writer:
             writer.write(stretch.first())
             for batch in batches:
@@ -57,7 +57,7 @@ def main(words: Sequence[str]) -> int:
     os.nice(10)
     how, out, *parts = words
     try:
-        join([Path(part) for part in parts], Path(out), from_start=how == FROM_START)
+        merge_segments([Path(part) for part in parts], Path(out), from_start=how == FROM_START)
     except SockscopeError as error:
         print(f"sockscope: {error}", file=sys.stderr)
         return 1

@@ -34,7 +34,7 @@ class Attribute:
         return self.stored(thing)
 
 
-def attributes_of(kind: type) -> tuple[Attribute, ...]:
+def get_attributes(kind: type) -> tuple[Attribute, ...]:
     """The columns of a dataclass, in its order.
 
     :raises TypeError: when an attribute has a type that no column keeps exactly

@@ -14,12 +14,12 @@ from sockscope.errors import SockscopeError
 from sockscope.records.batch import Batch, Meta, Records
 from sockscope.store.columns import Array
 from sockscope.store.database import CATALOG, RAW, TABLES, explained, literal, open_memory
-from sockscope.store.final_state import fold
+from sockscope.store.final_state import read_final_batch
 from sockscope.store.format_check import check_file, check_schema
 from sockscope.store.header import read_header
 from sockscope.store.schema import SCHEMA, Part, object_of
 from sockscope.store.tables import ROWS_AT_ONCE, RecordTable
-from sockscope.store.temp_dir import Spill
+from sockscope.store.temp_dir import TempDir
 from sockscope.store.views import view_statements
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Reader:
         self._has_views = False
         with explained(self.path, "read"):
             check_file(self.path)
-            self._spill = Spill()
+            self._spill = TempDir()
             self._database = open_memory(MEMORY_LIMIT, self._spill.folder)
             try:
                 self._database.execute(f"ATTACH {literal(self.path.absolute())} AS {CATALOG} (READ_ONLY)")
@@ -85,7 +85,7 @@ class Reader:
                 raise SockscopeError(f"{self.path} holds no batch, it ended before the first; record again")
             row = self.schema.ticks.fetch(self._database, TABLES, f"tick = {last}")[0]
             return typing.cast(
-                Batch, self.schema.build_batch(row[1:], fold(self._database, TABLES, self.schema))
+                Batch, self.schema.build_batch(row[1:], read_final_batch(self._database, TABLES, self.schema))
             )
 
     def count_events(self) -> int:

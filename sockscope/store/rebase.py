@@ -20,7 +20,7 @@ import numpy as np
 from sockscope.records.batch import Batch, Cost, Health, Meta, Records
 from sockscope.records.histogram import EDGES
 from sockscope.records.layout import EVENT, ConnectionFlag, WorkerFlag
-from sockscope.records.structured import those
+from sockscope.records.structured import take
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -36,7 +36,7 @@ _BEFORE_TOO = ("acceptor", "accepted_cpu", "established_cpu", "first_read_cpu")
 _AWAY = int(WorkerFlag.IN_WAIT | WorkerFlag.ENDED)
 
 
-class Stretch:
+class Rebaser:
     """What comes after ``base``, a batch that tells everything that is open (``whole``).
 
     :param meta: of the session
@@ -62,7 +62,7 @@ class Stretch:
         closed = (base.connections["flags"] & int(ConnectionFlag.CLOSED)) != 0
         begun = replace(
             base,
-            connections=those(base.connections, ~closed),
+            connections=take(base.connections, ~closed),
             workers=base.workers[base.workers["ended_ns"] == 0],
             listeners=base.listeners[base.listeners["closed_ns"] == 0],
             events=np.empty(0, EVENT),

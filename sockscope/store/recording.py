@@ -11,7 +11,7 @@ from sockscope.records.batch import Batch, Meta
 from sockscope.records.layout import ConnectionFlag
 from sockscope.store import Writer
 from sockscope.store.deferred_signals import closing_after
-from sockscope.store.wall_clock import what_was_set
+from sockscope.store.wall_clock import describe_clock_steps
 
 
 class Sink(Protocol):
@@ -64,7 +64,7 @@ class Tally:
         self.lost = batch.health.lost
 
 
-class Recording:
+class RecordingSink:
     """A recording under way; as a context manager it is closed whatever happens.
 
     :raises SockscopeError: when the file cannot be written, or exists and ``overwrite`` is false
@@ -78,7 +78,7 @@ class Recording:
 
     def take(self, batch: Batch) -> None:
         """Write one batch, for good; if the machine's clock was set since the beginning, it says so."""
-        said = what_was_set(self._offset_ns)
+        said = describe_clock_steps(self._offset_ns)
         if said:
             self.tally.clock = said
             health = replace(batch.health, notes=(*batch.health.notes, said))
@@ -93,7 +93,7 @@ class Recording:
     def written(self) -> tuple[Path, ...]:
         return (self.path,)
 
-    def __enter__(self) -> Recording:
+    def __enter__(self) -> RecordingSink:
         return self
 
     def __exit__(

@@ -13,8 +13,8 @@ from sockscope import formatting
 from sockscope.errors import UsageError
 from sockscope.host import clock
 from sockscope.records.batch import Batch, Meta
-from sockscope.store.rebase import Stretch
-from sockscope.store.recording import Recording, Tally
+from sockscope.store.rebase import Rebaser
+from sockscope.store.recording import RecordingSink, Tally
 from sockscope.store.secure_file import wal_of
 from sockscope.store.wall_clock import offset_ns
 
@@ -23,14 +23,14 @@ _SMALLEST = 1_000_000
 
 
 @dataclass(frozen=True)
-class Every:
+class RotationLimit:
     """How much goes into one file: a time in nanoseconds, or octets on the disk."""
 
     ns: int | None = None
     octets: int | None = None
 
     @classmethod
-    def parse(cls, text: str, option: str) -> Every:
+    def parse(cls, text: str, option: str) -> RotationLimit:
         """``1h``, ``90s``, ``500M``, ``2GiB``.
 
         :raises UsageError: for anything else, and for less than a second or a megabyte
@@ -47,11 +47,11 @@ class Every:
             raise UsageError(f"{option} {text}: use {least}")
         return made
 
-    def part(self, share: int) -> Every:
+    def part(self, share: int) -> RotationLimit:
         """One of ``share`` equal parts, but not less than makes sense."""
         if self.ns is not None:
-            return Every(ns=max(self.ns // share, _SHORTEST_NS))
-        return Every(octets=max((self.octets or 0) // share, _SMALLEST))
+            return RotationLimit(ns=max(self.ns // share, _SHORTEST_NS))
+        return RotationLimit(octets=max((self.octets or 0) // share, _SMALLEST))
 
     def is_reached(self, since_ns: int, octets: int) -> bool:
         """Whether a file that was begun at ``since_ns`` and has grown to ``octets`` is full."""
@@ -63,7 +63,7 @@ class Every:
         return formatting.duration(self.ns) if self.ns is not None else formatting.size(self.octets or 0)
 
 
-def named(path: Path, meta: Meta) -> Path:
+def segment_name(path: Path, meta: Meta) -> Path:
     """``path`` with the time at which the recording begins in its name, in UTC; one that is not there."""
     began = time.gmtime((meta.started_ns + meta.monotonic_offset_ns) / 1e9)
     stem = f"{path.stem}-{time.strftime('%Y%m%dT%H%M%SZ', began)}"
@@ -74,19 +74,19 @@ def named(path: Path, meta: Meta) -> Path:
     return wanted
 
 
-def files_of(path: Path) -> list[Path]:
-    """Files that :func:`named` named, the oldest first."""
+def segment_files(path: Path) -> list[Path]:
+    """Files that :func:`segment_name` named, the oldest first."""
     pattern = re.compile(rf"{re.escape(path.stem)}-(\d{{8}}T\d{{6}}Z)(?:-(\d+))?{re.escape(path.suffix)}")
     found = [(match, file) for file in path.parent.iterdir() if (match := pattern.fullmatch(file.name))]
     return [file for _, file in sorted(found, key=lambda one: (one[0][1], int(one[0][2] or 1)))]
 
 
 def keep_newest(path: Path, number: int, ours: Sequence[Path]) -> None:
-    """Remove all but so many of :func:`files_of`, with their logs.
+    """Remove all but so many of :func:`segment_files`, with their logs.
 
     :param ours: those of this run in their order, which a clock that was set may not know
     """
-    earlier = [file for file in files_of(path) if file not in ours]
+    earlier = [file for file in segment_files(path) if file not in ours]
     for file in [*earlier, *ours][:-number]:
         file.unlink(missing_ok=True)
         wal_of(file).unlink(missing_ok=True)
@@ -100,9 +100,9 @@ class Rotation:
     :raises SockscopeError: when a file cannot be written
     """
 
-    def __init__(self, path: Path, meta: Meta, every: Every, keep: int | None) -> None:
+    def __init__(self, path: Path, meta: Meta, every: RotationLimit, keep: int | None) -> None:
         self._path, self._meta, self._every, self._keep = path, meta, every, keep
-        self._stretch: Stretch | None = None
+        self._stretch: Rebaser | None = None
         self._turning = False
         self._files: list[Path] = []
         self.tally = Tally()
@@ -117,7 +117,7 @@ class Rotation:
         self._turning = False
         self._recording.__exit__()
         self.tally.clock = self._recording.tally.clock or self.tally.clock
-        self._stretch = Stretch(self._meta, batch, offset_ns())
+        self._stretch = Rebaser(self._meta, batch, offset_ns())
         self._begin(self._stretch.meta)
         self._recording.take(self._stretch.first())
 
@@ -141,7 +141,7 @@ class Rotation:
 
     def _begin(self, meta: Meta) -> None:
         self._began_ns = meta.started_ns
-        self._recording = Recording(named(self._path, meta), meta)
+        self._recording = RecordingSink(segment_name(self._path, meta), meta)
         self._files.append(self._recording.path)
         if self._keep:
             keep_newest(self._path, self._keep, self._files)

@@ -15,7 +15,7 @@ import numpy as np
 
 from sockscope.records.batch import Batch, Meta
 from sockscope.store.database import RAW
-from sockscope.store.objects import attributes_of, build
+from sockscope.store.objects import build, get_attributes
 from sockscope.store.tables import ObjectTable, RecordTable
 
 #: Grows with every change that a reader of an older recording would stumble over.
@@ -101,7 +101,7 @@ def schema_of(batch: type, meta: type) -> Schema:
     return Schema(
         batch,
         meta,
-        ObjectTable("ticks", attributes_of(head)),
+        ObjectTable("ticks", get_attributes(head)),
         tuple(parts),
         tuple(part for part in lists if part),
     )
@@ -131,11 +131,11 @@ def _part(field: dataclasses.Field[Any], hint: Any) -> Part | None:
             return Part(name, RecordTable(name, default.dtype), None, many=True)
     if dataclasses.is_dataclass(hint):
         kind = typing.cast(type, hint)
-        return Part(name, ObjectTable(name, attributes_of(kind)), kind, many=False)
+        return Part(name, ObjectTable(name, get_attributes(kind)), kind, many=False)
     arguments = typing.get_args(hint)
     if typing.get_origin(hint) is tuple and dataclasses.is_dataclass(arguments[0]):
         kind = typing.cast(type, arguments[0])
-        return Part(name, ObjectTable(name, attributes_of(kind)), kind, many=True)
+        return Part(name, ObjectTable(name, get_attributes(kind)), kind, many=True)
     return None
 
 

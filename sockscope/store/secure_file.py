@@ -23,7 +23,7 @@ def wal_of(path: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Placed:
+class SecureFile:
     """A file that was put at its place."""
 
     path: Path
@@ -40,7 +40,7 @@ class Placed:
             raise SockscopeError(f"{self.path} was removed or replaced under way; record again")
 
 
-def place(path: Path, make: Callable[[Path], None], overwrite: bool) -> Placed:
+def create_secure_file(path: Path, make: Callable[[Path], None], overwrite: bool) -> SecureFile:
     """Let ``make`` write a file, and put it at ``path`` when it is whole.
 
     It is made in a private folder next to its place, so nobody can open it before its mode is
@@ -61,10 +61,10 @@ def place(path: Path, make: Callable[[Path], None], overwrite: bool) -> Placed:
         made = folder / path.name
         make(made)
         made.chmod(MODE)
-        give(made)
+        hand_over(made)
         status = made.stat()
         _move(made, path, overwrite)
-        return Placed(path, status.st_dev, status.st_ino)
+        return SecureFile(path, status.st_dev, status.st_ino)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -74,7 +74,7 @@ def make_log(path: Path) -> None:
     wal = wal_of(path)
     with contextlib.suppress(FileExistsError):
         os.close(os.open(wal, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, MODE))
-        give(wal)
+        hand_over(wal)
 
 
 def drop_log(path: Path) -> None:
@@ -84,7 +84,7 @@ def drop_log(path: Path) -> None:
             wal_of(path).unlink()
 
 
-def give(path: Path) -> None:
+def hand_over(path: Path) -> None:
     """Under sudo, make the invoking user the owner."""
     user, group = os.environ.get("SUDO_UID", ""), os.environ.get("SUDO_GID", "")
     if os.geteuid() == 0 and user.isdecimal() and group.isdecimal():

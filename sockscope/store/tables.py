@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sockscope.records.batch import Records
-from sockscope.store.columns import Array, Column, Run, columns_of, quoted
+from sockscope.store.columns import Array, ArrayColumn, Column, get_columns, quoted
 from sockscope.store.objects import Attribute
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class RecordTable:
     @cached_property
     def columns(self) -> tuple[Column, ...]:
         """The columns after ``tick``."""
-        return tuple(column for column in columns_of(self.dtype) if column.name not in self.lacks)
+        return tuple(column for column in get_columns(self.dtype) if column.name not in self.lacks)
 
     def room_for(self, count: int) -> Records:
         """Records for :meth:`fetch` to fill."""
@@ -99,7 +99,7 @@ class RecordTable:
         values = []
         for column in self.columns:
             source = "_numbers"
-            if isinstance(column, Run):
+            if isinstance(column, ArrayColumn):
                 source = f"_runs_of_{column.count}"
                 rows = np.arange(len(records), dtype=np.uint32)
                 runs = arrays.setdefault(source, {"record": np.repeat(rows, column.count)})

@@ -28,7 +28,7 @@ def offset_ns() -> int:
     return best[1]
 
 
-def what_was_set(began_ns: int) -> str:
+def describe_clock_steps(began_ns: int) -> str:
     """A sentence when the clock was set; empty when it was not.
 
     :param began_ns: the distance at the beginning

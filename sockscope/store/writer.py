@@ -12,10 +12,10 @@ from sockscope.errors import SockscopeError
 from sockscope.records.batch import Batch, Meta
 from sockscope.store.create import attach, detach, make_blank
 from sockscope.store.database import TABLES, explained, open_memory
-from sockscope.store.deferred_signals import interrupts_later
-from sockscope.store.memory_trim import release
+from sockscope.store.deferred_signals import defer_signals
+from sockscope.store.memory_trim import trim_memory
 from sockscope.store.schema import SCHEMA
-from sockscope.store.secure_file import drop_log, make_log, place
+from sockscope.store.secure_file import create_secure_file, drop_log, make_log
 
 COMMIT_NS = 1_000_000_000
 
@@ -51,16 +51,18 @@ class Writer:
         self._committed_ns: int | None = None
         self._bytes = 0
         self._waiting: list[Batch] = []
-        with interrupts_later(), explained(self.path, "make"):
+        with defer_signals(), explained(self.path, "make"):
             self._database = open_memory(MEMORY_LIMIT)
             try:
-                made = place(self.path, lambda there: make_blank(self._database, there, meta), overwrite)
+                made = create_secure_file(
+                    self.path, lambda there: make_blank(self._database, there, meta), overwrite
+                )
                 self._placed = made
                 self._attach()
             except BaseException:
                 self._database.close()
                 raise
-            release()
+            trim_memory()
 
     def write(self, batch: Batch) -> None:
         """Take ``batch`` in; it is safe once committed, at most a second of batch time later.
@@ -116,7 +118,7 @@ class Writer:
         """No interrupt half-way; and after a failure, no further harm."""
         if self._over:
             raise SockscopeError(str(self._over))
-        with interrupts_later():
+        with defer_signals():
             try:
                 with explained(self.path, "write"):
                     yield
@@ -156,7 +158,7 @@ class Writer:
             if self._bytes >= REOPEN_BYTES:
                 self._detach()
                 self._try_attach()
-            release()
+            trim_memory()
 
     def _attach(self) -> None:
         attach(self._database, self.path)

@@ -31,7 +31,7 @@ class Hook:
 
 
 @dataclass(frozen=True)
-class Way:
+class AttachMethod:
     """One way to get a signal; ``weaker`` says what it cannot tell, empty if nothing.
 
     A way that is not ``exact`` may tell something wrong, or miss something without counting it: every
@@ -64,7 +64,7 @@ class Signal:
 
     name: str
     tells: str
-    ways: tuple[Way, ...]
+    ways: tuple[AttachMethod, ...]
     without: str
     needed: bool = True
     optional: bool = False

@@ -21,17 +21,17 @@ from sockscope.bpf import attaching, syscall
 from sockscope.bpf.bcc_module import bcc_identity
 from sockscope.bpf.btf import Btf
 from sockscope.bpf.kernel_headers import kernel_structs
-from sockscope.bpf.loader import LoadError, Wanted, load
+from sockscope.bpf.loader import LoadError, ProgramSpec, load
 from sockscope.bpf.maps import Map
-from sockscope.bpf.object_cache import Image, ImageCache
+from sockscope.bpf.object_cache import CompiledObject, ObjectCache
 from sockscope.bpf.ring import Ring
-from sockscope.bpf.slot_array import Places
+from sockscope.bpf.slot_array import SlotArray
 from sockscope.bpf.tracefs import event_number
 from sockscope.records import layout
 from sockscope.tracer import drops
 from sockscope.tracer.attach_methods import BY_BTF, BY_KPROBE, Hook
 from sockscope.tracer.function_constants import function_constants
-from sockscope.tracer.map_defs import EVENTS, MAPS, PLACES, PRIVATE, RINGS, Limits
+from sockscope.tracer.map_defs import EVENTS, MAPS, PRIVATE, RINGS, SLOT_ARRAYS, MapSizes
 from sockscope.tracer.wait_queues import wait_queues
 
 PROBES = (
@@ -61,7 +61,7 @@ def program_text(structs: str, probes: Path) -> str:
     return "\n".join(parts)
 
 
-def _compiled(btf: Btf, cache: ImageCache, detail: bool) -> Image:
+def _compiled(btf: Btf, cache: ObjectCache, detail: bool) -> CompiledObject:
     """The probes for this kernel: from the cache, or compiled now and kept."""
     structs = kernel_structs(btf)
     text = program_text(structs.text, probe_directory())
@@ -75,7 +75,7 @@ def _compiled(btf: Btf, cache: ImageCache, detail: bool) -> Image:
         functions = re.findall(r"^int (on_\w+|run_\w+|bpf_iter__\w+)\(", text, re.MULTILINE)
         rings = [*RINGS, *([EVENTS] if detail else [])]
         image = compile_probes(
-            text, ["-Wno-everything", *defines], functions, [*MAPS, *PLACES, *rings, *PRIVATE]
+            text, ["-Wno-everything", *defines], functions, [*MAPS, *SLOT_ARRAYS, *rings, *PRIVATE]
         )
         cache.put(key, image)
     return image
@@ -118,7 +118,7 @@ def _close_all(descriptors: list[int]) -> None:
         os.close(descriptors.pop())
 
 
-class Program:
+class BpfObject:
     """The probes, loaded.  Use as a context manager: leaving it gives everything back.
 
     :param hooks: what will be attached, so that just that is loaded
@@ -130,21 +130,21 @@ class Program:
     def __init__(
         self,
         btf: Btf,
-        limits: Limits,
+        limits: MapSizes,
         hooks: Iterable[Hook],
-        cache: ImageCache | None = None,
+        cache: ObjectCache | None = None,
         *,
         detail: bool = False,
     ) -> None:
-        image = _compiled(btf, cache or ImageCache(), detail)
+        image = _compiled(btf, cache or ObjectCache(), detail)
         wanted = {
-            _name(hook): Wanted(hook.function, hook.kind, _traced(btf, hook), _typed(btf, hook))
+            _name(hook): ProgramSpec(hook.function, hook.kind, _traced(btf, hook), _typed(btf, hook))
             for hook in hooks
         }
         for name in _ITERATORS:
-            wanted[_iterating(name)] = Wanted(_iterating(name), "iterator", _iterator(btf, name))
+            wanted[_iterating(name)] = ProgramSpec(_iterating(name), "iterator", _iterator(btf, name))
         for name in _RUN:
-            wanted[_running(name)] = Wanted(_running(name), "raw")
+            wanted[_running(name)] = ProgramSpec(_running(name), "raw")
         self._links: list[int] = []
         self._detaching: threading.Thread | None = None
         self._loaded = load(image, limits.room(), wanted)
@@ -155,8 +155,8 @@ class Program:
         room = limits.room()
         self.maps["bucket_count"].put(0, room["buckets"])
         self.places = {
-            name: Places(loaded.maps[name], record, room[name], (self.maps["fresh_places"], index))
-            for name, (index, record) in PLACES.items()
+            name: SlotArray(loaded.maps[name], record, room[name], (self.maps["fresh_places"], index))
+            for name, (index, record) in SLOT_ARRAYS.items()
         }
         self.rings = {
             name: Ring(loaded.maps[name], room[name] // mmap.PAGESIZE, record)
@@ -212,7 +212,9 @@ class Program:
     def misses(self) -> dict[str, int]:
         """Function → what went unseen since the kernel left it out: it was at work on that CPU already."""
         missed = {name: syscall.run_time(program)[2] for name, program in self._programs.items()}
-        return drops.unseen(missed, self.maps["rescued"].read_array(len(drops.TWO_FOR_ONE)).tolist())
+        return drops.count_unseen_events(
+            missed, self.maps["rescued"].read_array(len(drops.TWO_FOR_ONE)).tolist()
+        )
 
     def detach(self) -> None:
         """Begin to take the probes off; maps and rings stay readable.
@@ -241,7 +243,7 @@ class Program:
             records.close()
         self._loaded.close()
 
-    def __enter__(self) -> Program:
+    def __enter__(self) -> BpfObject:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -28,7 +28,7 @@ _BEST_EFFORT = frozenset({"on_waking"})
 TWO_FOR_ONE = ("on_state", "on_destroy")
 
 
-def unseen(missed: Mapping[str, int], rescued: Sequence[int]) -> dict[str, int]:
+def count_unseen_events(missed: Mapping[str, int], rescued: Sequence[int]) -> dict[str, int]:
     """Probe → what neither it nor a second one saw.
 
     :param missed: probe → runs that the kernel refused, since it was at work on that CPU already
@@ -40,7 +40,9 @@ def unseen(missed: Mapping[str, int], rescued: Sequence[int]) -> dict[str, int]:
     return {name: number for name, number in rest.items() if number > 0}
 
 
-def told(counts: Mapping[layout.Loss, int], missed: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+def describe_drops(
+    counts: Mapping[layout.Loss, int], missed: Mapping[str, int]
+) -> tuple[tuple[str, int], ...]:
     """(what and where, how many) of all that is lost.
 
     :param missed: probe → what went unseen since it was at work on that CPU already

@@ -7,7 +7,7 @@ one function in probes/.
 
 from __future__ import annotations
 
-from sockscope.tracer.attach_methods import Hook, Signal, Way
+from sockscope.tracer.attach_methods import AttachMethod, Hook, Signal
 
 
 def _raw(place: str, function: str, reads: str = "", *, typed: str = "") -> Hook:
@@ -35,7 +35,7 @@ SIGNALS: tuple[Signal, ...] = (
         "life",
         "when each connection was established, on which listener, and closed; which sockets listen",
         (
-            Way(
+            AttachMethod(
                 "tracepoint",
                 (
                     _raw("tcp_destroy_sock", "on_destroy"),  # first: no beginning without its end
@@ -51,18 +51,20 @@ SIGNALS: tuple[Signal, ...] = (
         "data-ready",
         "when a connection's bytes could be read, and that it was queued",
         (
-            Way("tracepoint", (_raw("sk_data_ready", "on_data_ready", typed="on_data_ready_typed"),)),
-            Way(
+            AttachMethod(
+                "tracepoint", (_raw("sk_data_ready", "on_data_ready", typed="on_data_ready_typed"),)
+            ),
+            AttachMethod(
                 "fentry",
                 (Hook("fentry", "sock_def_readable", "on_readable", "1"),),
                 weaker=f"bytes of {_OWN_CALLBACKS} are not seen to arrive",
             ),
-            Way(
+            AttachMethod(
                 "kprobe",
                 (Hook("kprobe", "sock_def_readable", "on_readable_probed", "1"),),
                 weaker=f"bytes of {_OWN_CALLBACKS} are not seen to arrive",
             ),
-            Way(
+            AttachMethod(
                 "state-changes",
                 (
                     _raw(
@@ -85,7 +87,7 @@ SIGNALS: tuple[Signal, ...] = (
         "accept",
         "which thread accepted each connection, and who came for nothing",
         (
-            Way(
+            AttachMethod(
                 "system-calls",
                 (
                     _call("exit_accept4", "on_accept"),
@@ -93,7 +95,7 @@ SIGNALS: tuple[Signal, ...] = (
                     Hook("tracepoint", "io_uring:io_uring_complete", "on_ring_complete", "res@32"),
                 ),
             ),
-            Way(
+            AttachMethod(
                 "fentry",
                 (
                     Hook("fexit", "inet_csk_accept", "on_accept_return", "2|4"),
@@ -103,7 +105,7 @@ SIGNALS: tuple[Signal, ...] = (
                 "listener that was not traced yet, is not seen",
                 exact=False,
             ),
-            Way(
+            AttachMethod(
                 "kprobe",
                 (Hook("kprobe", "security_sock_graft", "on_graft_probed", "2"),),
                 weaker="best effort: accepts that find nothing are not seen; a listener that the target "
@@ -117,8 +119,8 @@ SIGNALS: tuple[Signal, ...] = (
         "read",
         "which threads read each connection",
         (
-            Way("tracepoint", (_raw("sock_recv_length", "on_recv"), _SPLICE)),
-            Way(
+            AttachMethod("tracepoint", (_raw("sock_recv_length", "on_recv"), _SPLICE)),
+            AttachMethod(
                 "fentry",
                 (
                     Hook("fexit", "inet_recvmsg", "on_recv_return", "4"),
@@ -127,7 +129,7 @@ SIGNALS: tuple[Signal, ...] = (
                 ),
                 weaker=_UNDER_WAY,
             ),
-            Way(
+            AttachMethod(
                 "kprobe",
                 (
                     Hook("kretprobe", "inet_recvmsg", "on_recv_return_probed", "4"),
@@ -138,7 +140,7 @@ SIGNALS: tuple[Signal, ...] = (
                 ),
                 weaker=_RETURNS,
             ),
-            Way(
+            AttachMethod(
                 "system-calls",
                 (
                     _call("exit_read", "on_read_exit"),
@@ -159,8 +161,8 @@ SIGNALS: tuple[Signal, ...] = (
         "write",
         "which threads answered each connection",
         (
-            Way("tracepoint", (_raw("sock_send_length", "on_send"),)),
-            Way(
+            AttachMethod("tracepoint", (_raw("sock_send_length", "on_send"),)),
+            AttachMethod(
                 "fentry",
                 (
                     Hook("fexit", "inet_sendmsg", "on_send_return", "3"),
@@ -169,7 +171,7 @@ SIGNALS: tuple[Signal, ...] = (
                 ),
                 weaker=_UNDER_WAY,
             ),
-            Way(
+            AttachMethod(
                 "kprobe",
                 (
                     *(
@@ -183,7 +185,7 @@ SIGNALS: tuple[Signal, ...] = (
                 ),
                 weaker=_RETURNS,
             ),
-            Way(
+            AttachMethod(
                 "system-calls",
                 (
                     _call("exit_write", "on_write_exit"),
@@ -204,7 +206,7 @@ SIGNALS: tuple[Signal, ...] = (
         "wait",
         "how long each thread waits for events and stays away from them",
         (
-            Way(
+            AttachMethod(
                 "system-calls",
                 (
                     *(_call(f"enter_{name}", "on_wait_enter") for name in _WAITS),
@@ -221,7 +223,7 @@ SIGNALS: tuple[Signal, ...] = (
     Signal(
         "wake",
         "which threads a reader wakes inside its process (request hand-off)",
-        (Way("tracepoint", (_raw("sched_waking", "on_waking"),)),),
+        (AttachMethod("tracepoint", (_raw("sched_waking", "on_waking"),)),),
         without="a dispatcher that writes the answers itself looks like a single thread",
         needed=False,
         optional=True,
@@ -231,7 +233,7 @@ SIGNALS: tuple[Signal, ...] = (
         "tasks",
         "threads and processes that start, end, and change their names",
         (
-            Way(
+            AttachMethod(
                 "tracepoint",
                 (
                     _raw("sched_process_fork", "on_fork"),

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from sockscope.bpf import attaching, syscall
 from sockscope.bpf.btf import Btf
 from sockscope.bpf.tracefs import event_field, event_number, tracing_directory
-from sockscope.tracer.attach_methods import BY_BTF, BY_KPROBE, Hook, Way
+from sockscope.tracer.attach_methods import BY_BTF, BY_KPROBE, AttachMethod, Hook
 
 # mov r0, 0; exit
 _NOTHING = struct.pack("<BBhi", 0xB7, 0, 0, 0) + struct.pack("<BBhi", 0x95, 0, 0, 0)
 
 
 @dataclass(frozen=True)
-class Availability:
+class FeatureProbe:
     """Answers, for a hook, whether the kernel has it; call it like a function.
 
     Where a kernel may have something and refuse it (fentry under lockdown, a kprobe on a function that
@@ -27,7 +27,7 @@ class Availability:
     _known: dict[Hook, str] = field(default_factory=dict)
 
     @classmethod
-    def of_running_kernel(cls) -> Availability:
+    def of_running_kernel(cls) -> FeatureProbe:
         """
         :raises BtfError: without BTF
         :raises TracefsError: without tracefs
@@ -44,7 +44,7 @@ class Availability:
             self._known[hook] = self._find_out(hook)
         return self._known[hook]
 
-    def why_not_way(self, way: Way) -> str:
+    def why_not_way(self, way: AttachMethod) -> str:
         """Why a way cannot be taken here; empty when it can."""
         reasons = [self.why_not(hook) for hook in way.needed]
         if way.calls and not any(map(self, way.calls)):

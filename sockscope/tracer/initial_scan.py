@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 
 from sockscope.records import layout
-from sockscope.tracer.bpf_object import Program
-from sockscope.tracer.target_filter import Scope
+from sockscope.tracer.bpf_object import BpfObject
+from sockscope.tracer.target_filter import TargetFilter
 
 _LISTEN = 10
 _NOTHING = np.dtype("u1")
 Holdings = np.ndarray[Any, np.dtype[Any]]
 
 
-def seed(program: Program, scope: Scope, left_out: Counter[layout.Loss]) -> Holdings:
+def scan_existing(program: BpfObject, scope: TargetFilter, left_out: Counter[layout.Loss]) -> Holdings:
     """Learn the target's listeners, their holders' threads, their open and waiting connections.
 
     :param left_out: counts what has no room
@@ -44,13 +44,13 @@ def seed(program: Program, scope: Scope, left_out: Counter[layout.Loss]) -> Hold
     return held
 
 
-def holders(program: Program) -> Holdings:
+def find_owners(program: BpfObject) -> Holdings:
     """Who holds the traced listeners now; processes that came to hold one become servers."""
     found = program.iterate("task_file", layout.HOLDING)
     return found[found["listener"] > 0]
 
 
-def adopt(program: Program, pids: set[int], left_out: Counter[layout.Loss]) -> None:
+def adopt(program: BpfObject, pids: set[int], left_out: Counter[layout.Loss]) -> None:
     """Make workers of all threads of processes that turned out to hold a traced listener."""
     for pid in pids:
         if not program.maps["servers"].add(pid, 1):
@@ -58,7 +58,7 @@ def adopt(program: Program, pids: set[int], left_out: Counter[layout.Loss]) -> N
     program.iterate("task", _NOTHING)
 
 
-def _wanted(found: Holdings, scope: Scope) -> Holdings:
+def _wanted(found: Holdings, scope: TargetFilter) -> Holdings:
     keep = found["state"] == _LISTEN
     if scope.ports:
         keep &= np.isin(found["port"], list(scope.ports))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.bpf.slot_array import bucket_count, crowd_room
+from sockscope.bpf.slot_array import bucket_count, overflow_capacity
 from sockscope.records import layout
 
 _U8, _U16, _U32, _U64 = (np.dtype(f"<u{size}") for size in (1, 2, 4, 8))
@@ -35,7 +35,7 @@ MAPS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "gone": (_NOTHING, _U64),
 }
 #: Array of records → its index in ``fresh_places`` (``enum kept``), and the record.
-PLACES: dict[str, tuple[int, np.dtype[Any]]] = {
+SLOT_ARRAYS: dict[str, tuple[int, np.dtype[Any]]] = {
     "connections": (0, layout.CONNECTION),
     "workers": (1, layout.WORKER),
 }
@@ -59,7 +59,7 @@ EVENTS = "events"
 
 
 @dataclass(frozen=True)
-class Limits:
+class MapSizes:
     """Room in the kernel, in elements; rings in pages of 4 KiB (powers of two).
 
     What does not fit is counted, never silently dropped.
@@ -85,7 +85,7 @@ class Limits:
             "free_connections": self.connections,
             "free_workers": self.workers,
             "buckets": bucket_count(places),
-            "crowded": crowd_room(places),
+            "crowded": overflow_capacity(places),
             "listeners": self.listeners,
             "listener_keys": self.listeners,
             "seeds": self.listeners,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sockscope.tracer.event_sources import SIGNALS
-from sockscope.tracer.feature_probe import Availability
-from sockscope.tracer.selection import choose
+from sockscope.tracer.feature_probe import FeatureProbe
+from sockscope.tracer.selection import select_methods
 
 
 @dataclass(frozen=True)
-class TriedWay:
+class MethodReport:
     """A way: ``why_not`` is empty when it can be taken here."""
 
     name: str
@@ -20,7 +20,7 @@ class TriedWay:
 
 
 @dataclass(frozen=True)
-class TriedSignal:
+class SignalReport:
     """A signal: ``way`` is the one that tracing would take, empty when there is none."""
 
     name: str
@@ -29,17 +29,17 @@ class TriedSignal:
     exact: bool
     weaker: str
     needed: bool
-    ways: tuple[TriedWay, ...]
+    ways: tuple[MethodReport, ...]
 
 
-def examine_signals(availability: Availability) -> tuple[TriedSignal, ...]:
+def report_signals(availability: FeatureProbe) -> tuple[SignalReport, ...]:
     """Try all ways, best first, and those behind the first that works too."""
-    chosen = choose(availability)
+    chosen = select_methods(availability)
     found = []
     for signal in SIGNALS:
         way = chosen[signal.name]
         found.append(
-            TriedSignal(
+            SignalReport(
                 signal.name,
                 signal.tells,
                 way.name if way else "",
@@ -47,7 +47,7 @@ def examine_signals(availability: Availability) -> tuple[TriedSignal, ...]:
                 way.weaker if way else signal.without,
                 signal.needed,
                 tuple(
-                    TriedWay(known.name, known.exact, known.weaker, availability.why_not_way(known))
+                    MethodReport(known.name, known.exact, known.weaker, availability.why_not_way(known))
                     for known in signal.ways
                 ),
             )

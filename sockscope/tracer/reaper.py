@@ -11,10 +11,10 @@ from collections.abc import Callable
 import numpy as np
 
 from sockscope.bpf.maps import Records
-from sockscope.bpf.slot_array import Places
+from sockscope.bpf.slot_array import SlotArray
 from sockscope.host import clock
 from sockscope.records.layout import ConnectionFlag
-from sockscope.records.structured import joined, those
+from sockscope.records.structured import concat, take
 from sockscope.tracer.socket_liveness import Ids
 
 #: What was touched a moment ago is not worth a look: the next one is for it.
@@ -24,7 +24,7 @@ _BETWEEN_NS = 30_000_000_000
 _AT_MOST = 100
 
 
-class UnseenEnds:
+class Reaper:
     """Tells each such connection once, as closed and inexact.
 
     Its record stays where it is until its socket's address is used again, or tracing ends: only the probes
@@ -34,7 +34,7 @@ class UnseenEnds:
     :param gone: tells the ids of those whose socket is gone; OSError when this kernel does not let it
     """
 
-    def __init__(self, connections: Places, gone: Callable[[], Ids]) -> None:
+    def __init__(self, connections: SlotArray, gone: Callable[[], Ids]) -> None:
         self._connections, self._gone = connections, gone
         #: What a report must say: that nobody looks.
         self.notes: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class UnseenEnds:
         if not len(self._found) and not len(self._told):
             return closed, connections
         seen_to_end = closed["id"]
-        closed = those(closed, ~np.isin(seen_to_end, self._told))
+        closed = take(closed, ~np.isin(seen_to_end, self._told))
         fresh = np.setdiff1d(self._found, np.concatenate([seen_to_end, self._told]))
         self._told = np.setdiff1d(np.concatenate([self._told, fresh]), seen_to_end)
         self._found = np.empty(0, np.uint64)
@@ -81,4 +81,4 @@ class UnseenEnds:
         ended["closed_ns"] = np.where(ended["closed_ns"] > 0, ended["closed_ns"], ended["touched_ns"])
         ended["flags"] |= int(ConnectionFlag.CLOSED | ConnectionFlag.BEST_EFFORT)
         is_over = np.isin(connections["id"], np.concatenate([self._told, seen_to_end]))
-        return joined([closed, ended]), those(connections, ~is_over)
+        return concat([closed, ended]), take(connections, ~is_over)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from sockscope.errors import UsageError
-from sockscope.tracer.attach_methods import Hook, Way
+from sockscope.tracer.attach_methods import AttachMethod, Hook
 from sockscope.tracer.event_sources import SIGNALS
 
 #: The way of a signal that is left out.
 OFF = "off"
 
 
-def left_out(forced: Mapping[str, str] | None) -> frozenset[str]:
+def is_disabled(forced: Mapping[str, str] | None) -> frozenset[str]:
     """The signals that ``NAME=off`` leaves out, with those that tell nothing without them.
 
     :raises UsageError: for a signal that does not exist, or that nothing can be traced without
@@ -28,9 +28,9 @@ def left_out(forced: Mapping[str, str] | None) -> frozenset[str]:
     return frozenset(signal.name for signal in SIGNALS if off & {signal.name, signal.of})
 
 
-def choose(
+def select_methods(
     available: Callable[[Hook], bool], forced: Mapping[str, str] | None = None
-) -> dict[str, Way | None]:
+) -> dict[str, AttachMethod | None]:
     """For every signal the first way whose hooks the kernel all has, or None.
 
     :param available: whether a hook exists on this kernel
@@ -42,8 +42,8 @@ def choose(
     for name in wishes:
         if name not in known:
             raise UsageError(f"no signal is called {name!r}; there are {', '.join(sorted(known))}")
-    unwanted = left_out(wishes)
-    chosen: dict[str, Way | None] = {}
+    unwanted = is_disabled(wishes)
+    chosen: dict[str, AttachMethod | None] = {}
     for signal in SIGNALS:
         if signal.name in unwanted:
             chosen[signal.name] = None
@@ -57,12 +57,12 @@ def choose(
     return chosen
 
 
-def _all_there(way: Way, available: Callable[[Hook], bool]) -> bool:
+def _all_there(way: AttachMethod, available: Callable[[Hook], bool]) -> bool:
     """Every hook must exist; of a list of system calls, at least one (select is not on arm64)."""
     return all(map(available, way.needed)) and (not way.calls or any(map(available, way.calls)))
 
 
-def hooks_of(chosen: Mapping[str, Way | None], available: Callable[[Hook], bool]) -> list[Hook]:
+def get_hooks(chosen: Mapping[str, AttachMethod | None], available: Callable[[Hook], bool]) -> list[Hook]:
     """The hooks to attach: all of the chosen ways, of system calls those that this machine has."""
     return [
         hook

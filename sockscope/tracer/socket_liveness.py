@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.tracer.bpf_object import Program
+from sockscope.tracer.bpf_object import BpfObject
 
 #: Of the directory at a time (BUCKETS_A_RUN).
 BUCKETS_A_RUN = 4
@@ -16,7 +16,7 @@ _SOCKETS = 1 << 63  # keys from there on are sockets, below it threads
 Ids = np.ndarray[Any, np.dtype[np.uint64]]
 
 
-def gone(program: Program) -> Ids:
+def find_gone_sockets(program: BpfObject) -> Ids:
     """Ids of the connections whose socket nobody refers to any more, or that another one has taken.
 
     :raises OSError: when the kernel does not run the program

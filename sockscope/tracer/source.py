@@ -14,24 +14,24 @@ from typing import Any
 import numpy as np
 
 from sockscope.bpf import syscall
-from sockscope.bpf.delta_maps import Pairs
+from sockscope.bpf.delta_maps import DeltaMaps
 from sockscope.errors import SockscopeError
 from sockscope.host import clock, privileges
 from sockscope.records import layout
 from sockscope.records.batch import HOLDER, Batch, Cost, Health
-from sockscope.records.batch import Signal as SignalInUse
+from sockscope.records.batch import AttachedSignal as SignalInUse
 from sockscope.records.layout import Phase
-from sockscope.records.structured import joined
+from sockscope.records.structured import concat
 from sockscope.target import Target
 from sockscope.tracer import drops, initial_scan, unix_listeners
-from sockscope.tracer.bpf_object import Program
+from sockscope.tracer.bpf_object import BpfObject
 from sockscope.tracer.event_sources import SIGNALS
-from sockscope.tracer.feature_probe import Availability
-from sockscope.tracer.map_defs import Limits
-from sockscope.tracer.reaper import UnseenEnds
-from sockscope.tracer.selection import choose, hooks_of, left_out
-from sockscope.tracer.socket_liveness import gone
-from sockscope.tracer.target_filter import resolve
+from sockscope.tracer.feature_probe import FeatureProbe
+from sockscope.tracer.map_defs import MapSizes
+from sockscope.tracer.reaper import Reaper
+from sockscope.tracer.selection import get_hooks, is_disabled, select_methods
+from sockscope.tracer.socket_liveness import find_gone_sockets
+from sockscope.tracer.target_filter import resolve_target
 
 #: Statistics cost every probe a little, so they are on in one tick of this many.
 _SAMPLED_TICKS = 8
@@ -55,26 +55,28 @@ class KernelSource:
     def __init__(
         self,
         target: Target,
-        limits: Limits,
+        limits: MapSizes,
         forced: Mapping[str, str] | None = None,
         *,
         detail: bool = False,
     ) -> None:
         privileges.require()
-        self._scope = resolve(target)
-        self._availability = Availability.of_running_kernel()
-        self._chosen = choose(self._availability, forced)
-        self._unwanted = left_out(forced)
+        self._scope = resolve_target(target)
+        self._availability = FeatureProbe.of_running_kernel()
+        self._chosen = select_methods(self._availability, forced)
+        self._unwanted = is_disabled(forced)
         for signal in SIGNALS:
             if signal.needed and self._chosen[signal.name] is None and signal.name not in self._unwanted:
                 raise SockscopeError(
                     f"this kernel has no way to tell {signal.tells}; sockscope doctor says more"
                 )
         self._best_effort = any(way is not None and not way.exact for way in self._chosen.values())
-        self._hooks = hooks_of(self._chosen, self._availability)
-        self._program = Program(self._availability.btf, limits, self._hooks, detail=detail)
-        self._pairs = Pairs(self._program.maps, limits.wakes)
-        self._unseen_ends = UnseenEnds(self._program.places["connections"], partial(gone, self._program))
+        self._hooks = get_hooks(self._chosen, self._availability)
+        self._program = BpfObject(self._availability.btf, limits, self._hooks, detail=detail)
+        self._pairs = DeltaMaps(self._program.maps, limits.wakes)
+        self._unseen_ends = Reaper(
+            self._program.places["connections"], partial(find_gone_sockets, self._program)
+        )
         self._left_out: Counter[layout.Loss] = Counter()  # what had no room before tracing began
         self._started_ns, self._cpu_before_ns = clock.now_ns(), _own_cpu_ns()
         self._last_ns = 0
@@ -107,7 +109,7 @@ class KernelSource:
         self._enter(Phase.SETTLING)
         for hook in self._hooks:
             self._program.attach(hook)
-        held = initial_scan.seed(self._program, scope, self._left_out)
+        held = initial_scan.scan_existing(self._program, scope, self._left_out)
         self._enter(Phase.TRACING)
         self._keep_holders(held)
         self._refresh_notes()
@@ -145,7 +147,7 @@ class KernelSource:
         listeners = program.maps["listeners"].read_all()[1]
         if whole or final:
             late = self._ended_things()
-            closed, ended, shut = map(joined, zip((closed, ended, shut), late, strict=True))
+            closed, ended, shut = map(concat, zip((closed, ended, shut), late, strict=True))
             connections, workers, listeners = map(
                 _still_there, (connections, workers, listeners), (closed, ended, shut)
             )
@@ -162,10 +164,10 @@ class KernelSource:
         self._last_ns = now
         return Batch(
             time_ns=now,
-            connections=joined([closed, connections]),
+            connections=concat([closed, connections]),
             more_io=more_io,
-            workers=joined([workers, ended]),
-            listeners=joined([listeners, shut]),
+            workers=concat([workers, ended]),
+            listeners=concat([listeners, shut]),
             wakes=self._pairs.wakes(ended),
             waiting=waiting,
             holders=self._holders,
@@ -213,7 +215,7 @@ class KernelSource:
         if final or known != self._listeners_known or self._ticks % _HOLDERS_TICKS == 0:
             self._listeners_known = known
             if known:
-                self._keep_holders(initial_scan.holders(self._program))
+                self._keep_holders(initial_scan.find_owners(self._program))
             if final or self._ticks % _NOTES_TICKS == 0:
                 self._refresh_notes()
 
@@ -255,7 +257,7 @@ class KernelSource:
     def _health(self, now: int) -> Health:
         counts = self._program.maps["losses"].read_array(len(layout.Loss))
         numbers = {reason: int(counts[reason]) + self._left_out[reason] for reason in layout.Loss}
-        lost = drops.told(numbers, self._program.misses())
+        lost = drops.describe_drops(numbers, self._program.misses())
         probe_ns, probe_runs = self._program.run_time()
         cost = Cost(
             probe_ns=probe_ns,

@@ -22,7 +22,7 @@ class TargetError(SockscopeError):
 
 
 @dataclass(frozen=True)
-class Scope:
+class TargetFilter:
     """A target, resolved on this host at one moment."""
 
     ports: frozenset[int]
@@ -55,7 +55,7 @@ class Scope:
         return not self.cgroup_path or _below(_cgroup_of(pid), self.cgroup_path)
 
 
-def resolve(target: Target) -> Scope:
+def resolve_target(target: Target) -> TargetFilter:
     """Look the target up.
 
     :raises UsageError: for values that cannot be right
@@ -77,7 +77,7 @@ def resolve(target: Target) -> Scope:
     cgroup = _container(target.container) if target.container else target.cgroup
     path, number, level = _cgroup(cgroup) if cgroup else ("", 0, 0)
     netns = _netns(target.netns) if target.netns else 0
-    return Scope(
+    return TargetFilter(
         frozenset(target.ports),
         frozenset(_with_children(target.pids)),
         target.comm,

@@ -77,8 +77,8 @@ def _why_not(frame: Frame, otherwise: str, what: str) -> str:
 
 def first_of(frame: Frame, record: Any, verb: str) -> str:
     """The thread that did most of it: which of several was first is not recorded."""
-    deeds = frame.snapshot.deeds
-    own = deeds[(deeds["connection"] == record["id"]) & (deeds[verb] > 0)]
+    connection_io = frame.snapshot.connection_io
+    own = connection_io[(connection_io["connection"] == record["id"]) & (connection_io[verb] > 0)]
     if not len(own):
         return "–"
     name = name_of(frame, int(own["worker"][own[verb].argmax()]))

@@ -126,9 +126,9 @@ def _paired(
     moment: Moment, listeners: Sequence[Listener], acceptors: Sequence[Worker]
 ) -> tuple[list[Listener], list[Worker]]:
     """Each listener beside the thread that accepts most from it."""
-    flows, counts = moment.frame.snapshot.flows, moment.frame.snapshot.flow_counts
+    roles, counts = moment.frame.snapshot.roles, moment.frame.snapshot.role_counts
     best: dict[int, tuple[int, int]] = {}
-    for flow, count in zip(flows, counts, strict=True):
+    for flow, count in zip(roles, counts, strict=True):
         listener, acceptor = int(flow["listener"]), int(flow["acceptor"])
         if acceptor and int(count) > best.get(listener, (0, 0))[0]:
             best[listener] = (int(count), acceptor)

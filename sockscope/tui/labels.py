@@ -58,7 +58,7 @@ def roles_of(frame: Frame) -> dict[int, str]:
     roles: dict[int, str] = {}
     snapshot = frame.snapshot
     listened = {listener.listened_by for listener in snapshot.listeners}
-    answerers = {int(number) for number in snapshot.flows["writer"]}
+    answerers = {int(number) for number in snapshot.roles["writer"]}
     for number, worker in snapshot.workers.items():
         letters = ("L" if number in listened else "") + ("A" if worker.accepts else "")
         letters += ("R" if worker.reads else "") + ("W" if worker.writes or number in answerers else "")

@@ -120,7 +120,7 @@ def _over_time(moment: Moment, worker: Worker, palette: Palette, width: int) -> 
 
 def _handoffs(moment: Moment, worker: Worker, palette: Palette, width: int) -> list[Line]:
     frame, given, taken, woken, called = moment.frame, *(Counter[int]() for _ in range(4))
-    for flow, count in zip(frame.snapshot.flows, frame.snapshot.flow_counts, strict=True):
+    for flow, count in zip(frame.snapshot.roles, frame.snapshot.role_counts, strict=True):
         acceptor, reader = int(flow["acceptor"]), int(flow["reader"])
         if acceptor and reader and acceptor != reader:
             if acceptor == worker.id:

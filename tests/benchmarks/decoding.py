@@ -17,7 +17,7 @@ import numpy as np
 from sockscope.bpf import syscall
 from sockscope.bpf.ring import Ring
 from sockscope.records import layout
-from sockscope.tracer.map_defs import Limits
+from sockscope.tracer.map_defs import MapSizes
 
 _RINGBUF = 27  # enum bpf_map_type
 _OUTPUT = 130  # bpf_ringbuf_output
@@ -27,7 +27,7 @@ _A_RUN = 1000
 
 def decoded(events: int, record: np.dtype[Any] = layout.EVENT) -> dict[str, Any]:
     """How many events there were, how many were taken from the ring and in order, and the CPU time for that."""
-    pages = Limits().events_pages
+    pages = MapSizes().events_pages
     ring_fd = syscall.create_map("events", _RINGBUF, 0, 0, pages * mmap.PAGESIZE, 0)
     program = syscall.load_program("fill", "raw", _filling(ring_fd, record.itemsize))
     ring = Ring(ring_fd, pages, record)

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 
-from sockscope.session.frame_sources import live_feed
+from sockscope.session.frame_sources import open_live_source
 from sockscope.target import Target
 from sockscope.tracer.selection import OFF
 
@@ -25,7 +25,7 @@ def main(port: int, without: str = "") -> None:
         over = True
 
     signal.signal(signal.SIGTERM, end)
-    feed = live_feed(
+    feed = open_live_source(
         Target(ports=(port,)),
         interval_s=1.0,
         signals=dict.fromkeys(without.split(","), OFF) if without else {},

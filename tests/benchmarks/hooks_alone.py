@@ -11,10 +11,10 @@ import sys
 from dataclasses import replace
 from typing import Any
 
-from sockscope.bpf.object_cache import Function, Image
+from sockscope.bpf.object_cache import CompiledObject, Function
 from sockscope.target import Target
 from sockscope.tracer import bpf_object
-from sockscope.tracer.map_defs import Limits
+from sockscope.tracer.map_defs import MapSizes
 from sockscope.tracer.source import KernelSource
 from tests.benchmarks.probes import EMPTY
 
@@ -24,12 +24,12 @@ def main(port: int) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     compiled = bpf_object._compiled
 
-    def emptied(*args: Any) -> Image:
+    def emptied(*args: Any) -> CompiledObject:
         image = compiled(*args)
         return replace(image, functions={name: Function(EMPTY, ()) for name in image.functions})
 
     bpf_object._compiled = emptied
-    source = KernelSource(Target(ports=(port,)), Limits())
+    source = KernelSource(Target(ports=(port,)), MapSizes())
     try:
         source.start()
         print("attached", flush=True)

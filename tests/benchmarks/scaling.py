@@ -27,7 +27,7 @@ from sockscope.records import layout
 from sockscope.records.batch import Batch
 from sockscope.session.live import LiveSession
 from sockscope.target import Target
-from sockscope.tracer.map_defs import Limits
+from sockscope.tracer.map_defs import MapSizes
 from tests.benchmarks.tracers import LIVE, at_work, last_words
 from tests.benchmarks.workloads import KEEPALIVE, wrk
 
@@ -52,7 +52,7 @@ def rates(seconds: float) -> Iterator[Row]:
 
 def connections(counts: tuple[int, ...]) -> Iterator[Row]:
     for count in counts:
-        with LiveSession(Target(ports=(_PORT,)), Limits(connections=count)) as session:
+        with LiveSession(Target(ports=(_PORT,)), MapSizes(connections=count)) as session:
             program = session._source._program
             listener = np.zeros(1, layout.LISTENER)
             listener["id"], listener["inode"], listener["port"], listener["family"] = 1, 1, _PORT, 4
@@ -71,7 +71,7 @@ def connections(counts: tuple[int, ...]) -> Iterator[Row]:
 
 def threads(counts: tuple[int, ...]) -> Iterator[Row]:
     for count in counts:
-        with LiveSession(Target(ports=(_PORT,)), Limits(workers=count)) as session:
+        with LiveSession(Target(ports=(_PORT,)), MapSizes(workers=count)) as session:
             program = session._source._program
             with _written(program, "workers", layout.WORKER, count) as records:
                 records["id"] = np.arange(1, count + 1)
@@ -86,7 +86,7 @@ def listeners(counts: tuple[int, ...]) -> Iterator[Row]:
     for count in counts:
         with _listening(count) as pid:
             began = time.process_time()
-            with LiveSession(Target(pids=(pid,)), Limits(listeners=max(64, count))) as session:
+            with LiveSession(Target(pids=(pid,)), MapSizes(listeners=max(64, count))) as session:
                 found = session.start()
                 start_s = time.process_time() - began
                 yield {"listeners": count, "seen": found, "start_s": start_s, **_ticks(session, None)}

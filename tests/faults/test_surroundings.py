@@ -23,9 +23,9 @@ from sockscope.model.state import State
 from sockscope.report.json import document
 from sockscope.session.live import LiveSession
 from sockscope.target import Target
-from sockscope.tracer.feature_probe import Availability
-from sockscope.tracer.map_defs import Limits
-from sockscope.tracer.selection import choose, hooks_of
+from sockscope.tracer.feature_probe import FeatureProbe
+from sockscope.tracer.map_defs import MapSizes
+from sockscope.tracer.selection import get_hooks, select_methods
 from tests.conftest import wait_until
 from tests.faults.conftest import Told
 from tests.faults.replying import Answer, ask
@@ -81,13 +81,13 @@ def test_in_a_time_namespace_times_are_those_of_the_kernel(tmp_path: Path, told:
 def test_whatever_hook_is_missing_nothing_is_told_wrong_and_what_is_weaker_is_said(
     monkeypatch: pytest.MonkeyPatch, told: Told
 ) -> None:
-    real = Availability.why_not
-    whole = Availability.of_running_kernel()
-    places = sorted({hook.place for hook in hooks_of(choose(whole), whole)})
+    real = FeatureProbe.why_not
+    whole = FeatureProbe.of_running_kernel()
+    places = sorted({hook.place for hook in get_hooks(select_methods(whole), whole)})
     refused, weaker = [], []
     for missing in places:
         monkeypatch.setattr(
-            Availability,
+            FeatureProbe,
             "why_not",
             lambda self, hook, gone=missing: "hidden" if hook.place == gone else real(self, hook),
         )
@@ -210,7 +210,7 @@ def test_threads_without_end_do_not_fill_the_room_for_wake_ups(told: Told) -> No
     answers: list[Answer] = []
     with (
         replying("thread") as (_, port),
-        LiveSession(Target(ports=(port,)), Limits(wakes=room)) as session,
+        LiveSession(Target(ports=(port,)), MapSizes(wakes=room)) as session,
     ):
         state.started_at(session.meta.started_ns)
         session.start()

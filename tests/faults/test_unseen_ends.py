@@ -15,7 +15,7 @@ from sockscope.records.batch import Batch
 from sockscope.records.layout import ConnectionFlag
 from sockscope.session.live import LiveSession
 from sockscope.target import Target
-from sockscope.tracer.bpf_object import Program
+from sockscope.tracer.bpf_object import BpfObject
 from sockscope.tracer.source import KernelSource
 from tests.conftest import wait_until
 from tests.faults.conftest import Told
@@ -60,7 +60,7 @@ def _blind(source: KernelSource, functions: tuple[str, ...]) -> None:
         os.close(source._program._links.pop(index))
 
 
-def _crowd(program: Program) -> None:
+def _crowd(program: BpfObject) -> None:
     """Move all connections out of their buckets to where those go that find no room in one."""
     buckets = Map(program._loaded.maps["buckets"], np.dtype("<u4"), _BUCKET)
     crowded = Map(program._loaded.maps["crowded"], np.dtype("<u8"), np.dtype("<u4"))

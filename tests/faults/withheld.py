@@ -16,7 +16,7 @@ import numpy as np
 
 from sockscope.bpf import attaching, syscall
 from sockscope.bpf.compiler import compile_probes
-from sockscope.bpf.loader import Wanted, load
+from sockscope.bpf.loader import ProgramSpec, load
 from sockscope.bpf.maps import Map
 from sockscope.bpf.tracefs import tracing_directory
 
@@ -44,7 +44,7 @@ def withheld_events() -> Iterator[list[int]]:
     loaded = load(
         compile_probes(_PROGRAM, ["-Wno-everything"], ["on_event"], ["seen"]),
         {},
-        {event: Wanted("on_event", "raw") for event in _EVENTS},
+        {event: ProgramSpec("on_event", "raw") for event in _EVENTS},
     )
     instance = tracing_directory() / "instances" / f"sockscope-{os.getpid()}"
     instance.mkdir()

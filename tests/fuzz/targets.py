@@ -20,11 +20,11 @@ import numpy as np
 from sockscope.analysis.thresholds import Thresholds, as_toml
 from sockscope.bpf.btf import VMLINUX, Btf, BtfError
 from sockscope.bpf.kernel_headers import FIELDS, kernel_structs
-from sockscope.bpf.object_cache import Function, Image, MapDefinition
+from sockscope.bpf.object_cache import CompiledObject, Function, MapDefinition
 from sockscope.errors import SockscopeError, UsageError
 from sockscope.formatting import parse_duration, printable, text
 from sockscope.host import inet_diag_wire, threads
-from sockscope.host.containers import container_of
+from sockscope.host.containers import parse_container_id
 from sockscope.host.netns_counters import counters
 from sockscope.host.processes import cgroup_of, process
 from sockscope.session.live import limits_of
@@ -119,11 +119,13 @@ def _limits(raw: bytes) -> None:
 
 def _image(raw: bytes) -> None:
     with suppress(ValueError):
-        Image.from_text(raw.decode("utf-8", "replace"))
+        CompiledObject.from_text(raw.decode("utf-8", "replace"))
 
 
 def _image_seeds() -> list[bytes]:
-    image = Image({"m": MapDefinition(1, 4, 8, 16, 0)}, {"on_x": Function(b"\xb7" + bytes(15), ((0, "m"),))})
+    image = CompiledObject(
+        {"m": MapDefinition(1, 4, 8, 16, 0)}, {"on_x": Function(b"\xb7" + bytes(15), ((0, "m"),))}
+    )
     return [image.to_text().encode()]
 
 
@@ -159,7 +161,7 @@ def _procfs(raw: bytes) -> None:
     threads.blocked_in(7, 7, str(proc))
     with threads.ThreadClocks(proc=str(proc)) as clocks:
         clocks.sample([7])
-    container_of(cgroup_of(raw))
+    parse_container_id(cgroup_of(raw))
     counters(raw)
 
 

@@ -22,7 +22,7 @@ from sockscope.records.batch import Batch
 from sockscope.records.layout import EventKind
 from sockscope.session.live import LiveSession
 from sockscope.target import Target
-from sockscope.tracer.map_defs import Limits
+from sockscope.tracer.map_defs import MapSizes
 from tests.kernel.tracing import load
 from tests.straced import whole_calls
 from tests.unit.report.traces import arrows_of
@@ -69,10 +69,10 @@ def _seen(batches: list[Batch]) -> dict[int, list[Deed]]:
     return seen
 
 
-def _between_deeds(deeds: list[Deed]) -> list[Deed]:
+def _between_deeds(connection_io: list[Deed]) -> list[Deed]:
     """From the first deed on a socket to the last: before and after, only one of the two looked."""
-    touched = [index for index, (kind, _) in enumerate(deeds) if kind is not EventKind.WOKEN]
-    return deeds[touched[0] : touched[-1] + 1] if touched else []
+    touched = [index for index, (kind, _) in enumerate(connection_io) if kind is not EventKind.WOKEN]
+    return connection_io[touched[0] : touched[-1] + 1] if touched else []
 
 
 @pytest.mark.parametrize(
@@ -106,12 +106,16 @@ def test_each_threads_deeds_are_those_that_strace_saw_in_their_order(
             batches.append(session.stop())
     assert batches[-1].health.lost == ()
     truth, seen = _straced(log.read_text(), port), _seen(batches)
-    compared = {tid: _between_deeds(deeds) for tid, deeds in truth.items() if _between_deeds(deeds)}
-    assert sum(deeds.count((EventKind.ACCEPT, 0)) for deeds in compared.values()) == 100
+    compared = {
+        tid: _between_deeds(connection_io)
+        for tid, connection_io in truth.items()
+        if _between_deeds(connection_io)
+    }
+    assert sum(connection_io.count((EventKind.ACCEPT, 0)) for connection_io in compared.values()) == 100
     assert {tid: _between_deeds(seen[tid]) for tid in compared} == compared
 
 
-def _run(model: str, limits: Limits, signals: dict[str, str], **options: Any) -> list[Batch]:
+def _run(model: str, limits: MapSizes, signals: dict[str, str], **options: Any) -> list[Batch]:
     with servers.start(model, **options) as server:
         with LiveSession(Target(ports=(server.port,)), limits, signals, detail=True) as session:
             session.start()
@@ -122,7 +126,7 @@ def _run(model: str, limits: Limits, signals: dict[str, str], **options: Any) ->
 
 
 def test_events_tell_the_connection_its_thread_and_who_woke_whom() -> None:
-    batches = _run("dispatch", Limits(), {}, workers=3)
+    batches = _run("dispatch", MapSizes(), {}, workers=3)
     events = np.concatenate([batch.events for batch in batches])
     connections = {int(row["id"]): row for batch in batches for row in batch.connections}
     workers = {int(row["id"]): row for batch in batches for row in batch.workers}
@@ -151,11 +155,19 @@ def test_events_tell_the_connection_its_thread_and_who_woke_whom() -> None:
 
 
 def test_with_a_ring_of_one_page_events_lost_and_recorded_add_up() -> None:
-    batches = _run("single", Limits(events_pages=1), {"wait": "off", "wake": "off"})
+    batches = _run("single", MapSizes(events_pages=1), {"wait": "off", "wake": "off"})
     lost = sum(count for what, count in batches[-1].health.lost if what.startswith("detail events"))
     workers = {int(row["id"]): row for batch in batches for row in batch.workers}
-    deeds = ("accepts", "accepts_empty", "accepts_failed", "reads", "reads_empty", "ends_of_stream", "writes")
-    happened = sum(int(row[name]) for row in workers.values() for name in deeds)
+    connection_io = (
+        "accepts",
+        "accepts_empty",
+        "accepts_failed",
+        "reads",
+        "reads_empty",
+        "ends_of_stream",
+        "writes",
+    )
+    happened = sum(int(row[name]) for row in workers.values() for name in connection_io)
     assert lost > 0
     assert sum(len(batch.events) for batch in batches) + lost == happened
 

@@ -19,9 +19,9 @@ from sockscope.report.json import document
 from sockscope.session.live import LiveSession
 from sockscope.target import Target
 from sockscope.tracer.event_sources import SIGNALS
-from sockscope.tracer.feature_probe import Availability
-from sockscope.tracer.map_defs import Limits
-from sockscope.tracer.selection import choose
+from sockscope.tracer.feature_probe import FeatureProbe
+from sockscope.tracer.map_defs import MapSizes
+from sockscope.tracer.selection import select_methods
 from tests.kernel.tracing import by_remote, essence_of_ledger, essence_of_seen, load
 
 pytestmark = pytest.mark.kernel
@@ -44,7 +44,7 @@ VARIED = ("data-ready", "accept", "read", "write")
 
 def ladder() -> Iterator[dict[str, str]]:
     """For each rung the ways that load here, as ``--signals`` would ask for them; none twice."""
-    available = Availability.of_running_kernel()
+    available = FeatureProbe.of_running_kernel()
     asked = []
     for names in RUNGS:
         wishes = {}
@@ -52,7 +52,7 @@ def ladder() -> Iterator[dict[str, str]]:
             for way in signal.ways:
                 if signal.name in VARIED and way.name in names and not available.why_not_way(way):
                     wishes.setdefault(signal.name, way.name)
-        best = {name: way.name for name, way in choose(available, wishes).items() if way}
+        best = {name: way.name for name, way in select_methods(available, wishes).items() if way}
         if best not in asked:
             asked.append(best)
             yield wishes
@@ -68,7 +68,7 @@ def test_every_way_says_what_the_server_itself_says(
 ) -> None:
     books, documents = tmp_path / "ledger.jsonl", []
     with servers.start(model, ledger=books, host=host, **options) as server, contextlib.ExitStack() as stack:
-        limits = Limits(connections=8192, workers=1024, more_io=8192)
+        limits = MapSizes(connections=8192, workers=1024, more_io=8192)
         sessions = [
             stack.enter_context(LiveSession(Target(ports=(server.port,)), limits, wishes))
             for wishes in ladder()

@@ -25,11 +25,11 @@ from sockscope import formatting
 from sockscope.cli import run
 from sockscope.errors import SockscopeError
 from sockscope.host import netns
-from sockscope.host.inet_diag import ListenQueues
-from sockscope.host.netns_counters import Host
+from sockscope.host.inet_diag import InetDiag
+from sockscope.host.netns_counters import NetnsCounters
 from sockscope.host.overview import overview
-from sockscope.host.requested_backlog import asked
-from sockscope.host.socket_owners import holders
+from sockscope.host.requested_backlog import requested_backlog
+from sockscope.host.socket_owners import find_socket_owners
 from tests.conftest import wait_until
 
 pytestmark = pytest.mark.kernel
@@ -167,7 +167,7 @@ def inode(listener: socket.socket) -> int:
     return os.fstat(listener.fileno()).st_ino
 
 
-def numbers(queues: ListenQueues, listener: socket.socket) -> dict[str, int]:
+def numbers(queues: InetDiag, listener: socket.socket) -> dict[str, int]:
     """``queue``, ``backlog``, ``drops`` and ``syn_queue`` of one listener."""
     (row,) = queues.sample([inode(listener)])
     return {name: int(row[name]) for name in ("queue", "backlog", "drops", "syn_queue")}
@@ -183,7 +183,7 @@ def test_a_queue_takes_one_more_than_its_limit_and_then_every_attempt_is_a_drop(
     room: Room, address: str, backlog: int
 ) -> None:
     listener = room.listen(address, backlog)
-    with ListenQueues(room.place) as queues, Host(room.place) as host:
+    with InetDiag(room.place) as queues, NetnsCounters(room.place) as host:
         before = host.read()
         assert numbers(queues, listener) == caused(0, backlog)
         room.connect(address, backlog + 1)
@@ -201,7 +201,7 @@ def test_a_queue_takes_one_more_than_its_limit_and_then_every_attempt_is_a_drop(
 def test_handshakes_under_way_are_the_syn_queue(room: Room, address: str) -> None:
     quiet = room.listen("127.0.0.1", 100)
     listener = room.listen(address, 100)
-    with ListenQueues(room.place) as queues, ListenQueues(room.place, [PORT]) as by_port:
+    with InetDiag(room.place) as queues, InetDiag(room.place, [PORT]) as by_port:
         room.knock(address, 60)
         for each in (queues, by_port):
             assert numbers(each, listener) == caused(0, 100, syn_queue=60)
@@ -210,7 +210,7 @@ def test_handshakes_under_way_are_the_syn_queue(room: Room, address: str) -> Non
         assert row["syn_queue"] == 0
         room.connect(address, 3)
         assert numbers(queues, listener) == caused(3, 100, syn_queue=60)
-    with ListenQueues(room.place, [PORT + 1]) as elsewhere:
+    with InetDiag(room.place, [PORT + 1]) as elsewhere:
         assert len(elsewhere.sample()) == 0
 
 
@@ -218,7 +218,7 @@ def test_ten_thousand_handshakes_are_counted_to_the_last(room: Room) -> None:
     room.tell("net/core/somaxconn", 20_000)
     room.tell("net/ipv4/tcp_synack_retries", 12)  # none may be given up on a slow machine
     listener = room.listen("0.0.0.0", 20_000)
-    with ListenQueues(room.place) as queues:
+    with InetDiag(room.place) as queues:
         for sent in range(500, 10_001, 500):  # a slow machine loses packets when too many come at once
             room.knock(V4, 500)
             wait_until(lambda sent=sent: numbers(queues, listener)["syn_queue"] >= sent, within_s=60)
@@ -228,7 +228,7 @@ def test_ten_thousand_handshakes_are_counted_to_the_last(room: Room) -> None:
 def test_a_full_syn_queue_is_answered_with_cookies(room: Room) -> None:
     room.tell("net/ipv4/tcp_syncookies", 1)
     listener = room.listen(V4, 4)
-    with ListenQueues(room.place) as queues, Host(room.place) as host:
+    with InetDiag(room.place) as queues, NetnsCounters(room.place) as host:
         before = host.read()
         room.knock(V4, 10)
         waiting = numbers(queues, listener)["syn_queue"]
@@ -239,7 +239,7 @@ def test_a_full_syn_queue_is_answered_with_cookies(room: Room) -> None:
 
 def test_a_dual_stack_listener_has_the_handshakes_and_connections_of_both_families(room: Room) -> None:
     listener = room.listen("::", 50, dual=True)
-    with ListenQueues(room.place) as queues:
+    with InetDiag(room.place) as queues:
         room.knock(V4, 3)
         room.knock(V6, 4)
         room.connect(V4, 5)
@@ -253,7 +253,7 @@ def test_listeners_of_both_families_on_one_port_keep_apart(room: Room) -> None:
     # the kernel lets a wildcard and an address on one port both listen only with SO_REUSEPORT
     four, exact = room.listen("0.0.0.0", 20, group=True), room.listen("127.0.0.1", 40, group=True)
     six = room.listen("::", 30)
-    with ListenQueues(room.place) as queues:
+    with InetDiag(room.place) as queues:
         room.knock(V4, 3)
         room.knock(V6, 4)
         room.connect(V4, 1)
@@ -269,7 +269,7 @@ def test_a_listener_bound_to_a_device_has_its_own_syn_queue(room: Room) -> None:
     bound = room.listen("0.0.0.0", 60, device="v0", group=True)
     ip("-n", room.name, "addr", "add", "10.9.0.9/32", "dev", "lo")
     mac = netns.inside(room.place, lambda: device_address("v0"))
-    with ListenQueues(room.place) as queues:
+    with InetDiag(room.place) as queues:
         room.knock("10.9.0.9", 3)
         room.knock_through("v1", mac, V4, 4)
         wait_until(lambda: numbers(queues, bound)["syn_queue"] == 4)
@@ -284,7 +284,7 @@ def device_address(name: str) -> bytes:
 
 def test_each_member_of_a_group_has_a_queue_and_drops_of_its_own(room: Room) -> None:
     members = [room.listen("0.0.0.0", 3, group=True) for _ in range(4)]
-    with ListenQueues(room.place) as queues, Host(room.place) as host:
+    with InetDiag(room.place) as queues, NetnsCounters(room.place) as host:
         for _ in range(60):  # until the hash has given every member more than it takes
             client = room.socket(socket.AF_INET)
             client.setblocking(False)
@@ -320,14 +320,14 @@ def accepts_of(listener: socket.socket) -> Callable[[], bool]:
 def test_somaxconn_cuts_the_backlog_and_the_words_allow_for_it(room: Room) -> None:
     room.tell("net/core/somaxconn", 3)
     cut, less = room.listen("127.0.0.1", 100), room.listen("127.0.0.2", 2)
-    with ListenQueues(room.place) as queues, Host(room.place) as host:
+    with InetDiag(room.place) as queues, NetnsCounters(room.place) as host:
         limits = [numbers(queues, each)["backlog"] for each in (cut, less)]
         assert limits == [3, 2]
         assert host.read().somaxconn == 3
-        assert [asked(limit, host.read().somaxconn).short for limit in limits] == ["3+", "2"]
+        assert [requested_backlog(limit, host.read().somaxconn).short for limit in limits] == ["3+", "2"]
         room.tell("net/core/somaxconn", 2)
         assert numbers(queues, cut)["backlog"] == 3
-        assert asked(3, host.read().somaxconn).clamped
+        assert requested_backlog(3, host.read().somaxconn).clamped
 
 
 def test_two_namespaces_do_not_see_each_other(room: Room, other: Room) -> None:
@@ -335,14 +335,14 @@ def test_two_namespaces_do_not_see_each_other(room: Room, other: Room) -> None:
     room.connect(V4, 2)
     other.connect(V4, 7)
     other.knock(V4, 3)
-    with ListenQueues(room.place) as mine, ListenQueues(other.place) as theirs:
+    with InetDiag(room.place) as mine, InetDiag(other.place) as theirs:
         assert mine.sample()[["netns", "inode", "queue", "drops"]].tolist() == [
             (room.place.inode, inode(here), 2, 0)
         ]
         assert theirs.sample()[["netns", "inode", "queue", "drops"]].tolist() == [
             (other.place.inode, inode(there), 7, 3)
         ]
-    with Host(room.place) as mine_host, Host(other.place) as their_host:
+    with NetnsCounters(room.place) as mine_host, NetnsCounters(other.place) as their_host:
         assert mine_host.read().listen_overflows == 0
         assert their_host.read().listen_overflows == 3
         assert (mine_host.read().netns, their_host.read().netns) == (room.place.inode, other.place.inode)
@@ -364,7 +364,7 @@ def test_a_namespace_is_found_by_name_path_pid_and_inode(room: Room) -> None:
         ):
             place = netns.resolve(text)
             assert place.inode == room.place.inode, text
-            with ListenQueues(place) as queues:
+            with InetDiag(place) as queues:
                 assert queues.sample()["inode"].tolist() == [inode(listener)], text
     finally:
         inhabitant.kill()
@@ -375,7 +375,7 @@ def test_a_namespace_is_found_by_name_path_pid_and_inode(room: Room) -> None:
 
 def test_the_caller_stays_where_it_is(room: Room) -> None:
     before = netns.own().inode
-    with ListenQueues(room.place), Host(room.place):
+    with InetDiag(room.place), NetnsCounters(room.place):
         assert netns.own().inode == before
     assert netns.inside(room.place, netns.own).inode == room.place.inode
     assert netns.own().inode == before
@@ -387,7 +387,7 @@ def test_ss_says_the_same(room: Room) -> None:
     room.connect(V4, 6)
     room.connect("::1", 2)
     told = [line.split() for line in ip("netns", "exec", room.name, "ss", "-Hltn").splitlines()]
-    with ListenQueues(room.place) as queues:
+    with InetDiag(room.place) as queues:
         mine = {
             (
                 int(row["queue"]),
@@ -413,7 +413,7 @@ def test_the_command_tells_it_all(room: Room, capfd: pytest.CaptureFixture[str])
         assert (it["address"], it["port"], it["group"]) == ("0.0.0.0", PORT, 2)
         assert (it["backlog"], it["syn_queue"], it["drops"]) == (3, 4, 0)
         assert it["asked"]["least"] == 3
-        assert [holder["pid"] for holder in it["holders"]] == [os.getpid()]
+        assert [holder["pid"] for holder in it["owners"]] == [os.getpid()]
     assert run(["listeners", "--netns", str(room.place.inode)]) == 0
     shown = capfd.readouterr().out
     assert f"network namespace {room.name} ({room.place.inode}):" in shown
@@ -425,7 +425,7 @@ def test_the_command_tells_it_all(room: Room, capfd: pytest.CaptureFixture[str])
 def test_a_namespace_that_was_deleted_is_a_clear_error(other: Room) -> None:
     place = netns.Namespace(other.place.inode, "/run/netns/sockscope-never")
     with pytest.raises(SockscopeError, match="; "):
-        ListenQueues(place)
+        InetDiag(place)
 
 
 def test_without_root_queues_are_told_and_what_is_hidden_is_said(room: Room) -> None:
@@ -438,8 +438,8 @@ def test_without_root_queues_are_told_and_what_is_hidden_is_said(room: Room) -> 
     assert told["queue"] == 1
     assert told["backlog"] == 5
     assert told["uid"] == os.getuid()
-    assert told["holders"] == 0
-    assert told["without_holder"] == 1
+    assert told["owners"] == 0
+    assert told["without_owner"] == 1
     assert told["descriptors"] > 0
     assert told["namespaces_of"] > 0
     assert room.name in told["namespaces"]
@@ -452,7 +452,7 @@ def look_as_nobody(listener: socket.socket, elsewhere: netns.Namespace) -> dict[
     seen = overview([port])
     (it,) = seen.listeners
     try:
-        ListenQueues(elsewhere)
+        InetDiag(elsewhere)
         refusal = ""
     except SockscopeError as error:
         refusal = str(error)
@@ -460,8 +460,8 @@ def look_as_nobody(listener: socket.socket, elsewhere: netns.Namespace) -> dict[
         "queue": it.queue,
         "backlog": it.backlog,
         "uid": it.uid,
-        "holders": len(it.holders),
-        "without_holder": seen.unseen.without_holder,
+        "owners": len(it.owners),
+        "without_owner": seen.unseen.without_owner,
         "descriptors": seen.unseen.descriptors,
         "namespaces_of": seen.unseen.namespaces_of,
         "namespaces": seen.unseen.namespaces,
@@ -494,7 +494,7 @@ def test_holders_in_another_namespace_are_found(room: Room) -> None:
     listener = room.listen("127.0.0.1", 5)
     child = subprocess.Popen(["sleep", "60"], pass_fds=[listener.fileno()])
     try:
-        rows = holders({inode(listener): room.place.inode}).rows
+        rows = find_socket_owners({inode(listener): room.place.inode}).rows
         assert np.unique(rows["pid"]).tolist() == sorted([os.getpid(), child.pid])
         assert set(rows["netns"].tolist()) == {room.place.inode}
     finally:

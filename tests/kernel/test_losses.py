@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sockscope.tracer import map_defs
-from sockscope.tracer.map_defs import Limits
+from sockscope.tracer.map_defs import MapSizes
 from tests.kernel.tracing import essence_of_ledger, essence_of_seen, run_traced
 
 pytestmark = pytest.mark.kernel
@@ -21,7 +21,7 @@ def _lost(seen: dict[str, Any], where: str) -> int:
 
 
 def test_with_room_for_a_few_open_connections_lost_and_recorded_add_up(tmp_path: Path) -> None:
-    run = run_traced(tmp_path, "reuseport", {"workers": 2}, LOAD, limits=Limits(connections=8))
+    run = run_traced(tmp_path, "reuseport", {"workers": 2}, LOAD, limits=MapSizes(connections=8))
     lost = _lost(run.seen, "no room for another open one")
     assert lost > 0
     assert len(run.seen["connections"]) + lost == 3000
@@ -36,7 +36,7 @@ def test_with_a_directory_of_two_buckets_nothing_is_lost(
 ) -> None:
     """Nearly every socket and thread is found through the map for those whose buckets are full."""
     monkeypatch.setattr(map_defs, "bucket_count", lambda places: 2)
-    monkeypatch.setattr(map_defs, "crowd_room", lambda places: places)
+    monkeypatch.setattr(map_defs, "overflow_capacity", lambda places: places)
     run = run_traced(tmp_path, "handoff", {"workers": 12}, LOAD)
     assert run.seen["health"]["lost"] == []
     assert len(run.seen["connections"]) == 3000
@@ -46,7 +46,7 @@ def test_with_a_directory_of_two_buckets_nothing_is_lost(
 
 
 def test_with_a_ring_of_one_page_lost_and_recorded_add_up(tmp_path: Path) -> None:
-    run = run_traced(tmp_path, "single", {}, LOAD, limits=Limits(closed_pages=1))
+    run = run_traced(tmp_path, "single", {}, LOAD, limits=MapSizes(closed_pages=1))
     lost = _lost(run.seen, "closed faster than they were read")
     assert lost > 0
     assert len(run.seen["connections"]) + lost == 3000
@@ -54,7 +54,7 @@ def test_with_a_ring_of_one_page_lost_and_recorded_add_up(tmp_path: Path) -> Non
 
 
 def test_with_room_for_one_thread_the_deeds_of_others_are_counted_as_lost(tmp_path: Path) -> None:
-    run = run_traced(tmp_path, "shared", {"workers": 3}, LOAD, limits=Limits(workers=1))
+    run = run_traced(tmp_path, "shared", {"workers": 3}, LOAD, limits=MapSizes(workers=1))
     lost = _lost(run.seen, "no room for another thread")
     recorded = sum(worker["accepts"] + worker["reads"] + worker["writes"] for worker in run.seen["workers"])
     assert lost >= 3 * 3000 - recorded > 0
@@ -63,7 +63,7 @@ def test_with_room_for_one_thread_the_deeds_of_others_are_counted_as_lost(tmp_pa
 def test_with_no_room_for_further_threads_on_a_connection_it_is_marked_inexact(tmp_path: Path) -> None:
     run = run_traced(
         tmp_path, "dispatch", {"workers": 4}, ("--connections", 300, "--concurrency", 32, "--requests", 12),
-        limits=Limits(more_io=2),
+        limits=MapSizes(more_io=2),
     )  # fmt: skip
     lost = _lost(run.seen, "no room for a further thread on a connection")
     assert lost > 0
@@ -77,7 +77,7 @@ def test_with_no_room_for_further_threads_on_a_connection_it_is_marked_inexact(t
 def test_with_room_for_one_that_waits_for_a_listener_the_others_are_counted(tmp_path: Path) -> None:
     options = {"workers": 3, "wait": "accept"}
     run = run_traced(
-        tmp_path, "shared", options, ("--connections", 480, "--concurrency", 1), limits=Limits(waiting=1)
+        tmp_path, "shared", options, ("--connections", 480, "--concurrency", 1), limits=MapSizes(waiting=1)
     )
     (listener,) = run.seen["listeners"]
     (waited,) = listener["waiting"]

@@ -14,11 +14,11 @@ from sockscope.model.history import LISTENER_SERIES, WORKER_SERIES, History, His
 from sockscope.model.state import State
 from sockscope.report import FORMATS, render
 from sockscope.report.json import document
-from sockscope.session.frame_sources import KEPT_CLOSED, replay_feed
+from sockscope.session.frame_sources import KEPT_CLOSED, open_replay_source
 from sockscope.session.live import LiveSession
 from sockscope.session.load_recording import read
 from sockscope.store import Reader
-from sockscope.store.recording import Recording
+from sockscope.store.recording import RecordingSink
 from sockscope.target import Target
 from tests.kernel.tracing import load
 from tests.unit.store.recordings import assert_all_equal
@@ -48,7 +48,7 @@ def test_every_frame_and_every_report_of_a_recording_is_the_live_one(detail: boo
             session.start()
             for state in (shown, everything):
                 state.started_at(session.meta.started_ns)
-            with Recording(path, session.meta) as recording:
+            with RecordingSink(path, session.meta) as recording:
                 for number in range(3):
                     load(server.port, "--connections", 150, "--concurrency", 8, "--requests", 3)
                     batch = session.batch() if number < 2 else session.stop()
@@ -63,7 +63,7 @@ def test_every_frame_and_every_report_of_a_recording_is_the_live_one(detail: boo
     with Reader(path) as reader:
         assert_all_equal(reader.batches(), batches)
     assert any(len(batch.events) for batch in batches) == detail
-    feed = replay_feed(path)
+    feed = open_replay_source(path)
     for number, (frame, series) in enumerate(live):
         feed.replay.seek(batches[number].time_ns)
         replayed = feed.next(1.0)

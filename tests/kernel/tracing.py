@@ -20,7 +20,7 @@ from sockscope.model.state import State
 from sockscope.report.json import document
 from sockscope.session.live import LiveSession
 from sockscope.target import Target
-from sockscope.tracer.map_defs import Limits
+from sockscope.tracer.map_defs import MapSizes
 
 Deeds = dict[str, list[int]]
 
@@ -73,7 +73,7 @@ def run_traced(
     *,
     host: str = "127.0.0.1",
     connect: str = "",
-    limits: Limits = Limits(),  # noqa: B008
+    limits: MapSizes = MapSizes(),  # noqa: B008
     signals: dict[str, str] | None = None,
 ) -> Traced:
     """Start a server, trace it, load it, stop both; in this order, so that everything was seen."""

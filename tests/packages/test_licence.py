@@ -9,7 +9,7 @@ import pytest
 from sockscope.bpf import syscall
 from sockscope.bpf.loader import LoadError
 from sockscope.target import Target
-from sockscope.tracer.map_defs import Limits
+from sockscope.tracer.map_defs import MapSizes
 from sockscope.tracer.source import KernelSource
 from tests.packages.building import ROOT
 
@@ -42,7 +42,7 @@ def test_the_kernel_is_told_both_licences_and_takes_them_for_the_gpl() -> None:
 def test_the_kernel_gives_the_probes_their_helpers_for_that_licence_and_no_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    KernelSource(Target(ports=(1,)), Limits()).close()
+    KernelSource(Target(ports=(1,)), MapSizes()).close()
     monkeypatch.setattr(syscall, "LICENCE", b"MIT")
     with pytest.raises(LoadError, match="GPL"):
-        KernelSource(Target(ports=(1,)), Limits())
+        KernelSource(Target(ports=(1,)), MapSizes())

@@ -79,7 +79,7 @@ class Done:
     seconds: float
 
     @property
-    def deeds(self) -> int:
+    def connection_io(self) -> int:
         return self.accepts + 2 * self.waits + self.reads + self.empty + self.answers
 
 

@@ -37,15 +37,15 @@ def ten_million_events(place: Path) -> Rows:
     assert counted == truth, f"recorded {counted}, happened {truth}"
     timeline = measured("export", out, "--format", "timeline", "-o", place / "t.json.gz")
     return [
-        ("events, as the server counted them and as recorded", formatting.count(done.deeds)),
-        ("a second", formatting.count(done.deeds / done.seconds)),
+        ("events, as the server counted them and as recorded", formatting.count(done.connection_io)),
+        ("a second", formatting.count(done.connection_io / done.seconds)),
         ("lost", "0"),
         (
             "the recorder's CPU time",
-            f"{spent:.1f} s of {done.seconds:.1f} s: {1e6 * spent / done.deeds:.2f} µs an event",
+            f"{spent:.1f} s of {done.seconds:.1f} s: {1e6 * spent / done.connection_io:.2f} µs an event",
         ),
         ("its memory at most (128 MB of it the ring, mapped twice)", f"{peak:.0f} MB"),
-        ("the file", _size(out, done.deeds, "an event")),
+        ("the file", _size(out, done.connection_io, "an event")),
         *_reports(place, out),
         ("timeline of the first 1,000,000", _took(timeline)),
     ]

@@ -64,32 +64,32 @@ def _all_traced(started: Started) -> bool:
 
 
 def told_by(log: Path, port: int) -> Deeds:
-    deeds = Deeds()
+    connection_io = Deeds()
     for line in whole_calls(log.read_text(errors="replace")):
         call = _CALL.match(line)
         if not call or f":{port}" not in call[3].split("->")[0]:
             continue
         tid, name, result = int(call[1]), call[2], int(call[4])
         if name.startswith("accept") and result >= 0 and call[5]:
-            deeds.accepts[tid, _client(call[5])] += 1
+            connection_io.accepts[tid, _client(call[5])] += 1
         elif name in _READS and result > 0 and "MSG_PEEK" not in line:
-            deeds.read[tid, _client(call[3])] += result
+            connection_io.read[tid, _client(call[3])] += result
         elif name in _WRITES and result > 0:
-            deeds.written[tid, _client(call[3])] += result
-    return deeds
+            connection_io.written[tid, _client(call[3])] += result
+    return connection_io
 
 
 def seen_by(connections: Iterable[dict[str, Any]]) -> Deeds:
     """The same, of connections of a report."""
-    deeds = Deeds()
+    connection_io = Deeds()
     for row in connections:
         if row["acceptor"]:
-            deeds.accepts[row["acceptor"]["tid"], row["remote"]] += 1
+            connection_io.accepts[row["acceptor"]["tid"], row["remote"]] += 1
         for reader in row["readers"]:
-            deeds.read[reader["tid"], row["remote"]] += reader["bytes"]
+            connection_io.read[reader["tid"], row["remote"]] += reader["bytes"]
         for writer in row["writers"]:
-            deeds.written[writer["tid"], row["remote"]] += writer["bytes"]
-    return deeds
+            connection_io.written[writer["tid"], row["remote"]] += writer["bytes"]
+    return connection_io
 
 
 def _client(ends: str) -> str:

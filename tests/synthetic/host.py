@@ -6,7 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.records.batch import HOLDER, QUEUE, THREAD_CPU, WAKE, Cost, Health, Meta, Process, Signal
+from sockscope.records.batch import (
+    HOLDER,
+    QUEUE,
+    THREAD_CPU,
+    WAKE,
+    AttachedSignal,
+    Cost,
+    Health,
+    Meta,
+    Process,
+)
 from tests.synthetic.scenario import NETNS, PROGRAMS, START_NS, Scenario
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -17,11 +27,11 @@ def meta_of(scenario: Scenario) -> Meta:
         host="testbed", kernel="6.8.0", version="0", target=f"port {scenario.port}", command="",
         cpus=8, started_ns=START_NS, monotonic_offset_ns=1_700_000_000 * 10**9,
         signals=(
-            Signal("established", "sock:inet_sock_set_state", ""),
-            Signal("accepted", "sys_exit_accept4", ""),
-            Signal("read", "sock:sock_recv_length", ""),
-            Signal("data ready", "sock:sk_data_ready", ""),
-            Signal("woken", "", "hand-off of requests is not seen"),
+            AttachedSignal("established", "sock:inet_sock_set_state", ""),
+            AttachedSignal("accepted", "sys_exit_accept4", ""),
+            AttachedSignal("read", "sock:sock_recv_length", ""),
+            AttachedSignal("data ready", "sock:sk_data_ready", ""),
+            AttachedSignal("woken", "", "hand-off of requests is not seen"),
         ),
     )  # fmt: skip
 

@@ -247,9 +247,11 @@ class SyntheticSource:
         if self._tick == 1:
             return
         worker["touched_ns"] = now
-        deeds = worker["reads"].astype(float) + worker["accepts"]
-        busy = np.minimum(np.diff(np.stack([self._cpu, deeds]), axis=0)[0] * 30e3, 0.9 * scenario.interval_ns)
-        self._cpu = deeds
+        connection_io = worker["reads"].astype(float) + worker["accepts"]
+        busy = np.minimum(
+            np.diff(np.stack([self._cpu, connection_io]), axis=0)[0] * 30e3, 0.9 * scenario.interval_ns
+        )
+        self._cpu = connection_io
         stall = np.minimum(self._random.lognormal(np.log(150e3), 0.6, len(worker)), 5e6)
         if scenario.straggler is not None:
             busy[scenario.straggler] = 0.93 * scenario.interval_ns

@@ -23,8 +23,8 @@ from sockscope.cli.live import show
 from sockscope.model.history import History, HistoryView
 from sockscope.model.state import State
 from sockscope.records.batch import Batch, Meta
-from sockscope.session.frame_sources import KEPT_CLOSED, replay_feed
-from sockscope.store.recording import Recording
+from sockscope.session.frame_sources import KEPT_CLOSED, open_replay_source
+from sockscope.store.recording import RecordingSink
 from sockscope.tui.app import make_app
 from sockscope.tui.data_source import Feed
 from tests.synthetic import Scenario, SyntheticSource
@@ -86,13 +86,13 @@ class Given:
 def main(what: str, *words: str) -> int:
     if what == "record":
         source = SyntheticSource(LARGE)
-        with Recording(Path(words[1]), source.meta) as recording:
+        with RecordingSink(Path(words[1]), source.meta) as recording:
             for batch in source.batches(int(words[0])):
                 recording.take(batch)
         return 0
     feed: Feed
     if what == "replay":
-        feed = replayed = replay_feed(Path(words[0]))
+        feed = replayed = open_replay_source(Path(words[0]))
         replayed.replay.play()
     else:
         feed = Given(int(words[0]), Path(words[1]) if what == "fast" else None)

@@ -12,8 +12,8 @@ from feeding import LiveFeed, with_findings
 from textual.pilot import Pilot
 
 from sockscope.records.batch import Batch, Meta
-from sockscope.session.frame_sources import ReplayFeed, replay_feed
-from sockscope.store.recording import Recording
+from sockscope.session.frame_sources import ReplaySource, open_replay_source
+from sockscope.store.recording import RecordingSink
 from sockscope.tui.app import Dashboard
 from sockscope.tui.screens.main import MainScreen
 from tests.synthetic import Scenario, SyntheticSource
@@ -119,10 +119,10 @@ def test_no_name_of_a_traced_server_is_obeyed_on_any_screen(size: tuple[int, int
 
 def test_no_name_in_a_recording_nor_its_own_is_obeyed(tmp_path: Path) -> None:
     source, path = Hostile(), tmp_path / "[red]\x1b[31m\u202e[link=x]\n.sockscope"
-    with Recording(path, source.meta) as recording:
+    with RecordingSink(path, source.meta) as recording:
         for _ in range(12):
             recording.take(source.batch())
-    feed: Any = replay_feed(path)
-    assert isinstance(feed, ReplayFeed)
+    feed: Any = open_replay_source(path)
+    assert isinstance(feed, ReplaySource)
     feed.replay.seek(feed.replay.end_ns)
     drive(feed, everywhere, directory=tmp_path, notifications=True)

@@ -12,7 +12,7 @@ from sockscope.errors import SockscopeError
 from sockscope.records.batch import Batch
 from sockscope.session.frames import run
 from sockscope.session.live import LiveSession
-from sockscope.store.recording import Recording
+from sockscope.store.recording import RecordingSink
 
 
 class _Session:
@@ -61,9 +61,9 @@ def test_a_batch_that_was_taken_out_of_the_kernel_is_kept_whenever_the_interrupt
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("thing", [LiveSession, Recording])
+@pytest.mark.parametrize("thing", [LiveSession, RecordingSink])
 def test_what_ends_with_an_error_says_so_though_an_interrupt_comes_while_it_closes(
-    thing: type[LiveSession] | type[Recording], number: signal.Signals
+    thing: type[LiveSession] | type[RecordingSink], number: signal.Signals
 ) -> None:
     closed = []
 

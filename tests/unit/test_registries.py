@@ -49,5 +49,5 @@ def test_every_map_of_the_probes_is_in_the_registry_of_what_they_keep_and_the_ot
     rings = {name for kind, name in declared if kind == "RINGBUF_OUTPUT"}
     others = {name for kind, name in declared if kind != "RINGBUF_OUTPUT"}
     assert rings == {*map_defs.RINGS, map_defs.EVENTS}
-    assert others == {*map_defs.MAPS, *map_defs.PLACES, *map_defs.PRIVATE}
-    assert map_defs.Limits().room().keys() <= rings | others
+    assert others == {*map_defs.MAPS, *map_defs.SLOT_ARRAYS, *map_defs.PRIVATE}
+    assert map_defs.MapSizes().room().keys() <= rings | others

@@ -200,8 +200,10 @@ class ConnectionRows:
             if key in (role, "thread"):
                 io = self.records["io"]
                 chosen |= (np.isin(io["worker"], fitting) & (io[deed] > 0)).any(axis=1)
-                deeds = self._frame.snapshot.deeds
-                more = deeds[np.isin(deeds["worker"], fitting) & (deeds[deed] > 0)]["connection"]
+                connection_io = self._frame.snapshot.connection_io
+                more = connection_io[np.isin(connection_io["worker"], fitting) & (connection_io[deed] > 0)][
+                    "connection"
+                ]
                 chosen |= np.isin(self.records["id"], more)
         return chosen
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from sockscope import formatting
 from sockscope.analysis.frame import Group
-from sockscope.host.requested_backlog import asked
+from sockscope.host.requested_backlog import requested_backlog
 from sockscope.model.snapshot import Listener
 from sockscope.tui.columns import Column
 from sockscope.tui.data_source import Moment
@@ -124,7 +124,9 @@ class ListenerRows:
             ), "warning" if listener.backlog and listener.queue_max > listener.backlog else "text"
         if column == "asked":
             most = self._somaxconn.get(listener.netns, 0)
-            return asked(listener.backlog, most).short if most and listener.backlog else "–", "muted"
+            return requested_backlog(
+                listener.backlog, most
+            ).short if most and listener.backlog else "–", "muted"
         if column == "drops":
             return formatting.count(listener.drops), "critical" if listener.drops else "faint"
         if column == "rate":

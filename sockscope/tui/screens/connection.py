@@ -93,14 +93,14 @@ class ConnectionScreen(MomentScreen):
     def _threads(self, moment: Moment, palette: Palette, width: int, height: int) -> list[Line]:
         if self._record is None:
             return []
-        style, deeds = palette.style, moment.frame.snapshot.deeds
+        style, connection_io = palette.style, moment.frame.snapshot.connection_io
         lines = [
             Line().add(
                 f" {'Thread':<20}{'Reads':>9}{'Bytes in':>12}{'Writes':>9}{'Bytes out':>12}",
                 style("bold muted"),
             )
         ]
-        own = deeds[deeds["connection"] == self.connection]
+        own = connection_io[connection_io["connection"] == self.connection]
         for deed in own[np.argsort(-own["reads"].astype(np.int64), kind="stable")]:
             line = (
                 Line()

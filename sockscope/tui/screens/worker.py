@@ -46,7 +46,7 @@ class WorkerScreen(MomentScreen):
         records = snapshot.connections
         io = records["io"]
         own = (records["acceptor"] == self.worker) | (io["worker"] == self.worker).any(axis=1)
-        more = snapshot.deeds[snapshot.deeds["worker"] == self.worker]["connection"]
+        more = snapshot.connection_io[snapshot.connection_io["worker"] == self.worker]["connection"]
         self.query_one(Table).show(ConnectionRows(moment.frame, own | np.isin(records["id"], more)))
 
     def _facts(self, moment: Moment, palette: Palette, width: int, height: int) -> list[Line]:

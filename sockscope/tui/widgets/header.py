@@ -7,7 +7,7 @@ from textual.reactive import reactive
 
 from sockscope import formatting
 from sockscope.analysis.overhead import OwnCost, own_cost
-from sockscope.records.batch import Signal
+from sockscope.records.batch import AttachedSignal
 from sockscope.tui.base_widget import Drawn
 from sockscope.tui.text_line import Line, fit, plain
 
@@ -90,7 +90,7 @@ class Header(Drawn):
         return line
 
 
-def _signals(signals: tuple[Signal, ...], *, short: bool) -> str:
+def _signals(signals: tuple[AttachedSignal, ...], *, short: bool) -> str:
     missing = [plain(signal.name) for signal in signals if not signal.way]
     seen = f"{len(signals) - len(missing)} of {len(signals)} signals"
     if not missing or short:

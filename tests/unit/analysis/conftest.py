@@ -14,7 +14,16 @@ from sockscope.analysis.frame import Finding, Frame
 from sockscope.analysis.thresholds import Thresholds
 from sockscope.model.histogram import bucket_of
 from sockscope.model.state import State
-from sockscope.records.batch import HOLDER, MORE_IO, QUEUE, THREAD_CPU, Batch, HostCounters, Meta, Signal
+from sockscope.records.batch import (
+    HOLDER,
+    MORE_IO,
+    QUEUE,
+    THREAD_CPU,
+    AttachedSignal,
+    Batch,
+    HostCounters,
+    Meta,
+)
 from sockscope.records.layout import CONNECTION, LISTENER, WORKER, ConnectionFlag, WorkerFlag
 
 MS = 1_000_000
@@ -207,7 +216,7 @@ class World:
                 final=True,
             )
         )
-        signals = tuple(Signal(name, "", "left out") for name in self.untraced)
+        signals = tuple(AttachedSignal(name, "", "left out") for name in self.untraced)
         meta = Meta("host", "6.18", "0", "port 80", "", self.cpus, self.start_ns, 0, signals)
         return analyse(meta, state.snapshot())
 

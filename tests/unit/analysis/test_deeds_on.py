@@ -16,11 +16,11 @@ def test_deeds_on_some_connections_are_those_that_a_look_through_all_finds() -> 
     for batch in source.batches(3):
         state.apply(batch)
     whole = state.snapshot()
-    assert len(whole.deeds) > len(whole.connections)
+    assert len(whole.connection_io) > len(whole.connections)
     chance = np.random.default_rng(5)
     for number in (0, 1, 40, len(whole.connections) - 1):
         rows = whole.connections[chance.permutation(len(whole.connections))[:number]]
-        expected = whole.deeds[np.isin(whole.deeds["connection"], rows["id"])]
+        expected = whole.connection_io[np.isin(whole.connection_io["connection"], rows["id"])]
         assert _deeds_on(whole, rows).tolist() == expected.tolist()
-    none = replace(whole, deeds=whole.deeds[:0])
+    none = replace(whole, connection_io=whole.connection_io[:0])
     assert len(_deeds_on(none, whole.connections[:5])) == 0

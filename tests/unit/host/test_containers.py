@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sockscope.host.containers import container_of
+from sockscope.host.containers import parse_container_id
 
 #: An emulated machine is slow, and that is no fault.
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -58,10 +58,10 @@ OTHER = "fedcba9876543210" * 4
     ],
 )
 def test_the_container_is_found(cgroup: str, container: str) -> None:
-    assert container_of(cgroup) == container
+    assert parse_container_id(cgroup) == container
 
 
 @patient
 @given(st.text(max_size=60))
 def test_any_path_has_a_container_or_none(cgroup: str) -> None:
-    assert isinstance(container_of(cgroup), str)
+    assert isinstance(parse_container_id(cgroup), str)

@@ -14,20 +14,20 @@ from sockscope.cli import COMMANDS
 from sockscope.cli import listeners as module
 from sockscope.cli.listeners import Listeners, text
 from sockscope.errors import UsageError
-from sockscope.host.overview import Holder, Listening, Overview, Unseen
-from sockscope.host.requested_backlog import asked
+from sockscope.host.overview import Listening, NotVisible, Overview, Owner
+from sockscope.host.requested_backlog import requested_backlog
 from sockscope.records.batch import HostCounters
 
-NOTHING_HIDDEN = Unseen(0, 0, (), (), 0)
+NOTHING_HIDDEN = NotVisible(0, 0, (), (), 0)
 
 
-def holder(pid: int, comm: str) -> Holder:
-    return Holder(pid, comm, f"/usr/sbin/{comm} -g", "", (6,))
+def holder(pid: int, comm: str) -> Owner:
+    return Owner(pid, comm, f"/usr/sbin/{comm} -g", "", (6,))
 
 
 NGINX = tuple(holder(pid, "nginx") for pid in (812, 813, 814))
 WEB = Listening(
-    4026531840, "own", 31001, "0.0.0.0", 80, "ipv4", 1, 3, 511, asked(511, 4096), 2, 17, 0, NGINX
+    4026531840, "own", 31001, "0.0.0.0", 80, "ipv4", 1, 3, 511, requested_backlog(511, 4096), 2, 17, 0, NGINX
 )  # fmt: skip
 SEEN = Overview(
     time_ns=1_700_000_000_000_000_000,
@@ -38,19 +38,19 @@ SEEN = Overview(
         *(
             replace(
                 WEB, inode=31002 + at, port=8080, address="::", family="ipv6", group=3, queue=at,
-                backlog=4096, asked=asked(4096, 4096), syn_queue=5, drops=at,
-                holders=(holder(900 + at, "gunicorn"),),
+                backlog=4096, requested_backlog=requested_backlog(4096, 4096), syn_queue=5, drops=at,
+                owners=(holder(900 + at, "gunicorn"),),
             )
             for at in range(3)
         ),
-        replace(WEB, inode=31009, port=9999, holders=(), uid=4_000_000_000),
+        replace(WEB, inode=31009, port=9999, owners=(), uid=4_000_000_000),
         replace(
             WEB, netns=4026532208, netns_name="blue", inode=32000, port=443, family="ipv6",
-            address="2001:db8:85a3:1234:5678:8a2e:370:7334", holders=(holder(77, "\x1b[31mred"),),
+            address="2001:db8:85a3:1234:5678:8a2e:370:7334", owners=(holder(77, "\x1b[31mred"),),
         ),
     ),
     hosts=(HostCounters(4026531840, 12, 14, 4096, 1), HostCounters(4026532208, 0, 0, 128, 0)),
-    unseen=Unseen(113, 110, ("green", "\x07bell"), ("/proc hides other users' processes (hidepid)",), 1),
+    unseen=NotVisible(113, 110, ("green", "\x07bell"), ("/proc hides other users' processes (hidepid)",), 1),
 )  # fmt: skip
 
 
@@ -125,7 +125,7 @@ def test_json_has_every_key_that_the_help_promises(capsys: pytest.CaptureFixture
     told = json.loads(capsys.readouterr().out)
     described = Listeners.__doc__ or ""
     (mine,) = (it for it in told["listeners"] if it["netns"] == told["own"])
-    for keys in (told, mine, mine["asked"], mine["holders"][0], told["hosts"][0], told["unseen"]):
+    for keys in (told, mine, mine["requested_backlog"], mine["owners"][0], told["hosts"][0], told["unseen"]):
         for key in keys:
             if key not in map(str, (told["names"], told["own"])):
                 assert key in described, key
@@ -133,7 +133,7 @@ def test_json_has_every_key_that_the_help_promises(capsys: pytest.CaptureFixture
 
 
 def test_json_survives_every_name() -> None:
-    assert json.loads(json.dumps(asdict(SEEN)))["listeners"][-1]["holders"][0]["comm"] == "\x1b[31mred"
+    assert json.loads(json.dumps(asdict(SEEN)))["listeners"][-1]["owners"][0]["comm"] == "\x1b[31mred"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from sockscope.errors import SockscopeError, UsageError
 from sockscope.host import netns
 from sockscope.host import overview as module
 from sockscope.host.overview import overview
-from sockscope.host.requested_backlog import asked
+from sockscope.host.requested_backlog import requested_backlog
 
 SOMAXCONN = int(Path("/proc/sys/net/core/somaxconn").read_text())
 
@@ -26,9 +26,14 @@ def test_a_listener_is_told_whole() -> None:
         (told,) = (it for it in seen.listeners if it.netns == seen.own)
         assert (told.address, told.port, told.family) == ("127.0.0.1", port, "ipv4")
         assert told.inode == os.fstat(listener.fileno()).st_ino
-        assert (told.queue, told.backlog, told.asked, told.group) == (1, 5, asked(5, SOMAXCONN), 1)
+        assert (told.queue, told.backlog, told.requested_backlog, told.group) == (
+            1,
+            5,
+            requested_backlog(5, SOMAXCONN),
+            1,
+        )
         assert (told.uid, told.netns_name) == (os.getuid(), "own")
-        (holder,) = told.holders
+        (holder,) = told.owners
         assert (holder.pid, holder.fds) == (os.getpid(), (listener.fileno(),))
         assert seen.hosts[0].netns == seen.own == netns.own().inode
         assert seen.hosts[0].somaxconn == SOMAXCONN
@@ -58,20 +63,20 @@ def test_a_wrong_name_is_an_error() -> None:
 def test_namespaces_that_refuse_are_named_and_those_that_ended_are_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real, own = module.ListenQueues, netns.own()
+    real, own = module.InetDiag, netns.own()
     closed, gone = netns.Namespace(1, "/run/netns/blue"), netns.Namespace(2, "/proc/5/ns/net")
     monkeypatch.setattr(
         module, "_all", lambda _: ([own, closed, gone], {own.inode: "own", 1: "blue", 2: "pid 5"}, 7)
     )
 
-    def refusing(place: netns.Namespace, ports: object) -> module.ListenQueues:
+    def refusing(place: netns.Namespace, ports: object) -> module.InetDiag:
         if place == gone:
             raise netns.NamespaceGoneError("gone")
         if place == closed:
             raise SockscopeError("may not")
         return real(place)
 
-    monkeypatch.setattr(module, "ListenQueues", refusing)
+    monkeypatch.setattr(module, "InetDiag", refusing)
     seen = overview()
     assert seen.unseen.namespaces == ("blue",)
     assert seen.unseen.namespaces_of == 7

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sockscope.host import procfs
 from sockscope.host import socket_owners as holders_module
 from sockscope.host.processes import cgroup_of, process
-from sockscope.host.socket_owners import holders
+from sockscope.host.socket_owners import find_socket_owners
 from sockscope.records.batch import HOLDER
 
 #: An emulated machine is slow, and that is no fault.
@@ -52,7 +52,7 @@ def passers_by() -> Iterator[None]:
 def test_a_socket_held_twice_is_found_twice() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, listener.dup() as again:
         inode = os.fstat(listener.fileno()).st_ino
-        rows = holders({inode: 99}).rows
+        rows = find_socket_owners({inode: 99}).rows
         mine = rows[rows["pid"] == os.getpid()]
         assert mine["fd"].tolist() == sorted([listener.fileno(), again.fileno()])
         assert set(rows["inode"].tolist()) == {inode}
@@ -63,7 +63,7 @@ def test_a_child_that_inherited_it_is_a_holder() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         child = subprocess.Popen(["sleep", "60"], pass_fds=[listener.fileno()])
         try:
-            rows = holders({os.fstat(listener.fileno()).st_ino: 1}).rows
+            rows = find_socket_owners({os.fstat(listener.fileno()).st_ino: 1}).rows
             assert set(rows["pid"].tolist()) == {os.getpid(), child.pid}
         finally:
             child.kill()
@@ -71,7 +71,7 @@ def test_a_child_that_inherited_it_is_a_holder() -> None:
 
 
 def test_nobody_holds_nothing() -> None:
-    found = holders({})
+    found = find_socket_owners({})
     assert found.rows.dtype == HOLDER
     assert len(found.rows) == 0
 
@@ -100,7 +100,7 @@ def test_descriptors_that_vanish_are_skipped_and_refusals_are_counted(
 
     monkeypatch.setattr(holders_module.os, "readlink", vanishing)
     monkeypatch.setattr(holders_module.os, "open", refusing)
-    found = holders({77: 1, 78: 1}, str(tmp_path))
+    found = find_socket_owners({77: 1, 78: 1}, str(tmp_path))
     assert found.rows.tolist() == [(1, 77, 3, 8), (1, 77, 6, 8)]
     assert found.refused == (4,)
 
@@ -187,7 +187,7 @@ def test_everything_is_read_while_processes_come_and_go(passers_by: None) -> Non
         until = time.monotonic() + 1.5
         while time.monotonic() < until:
             everyone = procfs.pids()
-            holders({1: 1})
+            find_socket_owners({1: 1})
             netns.census()
             for pid in everyone:
                 process(pid)
@@ -220,13 +220,13 @@ def test_hidden_processes_are_owned_up_to(tmp_path: Path, monkeypatch: pytest.Mo
     )
     (tmp_path / "self" / "ns" / "pid").write_text("")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    hidden, outside = procfs.veils(str(tmp_path))
+    hidden, outside = procfs.hidepid_reasons(str(tmp_path))
     assert "hidepid" in hidden
     assert "outside" in outside
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert len(procfs.veils(str(tmp_path))) == 1
+    assert len(procfs.hidepid_reasons(str(tmp_path))) == 1
     mountinfo.write_text(
         "22 1 0:4 / /proc rw - proc proc rw,hidepid=2\n23 22 0:4 / /proc rw - proc proc rw\n"
     )
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    assert len(procfs.veils(str(tmp_path))) == 1
+    assert len(procfs.hidepid_reasons(str(tmp_path))) == 1

@@ -34,7 +34,7 @@ def records(told: list[Told]) -> np.ndarray[Any, np.dtype[Any]]:
 
 
 def lengths(listeners: list[Told], handshakes: list[Told]) -> list[int]:
-    counted: list[int] = syn_queue.lengths(records(listeners), records(handshakes)).tolist()
+    counted: list[int] = syn_queue.syn_queue_lengths(records(listeners), records(handshakes)).tolist()
     return counted
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockscope.model.connection_io import deeds_of, flows_of, is_exact
+from sockscope.model.connection_io import get_connection_io, get_roles, is_exact
 from sockscope.model.connections import Connections
 from sockscope.records.batch import MORE_IO
 from sockscope.records.layout import CONNECTION, ConnectionFlag
@@ -61,8 +61,8 @@ def test_only_so_many_closed_ones_are_kept_but_all_are_counted() -> None:
         )
         table.apply(closed, NO_IO)
     assert table.all()["id"].tolist() == list(range(90, 100))
-    flows, counts = table.flows()
-    assert flows["acceptor"].tolist() == [3]
+    roles, counts = table.roles()
+    assert roles["acceptor"].tolist() == [3]
     assert counts.tolist() == [100]
 
 
@@ -73,22 +73,22 @@ def test_no_more_closed_ones_are_kept_when_everything_is_looked_at_each_time() -
         closed = _records(*((number, int(ConnectionFlag.CLOSED), {}) for number in numbers))
         table.apply(closed, _io(*((number, worker, 1, 1) for number in numbers for worker in (7, 8, 9))))
         assert table.all()["id"].tolist() == list(range(max(start + 3 - 10, 0), start + 3))
-        assert len(table.all_deeds()) == 3 * min(start + 3, 10)
+        assert len(table.all_connection_io()) == 3 * min(start + 3, 10)
 
 
 def test_deeds_come_from_the_record_and_from_the_map_of_further_threads() -> None:
     records = _records((1, 0, {}), (2, 0, {}))
     records["io"]["worker"][0] = [4, 5]
     records["io"]["reads"][0] = [10, 1]
-    deeds = deeds_of(records, _io((1, 6, 2, 0), (9, 6, 1, 1)))
-    assert [(int(deed["worker"]), int(deed["reads"])) for deed in deeds] == [(4, 10), (5, 1), (6, 2)]
+    connection_io = get_connection_io(records, _io((1, 6, 2, 0), (9, 6, 1, 1)))
+    assert [(int(deed["worker"]), int(deed["reads"])) for deed in connection_io] == [(4, 10), (5, 1), (6, 2)]
 
 
 def test_the_main_reader_and_writer_are_those_that_did_most() -> None:
     records = _records((1, 0, {"acceptor": 1, "listener": 8}), (2, 0, {"acceptor": 1, "listener": 8}))
-    deeds = _io((1, 4, 1, 0), (1, 5, 3, 2), (1, 6, 0, 7), (2, 1, 1, 1))
-    flows = flows_of(records, deeds)
-    assert flows[["reader", "writer", "readers", "writers"]].tolist() == [(5, 6, 2, 2), (1, 1, 1, 1)]
+    connection_io = _io((1, 4, 1, 0), (1, 5, 3, 2), (1, 6, 0, 7), (2, 1, 1, 1))
+    roles = get_roles(records, connection_io)
+    assert roles[["reader", "writer", "readers", "writers"]].tolist() == [(5, 6, 2, 2), (1, 1, 1, 1)]
 
 
 _CHANGES = st.lists(st.tuples(st.integers(1, 12), st.booleans()), max_size=8)
@@ -136,7 +136,7 @@ def test_open_and_closed_together_are_every_connection_once(steps: list[tuple[in
         closed |= {number} if closes else set()
         table.apply(_records((number, int(ConnectionFlag.CLOSED) if closes else 0, {})), NO_IO)
     assert sorted(table.all()["id"].tolist()) == sorted(seen)
-    assert table.flows()[1].sum() == len(seen)
+    assert table.roles()[1].sum() == len(seen)
 
 
 def test_what_was_not_seen_from_its_birth_is_not_exact() -> None:
@@ -156,6 +156,6 @@ def test_what_each_thread_did_for_each_listener_survives_what_is_not_kept() -> N
     table.apply(still_open, NO_IO)
     parts = {
         (int(part["listener"]), int(part["worker"])): (int(part["reads"]), int(part["writes"]))
-        for part in table.parts()
+        for part in table.listener_io()
     }
     assert parts == {(1, 9): (20, 0), (1, 8): (0, 6), (2, 9): (31, 0), (2, 8): (0, 9)}

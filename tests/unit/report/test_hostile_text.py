@@ -29,7 +29,7 @@ from sockscope.errors import SockscopeError
 from sockscope.export.table_format import write_csv
 from sockscope.model.history import History
 from sockscope.model.state import State
-from sockscope.records.batch import Batch, Health, Meta, Process, Signal
+from sockscope.records.batch import AttachedSignal, Batch, Health, Meta, Process
 from sockscope.report import FORMATS, render
 from sockscope.store import Writer
 from tests.synthetic import Scenario, SyntheticSource
@@ -42,7 +42,7 @@ def stranger(ticks: int = 6) -> tuple[Meta, list[Batch]]:
     source = SyntheticSource(Scenario("shared", workers=3, names=("=cmd|'/C'!A0", "@SUM(1)", "-bash")))
     meta = replace(
         source.meta, host=NASTY, kernel=NASTY, version=NASTY, target=NASTY, command=NASTY,
-        signals=(Signal(NASTY, NASTY, NASTY),),
+        signals=(AttachedSignal(NASTY, NASTY, NASTY),),
     )  # fmt: skip
     batches = list(source.batches(ticks))
     batches[-1] = replace(

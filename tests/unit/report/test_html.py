@@ -136,7 +136,7 @@ def test_the_history_of_a_file_is_that_of_its_batches(recording: Callable[..., P
         assert np.array_equal(history.worker(series, history.workers), lived.worker(series, history.workers))
     for series in LISTENER_SERIES:
         assert np.array_equal(history.listener(series, [1]), lived.listener(series, [1]))
-    assert frame.snapshot.flow_counts.sum() > 1000
+    assert frame.snapshot.role_counts.sum() > 1000
 
 
 def test_nothing_in_a_batch_that_a_history_reads_is_left_out() -> None:

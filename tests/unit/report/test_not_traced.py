@@ -17,7 +17,7 @@ from sockscope.compare.text import FORMATS
 from sockscope.export.openmetrics import Exposition
 from sockscope.fleet.rows import ServerRow, rows_of
 from sockscope.model.snapshot import Worker
-from sockscope.records.batch import Signal
+from sockscope.records.batch import AttachedSignal
 from sockscope.report import markdown, text
 from sockscope.report.html import page as html_page
 from sockscope.report.json import document
@@ -34,7 +34,7 @@ def without(*missing: str, scenario: str = "straggler", **fields: int) -> Frame:
     """The frame of a scenario in which these signals were not traced; ``fields`` of all workers as given."""
     frame, _ = shown(scenario)
     signals = tuple(
-        Signal(signal.name, "" if signal.name in missing else "tracepoint", "") for signal in SIGNALS
+        AttachedSignal(signal.name, "" if signal.name in missing else "tracepoint", "") for signal in SIGNALS
     )
     snapshot = replace(
         frame.snapshot,

@@ -18,11 +18,11 @@ from tests.unit.report.conftest import shown
 def _serving_others_too() -> tuple[Frame, int]:
     """One thread did its work for another server's listener, but for seven reads; its tid."""
     frame, _ = shown("handoff")
-    parts = frame.snapshot.parts.copy()
+    parts = frame.snapshot.listener_io.copy()
     part = parts[parts["reads"] > 7][:1]
     worker = frame.snapshot.workers[int(part["worker"][0])]
     parts["reads"][(parts["worker"] == worker.id)] = 7
-    return replace(frame, snapshot=replace(frame.snapshot, parts=parts)), worker.tid
+    return replace(frame, snapshot=replace(frame.snapshot, listener_io=parts)), worker.tid
 
 
 def test_what_a_thread_did_for_others_is_in_no_form_of_the_report() -> None:
@@ -58,7 +58,7 @@ def test_a_table_without_rows_has_no_head() -> None:
     }
     (server,) = frame.servers
     server = replace(server, workers=tuple(idle.values()), group=replace(server.group, accepts={}))
-    snapshot = replace(frame.snapshot, workers=idle, parts=frame.snapshot.parts[:0], waiting=())
+    snapshot = replace(frame.snapshot, workers=idle, listener_io=frame.snapshot.listener_io[:0], waiting=())
     quiet = replace(frame, snapshot=snapshot, servers=(server,))
     told = text.render(quiet)
     assert "pid/tid" not in told

@@ -22,7 +22,7 @@ ACCEPT, RECEIVE, SEND, WAIT, WOKEN, WAKE = EventKind
 AGAIN = -11
 
 
-def deeds(*rows: tuple[Any, ...]) -> Any:
+def connection_io(*rows: tuple[Any, ...]) -> Any:
     """(time in µs since tracing began, worker, kind, connection, result, about)."""
     frame, _ = shown("dispatch")
     made = np.zeros(len(rows), EVENT)
@@ -46,7 +46,7 @@ def threads() -> list[Any]:
 def test_a_request_is_followed_from_accept_to_read_to_wake_to_answer_across_threads() -> None:
     reader, writer = threads()[:2]
     seen = drawn(
-        deeds(
+        connection_io(
             (10, reader.id, WOKEN, 0, 1, 232),
             (20, reader.id, ACCEPT, 7, 0, 1),
             (21, reader.id, ACCEPT, 0, AGAIN, 0),
@@ -98,7 +98,7 @@ def test_a_request_is_followed_from_accept_to_read_to_wake_to_answer_across_thre
 def test_a_wake_up_out_of_a_wait_lands_in_the_work_that_follows() -> None:
     one, other = threads()[:2]
     seen = drawn(
-        deeds(
+        connection_io(
             (1, other.id, WAIT, 0, 0, 232),
             (2, one.id, WAKE, 0, 0, other.tid),
             (3, other.id, WOKEN, 0, 1, 232),
@@ -131,7 +131,7 @@ def test_whatever_comes_slices_nest_and_arrows_land(seed: int) -> None:
         rows.append(
             (now, worker, kind, number, result, chosen.choice(tids) if kind is WAKE else chosen.randrange(2))
         )
-    seen = drawn(deeds(*rows))
+    seen = drawn(connection_io(*rows))
     arrows = arrows_of(seen)
     assert any(len(stops) > 1 for stops in arrows.values())
     moments = [event for event in seen if event["ph"] == "X" and event["cat"] == "deed"]

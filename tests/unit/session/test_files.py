@@ -25,15 +25,15 @@ from sockscope.errors import SockscopeError, UsageError
 from sockscope.records.batch import WAITING, Batch, Meta
 from sockscope.records.layout import ConnectionFlag
 from sockscope.session import flight_recorder as flight_module
-from sockscope.session.finding_watcher import Watch
+from sockscope.session.finding_watcher import FindingWatcher
 from sockscope.session.flight_recorder import FlightRecorder
 from sockscope.session.frames import frame_of_batches, frame_of_recording
 from sockscope.store import Reader
 from sockscope.store import recording as recording_module
 from sockscope.store import rotation as rotation_module
-from sockscope.store.merge_segments import join
-from sockscope.store.recording import Recording, Sink
-from sockscope.store.rotation import Every, Rotation, files_of
+from sockscope.store.merge_segments import merge_segments
+from sockscope.store.recording import RecordingSink, Sink
+from sockscope.store.rotation import Rotation, RotationLimit, segment_files
 from tests.conftest import wait_until
 from tests.synthetic import Scenario, SyntheticSource
 from tests.unit.store.recordings import META, assert_all_equal
@@ -113,7 +113,7 @@ def totals(batches: Iterable[Batch]) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def nobody_sets_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """These sessions are of long ago: their time of day is not this machine's."""
-    monkeypatch.setattr(recording_module, "what_was_set", lambda began_ns: "")
+    monkeypatch.setattr(recording_module, "describe_clock_steps", lambda began_ns: "")
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 )
 def test_the_counts_of_all_files_together_are_those_of_the_session(name: str, tmp_path: Path) -> None:
     meta, batches = session(name, 4)
-    sink = Rotation(tmp_path / "web.sockscope", meta, Every(octets=1), None)
+    sink = Rotation(tmp_path / "web.sockscope", meta, RotationLimit(octets=1), None)
     assert len(feed(sink, batches)) == 4  # a file each: as small as can be
     paths = sink.written()
     assert len(paths) == 5
@@ -150,20 +150,20 @@ def test_the_counts_of_all_files_together_are_those_of_the_session(name: str, tm
 def test_what_is_accepted_while_the_batch_at_a_cut_is_read_counts_once(tmp_path: Path) -> None:
     meta, batches = session("handoff", 4)
     early = [replace(batch, time_ns=batch.time_ns - 60 * SECOND) for batch in batches]
-    sink = Rotation(tmp_path / "web.sockscope", replace(meta, started_ns=0), Every(octets=1), None)
+    sink = Rotation(tmp_path / "web.sockscope", replace(meta, started_ns=0), RotationLimit(octets=1), None)
     feed(sink, early)
     (whole,) = last([_single(tmp_path / "one", meta, batches)])
-    deeds = {"bytes_read": 0, "reads": 0}
+    connection_io = {"bytes_read": 0, "reads": 0}
     for batch in last(sink.written()):
-        for name in deeds:
-            deeds[name] += int(batch.connections["io"][name].sum() + batch.more_io[name].sum())
-    assert deeds == {
-        name: int(whole.connections["io"][name].sum() + whole.more_io[name].sum()) for name in deeds
+        for name in connection_io:
+            connection_io[name] += int(batch.connections["io"][name].sum() + batch.more_io[name].sum())
+    assert connection_io == {
+        name: int(whole.connections["io"][name].sum() + whole.more_io[name].sum()) for name in connection_io
     }
 
 
 def _single(path: Path, meta: Meta, batches: Iterable[Batch]) -> Path:
-    feed(Recording(path, meta), batches)
+    feed(RecordingSink(path, meta), batches)
     return path
 
 
@@ -172,7 +172,7 @@ def _single(path: Path, meta: Meta, batches: Iterable[Batch]) -> Path:
 )
 def test_each_file_stands_for_itself(name: str, tmp_path: Path) -> None:
     meta, batches = session(name)
-    sink = Rotation(tmp_path / "web.sockscope", meta, Every(octets=600_000), None)
+    sink = Rotation(tmp_path / "web.sockscope", meta, RotationLimit(octets=600_000), None)
     whole = feed(sink, batches)
     assert 1 <= len(whole) < TICKS
     assert len(sink.written()) == len(whole) + 1
@@ -199,7 +199,7 @@ def test_files_are_named_by_their_time_and_the_oldest_go(tmp_path: Path, clock: 
     for year in (2001, 2099):  # the clock may have been wrong, or is
         _single(tmp_path / f"web-{year}0101T000000Z.sockscope", META, session("reuseport", 1)[1])
     length = (batches[3].time_ns - batches[0].time_ns) // 1
-    sink = Rotation(tmp_path / "web.sockscope", meta, Every(ns=length), 2)
+    sink = Rotation(tmp_path / "web.sockscope", meta, RotationLimit(ns=length), 2)
     feed(sink, batches, clock)
     assert len(sink.written()) == 2
     assert sorted(tmp_path.iterdir()) == sorted([stray, *sink.written()])
@@ -211,14 +211,14 @@ def test_files_are_named_by_their_time_and_the_oldest_go(tmp_path: Path, clock: 
 def test_files_of_one_second_have_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     meta, batches = session("reuseport", 1)
     monkeypatch.setattr(rotation_module, "offset_ns", lambda: meta.monotonic_offset_ns)
-    sink = Rotation(tmp_path / "x", meta, Every(octets=1), None)
+    sink = Rotation(tmp_path / "x", meta, RotationLimit(octets=1), None)
     feed(sink, [Batch(meta.started_ns, workers=batches[0].workers)] * 3)
     first, *others = sink.written()
     assert [path.name for path in others] == [f"{first.name}-{number}" for number in range(2, 5)]
-    assert files_of(tmp_path / "x") == [first, *others]
+    assert segment_files(tmp_path / "x") == [first, *others]
 
 
-def recorder(path: Path, meta: Meta, length: Every, said: list[str]) -> FlightRecorder:
+def recorder(path: Path, meta: Meta, length: RotationLimit, said: list[str]) -> FlightRecorder:
     return FlightRecorder(path, meta, length, None, None, said.append)
 
 
@@ -226,7 +226,7 @@ def test_the_flight_recorder_writes_what_it_still_has_and_no_more(tmp_path: Path
     meta, batches = session("handoff", 16)
     tick = batches[2].time_ns - batches[1].time_ns
     said: list[str] = []
-    sink = recorder(tmp_path / "web.sockscope", meta, Every(ns=8 * tick), said)
+    sink = recorder(tmp_path / "web.sockscope", meta, RotationLimit(ns=8 * tick), said)
     part = max(2 * tick, SECOND) // tick
     for number, batch in enumerate(batches):
         clock[0] = batch.time_ns
@@ -267,8 +267,8 @@ def test_a_finding_that_comes_up_is_written_once_and_told(tmp_path: Path, clock:
     source = SyntheticSource(Scenario("single", workers=1, overflow=True, rate=1500.0, backlog=64))
     meta, said = source.meta, list[str]()
     batches = list(source.batches(10))
-    watch = Watch(meta, bar_of(["queue-overflow"], "--on-finding"), 100 * SECOND)
-    sink = FlightRecorder(tmp_path / "web", meta, Every(ns=60 * SECOND), 1, watch, said.append)
+    watch = FindingWatcher(meta, bar_of(["queue-overflow"], "--on-finding"), 100 * SECOND)
+    sink = FlightRecorder(tmp_path / "web", meta, RotationLimit(ns=60 * SECOND), 1, watch, said.append)
     feed(sink, batches, clock)
     assert len(said) == 2
     assert said[0].startswith("queue-overflow on ")
@@ -282,8 +282,10 @@ def test_a_finding_that_comes_up_is_written_once_and_told(tmp_path: Path, clock:
 def test_findings_that_do_not_reach_the_bar_are_not_written(tmp_path: Path, clock: list[int]) -> None:
     source = SyntheticSource(Scenario("single", workers=1, overflow=True, rate=1500.0, backlog=64))
     said: list[str] = []
-    watch = Watch(source.meta, bar_of(["thundering-herd"], "--on-finding"), SECOND)
-    sink = FlightRecorder(tmp_path / "web", source.meta, Every(ns=60 * SECOND), None, watch, said.append)
+    watch = FindingWatcher(source.meta, bar_of(["thundering-herd"], "--on-finding"), SECOND)
+    sink = FlightRecorder(
+        tmp_path / "web", source.meta, RotationLimit(ns=60 * SECOND), None, watch, said.append
+    )
     feed(sink, source.batches(8), clock)
     assert [line.split(":")[0] for line in said] == ["the end"]
 
@@ -291,7 +293,7 @@ def test_findings_that_do_not_reach_the_bar_are_not_written(tmp_path: Path, cloc
 def test_a_session_shorter_than_the_ring_is_written_whole(tmp_path: Path) -> None:
     meta, batches = session("dispatch")
     said: list[str] = []
-    sink = recorder(tmp_path / "web", meta, Every(octets=10**9), said)
+    sink = recorder(tmp_path / "web", meta, RotationLimit(octets=10**9), said)
     feed(sink, batches)
     (path,) = sink.written()
     with Reader(path) as reader:
@@ -306,17 +308,17 @@ def test_parts_joined_are_what_one_file_would_have_been(tmp_path: Path) -> None:
     for number, (begin, end) in enumerate(itertools.pairwise(cuts)):
         # each begins with the batch that the one before ended with
         parts.append(_single(tmp_path / f"{number}", meta, batches[max(begin - 1, 0) : end]))
-    join(parts, tmp_path / "joined", from_start=True)
+    merge_segments(parts, tmp_path / "joined", from_start=True)
     with Reader(tmp_path / "joined") as reader:
         assert_all_equal(reader.batches(), batches)
     with pytest.raises(SockscopeError, match="does not exist"):
-        join([tmp_path / "nothing"], tmp_path / "other", from_start=False)
+        merge_segments([tmp_path / "nothing"], tmp_path / "other", from_start=False)
 
 
 def test_what_cannot_be_kept_is_said_with_where_it_lies(tmp_path: Path) -> None:
     meta, batches = session("reuseport", 3)
     said: list[str] = []
-    sink = recorder(tmp_path / "web", meta, Every(octets=10**9), said)
+    sink = recorder(tmp_path / "web", meta, RotationLimit(octets=10**9), said)
     for batch in batches:
         sink.take(batch)
     folder = next(tmp_path.glob(".web.ring.*"))
@@ -336,7 +338,7 @@ def test_who_interrupts_the_joining_is_told_where_the_parts_are(
     """And after an error that is what counts: nothing is raised in its place."""
     meta, batches = session("reuseport", 3)
     said: list[str] = []
-    sink = recorder(tmp_path / "web", meta, Every(octets=10**9), said)
+    sink = recorder(tmp_path / "web", meta, RotationLimit(octets=10**9), said)
     for batch in batches:
         sink.take(batch)
     endless = tmp_path / "endless"
@@ -376,7 +378,7 @@ def test_a_folder_that_goes_is_said_in_one_line(way: str, tmp_path: Path) -> Non
     meta, batches = session("reuseport", 4)
     folder, said = tmp_path / "gone", list[str]()
     folder.mkdir()
-    every = Every(octets=1)
+    every = RotationLimit(octets=1)
     sink: Sink = (
         Rotation(folder / "web", meta, every, 3)
         if way == "rotation"
@@ -419,20 +421,20 @@ def test_options_that_do_not_go_together_are_told_in_one_line(
 @pytest.mark.parametrize(
     ("text", "every"),
     [
-        ("1h", Every(ns=3600 * SECOND)),
-        ("90s", Every(ns=90 * SECOND)),
-        ("5m", Every(ns=300 * SECOND)),
-        ("60", Every(ns=60 * SECOND)),
-        ("500M", Every(octets=500_000_000)),
-        ("1.5GB", Every(octets=1_500_000_000)),
-        ("2GiB", Every(octets=2**31)),
+        ("1h", RotationLimit(ns=3600 * SECOND)),
+        ("90s", RotationLimit(ns=90 * SECOND)),
+        ("5m", RotationLimit(ns=300 * SECOND)),
+        ("60", RotationLimit(ns=60 * SECOND)),
+        ("500M", RotationLimit(octets=500_000_000)),
+        ("1.5GB", RotationLimit(octets=1_500_000_000)),
+        ("2GiB", RotationLimit(octets=2**31)),
     ],
 )
-def test_a_length_is_a_time_or_a_size(text: str, every: Every) -> None:
-    assert Every.parse(text, "--rotate") == every
+def test_a_length_is_a_time_or_a_size(text: str, every: RotationLimit) -> None:
+    assert RotationLimit.parse(text, "--rotate") == every
 
 
 @pytest.mark.parametrize("text", ["", "x", "10 apples", "0", "0.5s", "1k", "-5m", "1.M", "5 MB B"])
 def test_what_is_neither_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="--ring"):
-        Every.parse(text, "--ring")
+        RotationLimit.parse(text, "--ring")

@@ -12,7 +12,7 @@ from sockscope.records.batch import Batch
 from sockscope.records.layout import CONNECTION
 from sockscope.store import Reader
 from sockscope.store import wall_clock as clock_module
-from sockscope.store.recording import Recording
+from sockscope.store.recording import RecordingSink
 from sockscope.store.wall_clock import offset_ns
 from tests.unit.store.recordings import META
 
@@ -36,7 +36,7 @@ def test_a_clock_that_was_set_is_told_and_harms_no_time(
     real, shift = clock_module.time.time_ns, [0]
     monkeypatch.setattr(clock_module.time, "time_ns", lambda: real() + shift[0])
     meta = replace(META, monotonic_offset_ns=offset_ns())
-    with Recording(tmp_path / "x", meta) as recording:
+    with RecordingSink(tmp_path / "x", meta) as recording:
         recording.take(connection(1))
         shift[0] = round(by_s * SECOND)
         recording.take(connection(2))

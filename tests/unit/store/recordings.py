@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from sockscope.records.batch import Batch, Cost, Health, HostCounters, Meta, Process, Signal
+from sockscope.records.batch import AttachedSignal, Batch, Cost, Health, HostCounters, Meta, Process
 from sockscope.store import Writer
 
 SECOND = 1_000_000_000
@@ -28,7 +28,7 @@ META = Meta(
     cpus=8,
     started_ns=5,
     monotonic_offset_ns=1_700_000_000 * SECOND,
-    signals=(Signal("accept", "tracepoint", ""), Signal("wake", "", "no request hand-off")),
+    signals=(AttachedSignal("accept", "tracepoint", ""), AttachedSignal("wake", "", "no request hand-off")),
     boot_id="b-1",
 )
 
@@ -140,7 +140,7 @@ HEALTHS = st.builds(
     cost=COSTS,
     notes=st.lists(TEXTS, max_size=2).map(tuple),
 )
-SIGNALS = st.builds(Signal, TEXTS, TEXTS, TEXTS)
+SIGNALS = st.builds(AttachedSignal, TEXTS, TEXTS, TEXTS)
 METAS = st.builds(
     Meta,
     host=TEXTS,

@@ -85,16 +85,16 @@ def flow(snapshot: Snapshot, server: Server) -> Drawn:
 
 def _stations(snapshot: Snapshot, server: Server) -> tuple[list[Column], list[dict[tuple[int, int], int]]]:
     numbers = [listener.id for listener in server.group.listeners]
-    mine = np.isin(snapshot.flows["listener"], numbers)
-    flows, counts = snapshot.flows[mine], snapshot.flow_counts[mine]
+    mine = np.isin(snapshot.roles["listener"], numbers)
+    roles, counts = snapshot.roles[mine], snapshot.role_counts[mine]
     total = max(int(counts.sum()), 1)
-    steps = [_kept(flows["listener"], counts), *(_kept(flows[role], counts) for role in _ROLES)]
+    steps = [_kept(roles["listener"], counts), *(_kept(roles[role], counts) for role in _ROLES)]
     listeners = {listener.id: listener for listener in server.group.listeners}
     sockets: Column = {}
     queues: Column = {}
     for number in _order(steps[0]):
         members = [listeners[key] for key, kept in steps[0].items() if kept == number and key in listeners]
-        weight = int(counts[np.isin(flows["listener"], [member.id for member in members])].sum())
+        weight = int(counts[np.isin(roles["listener"], [member.id for member in members])].sum())
         sockets[number] = Node(_socket(members), weight, formatting.share(weight, total))
         most, limit = max(member.queue_max for member in members), max(member.backlog for member in members)
         queues[number] = Node(
@@ -102,9 +102,9 @@ def _stations(snapshot: Snapshot, server: Server) -> tuple[list[Column], list[di
         )
     columns = [sockets, queues]
     links: list[dict[tuple[int, int], int]] = [{(key, key): node.weight for key, node in sockets.items()}]
-    before = np.array([steps[0][int(key)] for key in flows["listener"]], np.int64)
+    before = np.array([steps[0][int(key)] for key in roles["listener"]], np.int64)
     for role, kept in zip(_ROLES, steps[1:], strict=True):
-        now = np.array([kept[int(key)] for key in flows[role]], np.int64)
+        now = np.array([kept[int(key)] for key in roles[role]], np.int64)
         column: Column = {}
         for key in _order(kept):
             weight = int(counts[now == key].sum())

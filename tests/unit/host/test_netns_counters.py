@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sockscope.errors import SockscopeError
 from sockscope.host import netns
 from sockscope.host import netns_counters as module
-from sockscope.host.netns_counters import Host, counters
-from sockscope.host.requested_backlog import asked
+from sockscope.host.netns_counters import NetnsCounters, counters
+from sockscope.host.requested_backlog import requested_backlog
 
 #: An emulated machine is slow, and that is no fault.
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -49,7 +49,7 @@ def test_a_pair_that_does_not_match_is_left_out() -> None:
 
 def test_this_host_is_read_again_and_again() -> None:
     before = open_files()
-    with Host() as host:
+    with NetnsCounters() as host:
         read = host.read()
         assert host.read().listen_drops >= read.listen_drops >= read.listen_overflows >= 0
     host.close()
@@ -64,11 +64,11 @@ def test_files_that_are_not_there_or_say_something_else_are_one_clear_error(
     monkeypatch.setattr(module, "_SOMAXCONN", str(tmp_path / "none"))
     before = open_files()
     with pytest.raises(SockscopeError, match="cannot read"):
-        Host()
+        NetnsCounters()
     assert open_files() == before
     (tmp_path / "empty").write_text("")
     monkeypatch.setattr(module, "_SOMAXCONN", str(tmp_path / "empty"))
-    with Host() as host, pytest.raises(SockscopeError, match="not as expected"):
+    with NetnsCounters() as host, pytest.raises(SockscopeError, match="not as expected"):
         host.read()
 
 
@@ -85,7 +85,7 @@ def test_files_that_are_not_there_or_say_something_else_are_one_clear_error(
 def test_the_backlog_asked_for_is_told_as_far_as_it_can_be(
     in_force: int, somaxconn: int, short: str, clamped: bool, word: str
 ) -> None:
-    guess = asked(in_force, somaxconn)
+    guess = requested_backlog(in_force, somaxconn)
     assert (guess.least, guess.short, guess.clamped) == (in_force, short, clamped)
     assert word in guess.words
 
@@ -95,7 +95,7 @@ def test_the_backlog_asked_for_is_told_as_far_as_it_can_be(
 def test_the_guess_never_denies_what_was_asked(argument: int, then: int, today: int) -> None:
     """``__sys_listen``: ``if ((unsigned int)backlog > somaxconn) backlog = somaxconn``."""
     meant = argument % 2**32
-    guess = asked(min(meant, then), today)
+    guess = requested_backlog(min(meant, then), today)
     assert meant >= guess.least
     if meant != guess.least:
         assert guess.clamped or then == guess.least  # the "unless" of the words

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.model.buffer_pool import Reused
+from sockscope.model.buffer_pool import ReusedArray
 
 _LARGE = 1_000_000
 
@@ -20,7 +20,7 @@ def _memory(array: Any) -> int:
 
 
 def test_what_nobody_looks_at_is_written_over() -> None:
-    reused = Reused()
+    reused = ReusedArray()
     first = reused.concatenated([_filled(1), _filled(2)])
     where = _memory(first)
     del first
@@ -30,7 +30,7 @@ def test_what_nobody_looks_at_is_written_over() -> None:
 
 
 def test_what_somebody_looks_at_stays_as_it_is() -> None:
-    reused = Reused()
+    reused = ReusedArray()
     first = reused.concatenated([_filled(1)])
     part = first[10:20]
     del first
@@ -41,7 +41,7 @@ def test_what_somebody_looks_at_stays_as_it_is() -> None:
 
 
 def test_two_are_used_by_turns_where_the_last_one_is_still_shown() -> None:
-    reused = Reused()
+    reused = ReusedArray()
     shown, places = reused.concatenated([_filled(0)]), set()
     for number in range(1, 10):
         following = reused.concatenated([_filled(number)])
@@ -52,7 +52,7 @@ def test_two_are_used_by_turns_where_the_last_one_is_still_shown() -> None:
 
 
 def test_room_grows_and_shrinks_with_what_is_asked_for() -> None:
-    reused = Reused()
+    reused = ReusedArray()
     for length in (_LARGE, 3 * _LARGE, 3 * _LARGE + 1000, _LARGE, 10, _LARGE):
         array = reused.concatenated([_filled(length, length)])
         assert (len(array), int(array[0]), int(array[-1])) == (length, length, length)
@@ -68,7 +68,7 @@ def test_whoever_looks_is_noticed_however_they_hold_it() -> None:
         lambda array: [array],
         lambda array: array.reshape(2, -1)[1],
     ):
-        reused = Reused()
+        reused = ReusedArray()
         array = reused.concatenated([_filled(1)])
         held, where = look(array), _memory(array)
         del array

@@ -11,7 +11,7 @@ import pytest
 from sockscope.host import clock
 from sockscope.records.layout import CONNECTION, ConnectionFlag
 from sockscope.tracer.bpf_object import probe_directory
-from sockscope.tracer.reaper import UnseenEnds
+from sockscope.tracer.reaper import Reaper
 from sockscope.tracer.socket_liveness import BUCKETS_A_RUN
 
 _SECOND = 10**9
@@ -53,11 +53,11 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     return Kernel(monkeypatch)
 
 
-def _ends(kernel: Kernel) -> UnseenEnds:
-    return UnseenEnds(kernel, kernel.look)  # type: ignore[arg-type]
+def _ends(kernel: Kernel) -> Reaper:
+    return Reaper(kernel, kernel.look)  # type: ignore[arg-type]
 
 
-def _look_at(kernel: Kernel, ends: UnseenEnds, second: int) -> int:
+def _look_at(kernel: Kernel, ends: Reaper, second: int) -> int:
     kernel.now = second * _SECOND
     ends.look(kernel.now)
     return kernel.looks

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from sockscope.bpf.delta_maps import Pairs
+from sockscope.bpf.delta_maps import DeltaMaps
 from sockscope.bpf.maps import Map
 from sockscope.records import layout
 
@@ -33,9 +33,9 @@ class _Held:
         del self.elements[key.tobytes()]
 
 
-def _wakes(room: int = 100) -> tuple[_Held, Pairs]:
+def _wakes(room: int = 100) -> tuple[_Held, DeltaMaps]:
     held = _Held(layout.WAKE_KEY, layout.WAKE_COUNT)
-    return held, Pairs({"wakes": cast(Map, held)}, room)
+    return held, DeltaMaps({"wakes": cast(Map, held)}, room)
 
 
 def _ended(*threads: tuple[int, int]) -> Any:

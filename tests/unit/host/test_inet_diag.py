@@ -19,7 +19,7 @@ import pytest
 from sockscope import formatting
 from sockscope.errors import SockscopeError
 from sockscope.host import inet_diag, inet_diag_wire, netns
-from sockscope.host.inet_diag import ListenQueues
+from sockscope.host.inet_diag import InetDiag
 
 
 def open_files() -> list[str]:
@@ -27,8 +27,8 @@ def open_files() -> list[str]:
 
 
 @pytest.fixture
-def queues() -> Iterator[ListenQueues]:
-    with ListenQueues() as opened:
+def queues() -> Iterator[InetDiag]:
+    with InetDiag() as opened:
         yield opened
 
 
@@ -43,7 +43,7 @@ def inode(listener: socket.socket) -> int:
     return os.fstat(listener.fileno()).st_ino
 
 
-def test_a_listener_is_told_with_its_address_and_limit(queues: ListenQueues) -> None:
+def test_a_listener_is_told_with_its_address_and_limit(queues: InetDiag) -> None:
     with listen("127.0.0.1") as v4, listen("::1", backlog=17) as v6:
         four, six = (queues.sample([inode(each)])[0] for each in (v4, v6))
         assert (
@@ -57,7 +57,7 @@ def test_a_listener_is_told_with_its_address_and_limit(queues: ListenQueues) -> 
         assert queues.owners()[inode(v4)] == os.getuid()
 
 
-def test_the_queue_grows_with_each_connection_and_shrinks_with_each_accept(queues: ListenQueues) -> None:
+def test_the_queue_grows_with_each_connection_and_shrinks_with_each_accept(queues: InetDiag) -> None:
     with listen() as listener:
         clients = []
         for waiting in range(5):
@@ -70,7 +70,7 @@ def test_the_queue_grows_with_each_connection_and_shrinks_with_each_accept(queue
             client.close()
 
 
-def test_members_of_a_group_are_rows_of_their_own(queues: ListenQueues) -> None:
+def test_members_of_a_group_are_rows_of_their_own(queues: InetDiag) -> None:
     with listen(reuse_port=True) as first, listen(port=first.getsockname()[1], reuse_port=True) as second:
         rows = queues.sample([inode(first), inode(second)])
         assert sorted(rows["inode"].tolist()) == sorted([inode(first), inode(second)])
@@ -80,14 +80,14 @@ def test_members_of_a_group_are_rows_of_their_own(queues: ListenQueues) -> None:
 def test_only_the_ports_asked_for_are_told() -> None:
     with listen() as one, listen() as two, listen() as three, listen("::1", one.getsockname()[1]) as six:
         wanted = {one.getsockname()[1], three.getsockname()[1]}
-        with ListenQueues(ports=wanted) as some:
+        with InetDiag(ports=wanted) as some:
             told = set(some.sample()["inode"].tolist())
             assert {inode(one), inode(three), inode(six)} <= told
             assert inode(two) not in told
             assert set(some.sample()["port"].tolist()) == wanted
 
 
-def test_a_listener_told_twice_counts_once(queues: ListenQueues, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listener_told_twice_counts_once(queues: InetDiag, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dump goes on where it was by counting, so one that is born meanwhile shifts the others."""
     once = inet_diag_wire.sockets
     monkeypatch.setattr(inet_diag_wire, "sockets", lambda rows: np.concatenate([once(rows), once(rows)]))
@@ -95,13 +95,13 @@ def test_a_listener_told_twice_counts_once(queues: ListenQueues, monkeypatch: py
         assert queues.sample([inode(listener)])["inode"].tolist() == [inode(listener)]
 
 
-def test_an_empty_choice_of_inodes_is_nobody(queues: ListenQueues) -> None:
+def test_an_empty_choice_of_inodes_is_nobody(queues: InetDiag) -> None:
     with listen():
         assert len(queues.sample([])) == 0
         assert len(queues.sample()) > 0
 
 
-def test_many_listeners_come_in_several_parts_and_all_arrive(queues: ListenQueues) -> None:
+def test_many_listeners_come_in_several_parts_and_all_arrive(queues: InetDiag) -> None:
     opened = [listen(backlog=at + 1) for at in range(400)]
     told = {row["inode"]: row["backlog"] for row in queues.sample()}
     assert [told[inode(each)] for each in opened] == [at + 1 for at in range(400)]
@@ -109,7 +109,7 @@ def test_many_listeners_come_in_several_parts_and_all_arrive(queues: ListenQueue
         each.close()
 
 
-def test_pyroute2_decodes_the_same(queues: ListenQueues) -> None:
+def test_pyroute2_decodes_the_same(queues: InetDiag) -> None:
     from pyroute2.netlink.diag import DiagSocket
 
     with listen() as v4, listen("::1", backlog=3) as v6, DiagSocket() as other:
@@ -135,7 +135,7 @@ def test_pyroute2_decodes_the_same(queues: ListenQueues) -> None:
         client.close()
 
 
-def test_mptcp_listeners_are_told_under_their_own_inode(queues: ListenQueues) -> None:
+def test_mptcp_listeners_are_told_under_their_own_inode(queues: InetDiag) -> None:
     try:
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
     except OSError:
@@ -147,7 +147,7 @@ def test_mptcp_listeners_are_told_under_their_own_inode(queues: ListenQueues) ->
 
 
 def test_an_interrupted_sample_does_not_spoil_the_next(
-    queues: ListenQueues, monkeypatch: pytest.MonkeyPatch
+    queues: InetDiag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = [listen() for _ in range(400)]  # more than one part
 
@@ -163,7 +163,7 @@ def test_an_interrupted_sample_does_not_spoil_the_next(
         each.close()
 
 
-def test_what_the_kernel_refuses_is_one_clear_error(queues: ListenQueues) -> None:
+def test_what_the_kernel_refuses_is_one_clear_error(queues: InetDiag) -> None:
     for number, word in ((errno.ENOENT, "no inet_diag"), (errno.EPERM, "not permitted")):
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         ours.settimeout(1)
@@ -179,9 +179,9 @@ def test_what_the_kernel_refuses_is_one_clear_error(queues: ListenQueues) -> Non
 
 
 def test_nothing_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
-    ListenQueues().close()  # what the first use imports may keep files of its own
+    InetDiag().close()  # what the first use imports may keep files of its own
     before = open_files(), threading.active_count()
-    queues = ListenQueues()
+    queues = InetDiag()
     queues.sample()
     queues.close()
     queues.close()
@@ -190,7 +190,7 @@ def test_nothing_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_it_opens_where_an_event_loop_runs() -> None:
     async def body() -> int:
-        with ListenQueues() as queues, listen() as listener:
+        with InetDiag() as queues, listen() as listener:
             return len(queues.sample([inode(listener)]))
 
     assert asyncio.run(body()) == 1
@@ -204,7 +204,7 @@ def test_a_machine_without_netlink_says_so(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(pyroute2.netlink.diag, "DiagSocket", refuse)
     with pytest.raises(SockscopeError, match="inet_diag"):
-        inet_diag.ListenQueues()
+        inet_diag.InetDiag()
 
 
 def test_importing_costs_neither_pyroute2_nor_psutil() -> None:

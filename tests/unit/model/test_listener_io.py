@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sockscope.model.connection_io import DEED, PART, added_up, deeds_of, parts_of
+from sockscope.model.connection_io import (
+    CONNECTION_IO,
+    LISTENER_IO,
+    get_connection_io,
+    merge_listener_io,
+    sum_by_listener,
+)
 from sockscope.records.layout import CONNECTION
 
 
@@ -23,10 +29,10 @@ def _connections(count: int, *, listeners: int, workers: int, largest: int) -> A
     return rows
 
 
-def _one_by_one(connections: Any, deeds: Any) -> list[tuple[int, ...]]:
+def _one_by_one(connections: Any, connection_io: Any) -> list[tuple[int, ...]]:
     listener_of = dict(zip(connections["id"].tolist(), connections["listener"].tolist(), strict=True))
     sums: dict[tuple[int, int], list[int]] = {}
-    for deed in deeds:
+    for deed in connection_io:
         held = sums.setdefault((listener_of[int(deed["connection"])], int(deed["worker"])), [0, 0, 0, 0])
         for at, name in enumerate(("reads", "bytes_read", "writes", "bytes_written")):
             held[at] += int(deed[name])
@@ -40,12 +46,12 @@ def _one_by_one(connections: Any, deeds: Any) -> list[tuple[int, ...]]:
 )
 def test_sums_are_exact_whichever_way_they_are_taken(listeners: int, workers: int, largest: int) -> None:
     connections = _connections(800, listeners=listeners, workers=workers, largest=largest)
-    deeds = deeds_of(connections, np.empty(0, DEED))
-    parts = parts_of(connections, deeds)
-    assert parts.dtype == PART
-    assert [tuple(map(int, row)) for row in parts] == _one_by_one(connections, deeds)
-    assert added_up(parts).tolist() == parts.tolist()
+    connection_io = get_connection_io(connections, np.empty(0, CONNECTION_IO))
+    parts = sum_by_listener(connections, connection_io)
+    assert parts.dtype == LISTENER_IO
+    assert [tuple(map(int, row)) for row in parts] == _one_by_one(connections, connection_io)
+    assert merge_listener_io(parts).tolist() == parts.tolist()
 
 
 def test_of_nothing_there_are_no_parts() -> None:
-    assert len(parts_of(np.empty(0, CONNECTION), np.empty(0, DEED))) == 0
+    assert len(sum_by_listener(np.empty(0, CONNECTION), np.empty(0, CONNECTION_IO))) == 0

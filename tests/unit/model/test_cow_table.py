@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockscope.model.cow_table import Rows
+from sockscope.model.cow_table import CowTable
 
 ROW = np.dtype([("id", "<u4"), ("value", "<u4")])
 
@@ -36,7 +36,7 @@ _STEP = st.one_of(
 def test_whatever_happens_they_are_what_a_list_would_be_and_what_was_shown_stays(
     steps: list[tuple[Any, ...]],
 ) -> None:
-    rows, table, shown = Rows(ROW), Table(), list[tuple[Any, Table]]()
+    rows, table, shown = CowTable(ROW), Table(), list[tuple[Any, Table]]()
     for time, (what, *values) in enumerate(steps):
         if what == "write":
             where = sorted(at for at in values[0] if at < len(table))
@@ -62,7 +62,7 @@ def test_whatever_happens_they_are_what_a_list_would_be_and_what_was_shown_stays
 
 
 def test_two_rooms_are_used_by_turns_where_the_last_table_is_still_shown() -> None:
-    rows = Rows(ROW)
+    rows = CowTable(ROW)
     rows.set(_rows([(number, 0) for number in range(1000)]))
     shown, places = rows.after(_rows([(0, 0)])), list[int]()
     for time in range(1, 9):
@@ -74,7 +74,7 @@ def test_two_rooms_are_used_by_turns_where_the_last_table_is_still_shown() -> No
 
 
 def test_rows_that_go_leave_their_room_to_others() -> None:
-    rows = Rows(ROW)
+    rows = CowTable(ROW)
     rows.set(_rows([(number, 0) for number in range(1000)]))
     for time in range(1, 20):
         shown = rows.after(_rows([(0, 0)] * 5))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sockscope.bpf.slot_array import Places, bucket_count, crowd_room
+from sockscope.bpf.slot_array import SlotArray, bucket_count, overflow_capacity
 from sockscope.tracer.bpf_object import probe_directory
 
 RECORD = np.dtype([("id", "<u8"), ("touched_ns", "<u8"), ("value", "<u8")])
@@ -38,7 +38,7 @@ class Kernel:
         self.memory = mmap.mmap(self.fd, size)
         self.records = np.frombuffer(self.memory, RECORD, ROOM)
         self.used = Used()
-        self.places = Places(self.fd, RECORD, ROOM, (self.used, 0))  # type: ignore[arg-type]
+        self.places = SlotArray(self.fd, RECORD, ROOM, (self.used, 0))  # type: ignore[arg-type]
 
     def write(self, place: int, number: int, touched_ns: int) -> None:
         self.records[place] = (number, touched_ns, number * 10)
@@ -157,4 +157,4 @@ def test_sockets_of_any_size_spread_over_the_directory_as_if_by_chance(
     assert np.mean(held > BUCKET_KEYS) < 0.075
     crowded = np.maximum(held.reshape(-1, 2).sum(axis=1) - 2 * BUCKET_KEYS, 0).sum()
     assert crowded < 0.025 * len(keys)
-    assert crowded < crowd_room(len(keys)) / 2.5
+    assert crowded < overflow_capacity(len(keys)) / 2.5

@@ -6,7 +6,7 @@ from sockscope.tracer import drops
 
 
 def _told(missed: dict[str, int]) -> dict[str, int]:
-    return {text.partition("(")[2].rstrip(")"): number for text, number in drops.told({}, missed)}
+    return {text.partition("(")[2].rstrip(")"): number for text, number in drops.describe_drops({}, missed)}
 
 
 def test_what_a_probe_was_not_run_for_is_lost() -> None:
@@ -15,6 +15,6 @@ def test_what_a_probe_was_not_run_for_is_lost() -> None:
 
 def test_what_a_second_probe_did_in_place_of_the_first_is_not_lost() -> None:
     missed = {"on_state": 43, "on_state_again": 17, "on_destroy": 2, "on_destroy_again": 1, "on_accept": 0}
-    assert drops.unseen(missed, (43, 2)) == {}
-    assert drops.unseen(missed, (40, 2)) == {"on_state": 3}
-    assert drops.unseen(missed, (44, 1)) == {"on_destroy": 1}
+    assert drops.count_unseen_events(missed, (43, 2)) == {}
+    assert drops.count_unseen_events(missed, (40, 2)) == {"on_state": 3}
+    assert drops.count_unseen_events(missed, (44, 1)) == {"on_destroy": 1}

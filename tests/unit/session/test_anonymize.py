@@ -16,7 +16,7 @@ from sockscope.records.batch import QUEUE, Batch, Health, Process
 from sockscope.records.layout import CONNECTION, LISTENER, WORKER
 from sockscope.session.frames import frame_of_batches
 from sockscope.store import Reader
-from sockscope.store.anonymize import NOTE, Veil
+from sockscope.store.anonymize import NOTE, Anonymizer
 from tests.synthetic import Scenario, SyntheticSource
 from tests.unit.store.recordings import META, record
 
@@ -29,7 +29,7 @@ OCTETS = st.one_of(
 @settings(max_examples=50, deadline=None)
 @given(st.lists(OCTETS, min_size=2, max_size=40, unique=True))
 def test_two_addresses_are_two_pseudonyms_of_their_kind(addresses: list[bytes]) -> None:
-    veil = Veil(b"k" * 32)
+    veil = Anonymizer(b"k" * 32)
     veiled = [veil.pseudonym(address) for address in addresses]
     assert len(set(veiled)) == len(addresses)
     assert veiled == [veil.pseudonym(address) for address in addresses]
@@ -39,7 +39,7 @@ def test_two_addresses_are_two_pseudonyms_of_their_kind(addresses: list[bytes]) 
 
 
 def test_every_ipv4_network_of_256_is_scattered_and_no_two_meet() -> None:
-    veil = Veil()
+    veil = Anonymizer()
     network = [MAPPED + bytes([10, 20, 30, host]) for host in range(256)]
     veiled = {veil.pseudonym(address) for address in network}
     assert len(veiled) == 256
@@ -47,14 +47,14 @@ def test_every_ipv4_network_of_256_is_scattered_and_no_two_meet() -> None:
 
 
 def test_what_stands_for_any_address_stays() -> None:
-    veil = Veil()
+    veil = Anonymizer()
     for address in (b"\0" * 16, MAPPED + b"\0" * 4):
         assert veil.pseudonym(address) == address
 
 
 def test_another_session_has_other_pseudonyms() -> None:
     address = MAPPED + bytes([192, 0, 2, 7])
-    assert Veil().pseudonym(address) != Veil().pseudonym(address)
+    assert Anonymizer().pseudonym(address) != Anonymizer().pseudonym(address)
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_another_session_has_other_pseudonyms() -> None:
     ],
 )
 def test_addresses_in_text_become_their_pseudonyms(text: str, addresses: list[str]) -> None:
-    veil = Veil()
+    veil = Anonymizer()
     found = veil.text(text)
     for address in addresses:
         packed = ipaddress.ip_address(address).packed
@@ -80,7 +80,7 @@ def test_addresses_in_text_become_their_pseudonyms(text: str, addresses: list[st
     "text", ["nginx 1.24.0", "12:34:56", "a::b::c", "no address", "300.1.2.3.4.5", "::", ""]
 )
 def test_what_is_no_address_stays(text: str) -> None:
-    assert Veil().text(text) == text
+    assert Anonymizer().text(text) == text
 
 
 SECRET4, SECRET6 = bytes([203, 0, 113, 77]), bytes.fromhex("20010db8dead00beef000000c0ffee42")
@@ -119,7 +119,7 @@ def test_no_address_host_or_command_line_is_left_in_the_file(tmp_path: Path) -> 
     ]  # fmt: skip
     plain = record(tmp_path / "plain", [_batch()], meta).read_bytes()
     assert all(secret in plain for secret in (b"acme-web-1", b"--bind 203.0.113.77"))  # the search finds
-    veil = Veil()
+    veil = Anonymizer()
     path = record(tmp_path / "veiled", [veil.batch(_batch())], veil.meta(meta))
     veiled = path.read_bytes()
     assert [secret for secret in told if secret in veiled] == []
@@ -139,7 +139,7 @@ def test_no_address_host_or_command_line_is_left_in_the_file(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("kind", ["reuseport", "dispatch"])
 def test_the_verdict_is_the_same_behind_the_veil(kind: str) -> None:
-    source, veil = SyntheticSource(Scenario(kind)), Veil()
+    source, veil = SyntheticSource(Scenario(kind)), Anonymizer()
     batches = list(source.batches(8))
     plain = frame_of_batches(source.meta, list(batches))
     veiled = frame_of_batches(veil.meta(source.meta), [veil.batch(batch) for batch in batches])

@@ -17,9 +17,9 @@ from sockscope.records.batch import Batch, Meta
 from sockscope.store import Reader
 from sockscope.store import reader as reader_module
 from sockscope.store import tables as tables_module
-from sockscope.store.columns import columns_of
+from sockscope.store.columns import get_columns
 from sockscope.store.database import open_memory
-from sockscope.store.objects import attributes_of, escaped, unescaped
+from sockscope.store.objects import escaped, get_attributes, unescaped
 from sockscope.store.schema import schema_of
 from sockscope.store.tables import RecordTable
 from tests.unit.store.recordings import (
@@ -151,16 +151,16 @@ def test_a_new_field_in_a_record_or_a_batch_is_a_new_column_or_table() -> None:
 
 def test_every_field_of_every_record_has_a_column() -> None:
     for name, dtype in ARRAYS.items():
-        tops = {column.path[0] for column in columns_of(dtype)}
+        tops = {column.path[0] for column in get_columns(dtype)}
         assert tops == set(dtype.names or ()), name
 
 
 def test_a_field_that_no_column_keeps_exactly_is_refused() -> None:
     for kind in ("<f8", "S8", "O"):
         with pytest.raises(TypeError, match="odd"):
-            columns_of(np.dtype([("odd", kind)]))
+            get_columns(np.dtype([("odd", kind)]))
     with pytest.raises(TypeError, match="odd"):
-        attributes_of(dataclasses.make_dataclass("Thing", [("odd", dict[str, int])]))
+        get_attributes(dataclasses.make_dataclass("Thing", [("odd", dict[str, int])]))
 
 
 def test_batches_without_events_are_the_same_but_for_these(tmp_path: Path) -> None:

@@ -152,9 +152,9 @@ def _sums(state: State) -> dict[str, Any]:
     found["data_wait"] = np.sum([worker.data_wait for worker in workers], axis=0).tolist()
     for name in ("sockets", "established", "accepted", "looks"):
         found[name] = sum(getattr(listener, name) for listener in listeners)
-    found["connections"] = int(snapshot.flow_counts.sum()), snapshot.connections_total
-    found["by acceptor"] = sum(snapshot.flow_counts[snapshot.flows["acceptor"] > 0].tolist())
-    found["parts"] = [int(snapshot.parts[name].sum()) for name in ("reads", "bytes_read", "writes")]
+    found["connections"] = int(snapshot.role_counts.sum()), snapshot.connections_total
+    found["by acceptor"] = sum(snapshot.role_counts[snapshot.roles["acceptor"] > 0].tolist())
+    found["parts"] = [int(snapshot.listener_io[name].sum()) for name in ("reads", "bytes_read", "writes")]
     found["looks of them"] = sum(waiting.looks for waiting in snapshot.waiting)
     return found
 
@@ -166,7 +166,7 @@ def test_threads_that_ended_long_ago_become_one_record_and_all_sums_stay(how: st
     snapshot = few.snapshot()
     assert len(all_of_them.snapshot().workers) == TICKS * EACH + 1
     assert len(snapshot.workers) <= 1 + 1.1 * KEPT + EACH + 1
-    assert len(snapshot.flows) <= 1.1 * KEPT + EACH + 1
+    assert len(snapshot.roles) <= 1.1 * KEPT + EACH + 1
     (old,) = [worker for worker in snapshot.workers.values() if worker.threads > 1]
     assert old.number == f"({old.threads} ended)"
     assert (old.tid, old.parent_pid) == (0, 1 if how == "thread" else 77)
@@ -203,7 +203,11 @@ def test_addresses_where_nobody_listens_any_more_are_forgotten_but_for_the_last(
     assert snapshot.connections_total == all_of_them.snapshot().connections_total == 2 * STARTS
     assert len(snapshot.listeners) < 250
     known = {listener.id for listener in snapshot.listeners}
-    for told in (snapshot.connections["listener"], snapshot.flows["listener"], snapshot.parts["listener"]):
+    for told in (
+        snapshot.connections["listener"],
+        snapshot.roles["listener"],
+        snapshot.listener_io["listener"],
+    ):
         assert set(told.tolist()) <= known
     assert {waiting.listener for waiting in snapshot.waiting} <= known
     last, every = analyse(META, snapshot).servers[-1], analyse(META, all_of_them.snapshot()).servers[-1]
@@ -216,14 +220,14 @@ def test_what_is_needed_by_many_open_connections_does_not_make_each_batch_dear()
     state, looks = State(KEPT), 0
     past = state._ended
     assert past is not None
-    together = past.put_together
+    together = past.compact
 
     def counted(*given: Any) -> dict[int, int]:
         nonlocal looks
         looks += 1
         return together(*given)
 
-    past.put_together = counted  # type: ignore[method-assign, assignment]
+    past.compact = counted  # type: ignore[method-assign, assignment]
     for tick in range(1, 201):
         worker = _worker(tick, 77, 1000 + tick, 1, tick * S, reads=1, ended_ns=tick * S + 1)
         connections = _connections(tick, tick * S, 1, 1, [tick])

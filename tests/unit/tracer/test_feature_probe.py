@@ -8,15 +8,15 @@ import pytest
 
 from sockscope.bpf import attaching, syscall
 from sockscope.bpf.btf import Btf
-from sockscope.tracer.attach_methods import Hook, Way
-from sockscope.tracer.feature_probe import Availability
-from tests.unit.tracer.test_btf import FUNCTION, Maker
+from sockscope.tracer.attach_methods import AttachMethod, Hook
+from sockscope.tracer.feature_probe import FeatureProbe
+from tests.unit.bpf.test_btf import FUNCTION, Maker
 
 PROTOTYPE = 13
 
 
 @pytest.fixture
-def available() -> Availability:
+def available() -> FeatureProbe:
     maker = Maker()
     number = maker.integer("int", 4)
     four = maker.add("", PROTOTYPE, number, 4, struct.pack("<II", 0, number) * 4)
@@ -24,15 +24,15 @@ def available() -> Availability:
     maker.add("old_accept", FUNCTION, maker.add("", PROTOTYPE, number, 0))
     maker.struct("tcp_sock", 8, [("rcv_nxt", number, 32)])
     maker.integer("btf_trace_tcp_probe", 4)
-    return Availability(Btf(maker.raw()))
+    return FeatureProbe(Btf(maker.raw()))
 
 
-def test_a_function_must_be_there_with_the_parameters_that_the_probe_reads(available: Availability) -> None:
+def test_a_function_must_be_there_with_the_parameters_that_the_probe_reads(available: FeatureProbe) -> None:
     assert available.why_not(Hook("kprobe", "gone", "on_x", "4")) == "no function gone"
     assert "old_accept has 0 parameters" in available.why_not(Hook("fexit", "old_accept", "on_x", "2|4"))
 
 
-def test_a_raw_tracepoint_needs_the_struct_fields_that_its_probe_reads(available: Availability) -> None:
+def test_a_raw_tracepoint_needs_the_struct_fields_that_its_probe_reads(available: FeatureProbe) -> None:
     assert available(Hook("raw", "tcp_probe", "on_x", "tcp_sock.rcv_nxt"))
     assert available.why_not(Hook("raw", "tcp_probe", "on_x", "tcp_sock.tsq_node")) == (
         "struct tcp_sock has no tsq_node"
@@ -41,7 +41,7 @@ def test_a_raw_tracepoint_needs_the_struct_fields_that_its_probe_reads(available
 
 
 def test_a_refusal_is_given_in_the_kernels_words_and_asked_for_once(
-    available: Availability, monkeypatch: pytest.MonkeyPatch
+    available: FeatureProbe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
 
@@ -54,11 +54,11 @@ def test_a_refusal_is_given_in_the_kernels_words_and_asked_for_once(
     for _ in range(3):
         assert available.why_not(hook) == "fexit of inet_recvmsg refused (Operation not permitted)"
     assert len(asked) == 1
-    assert available.why_not_way(Way("fentry", (hook,))) == available.why_not(hook)
+    assert available.why_not_way(AttachMethod("fentry", (hook,))) == available.why_not(hook)
 
 
 def test_a_kernel_without_kprobes_says_so(
-    available: Availability, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+    available: FeatureProbe, monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
     monkeypatch.setattr(attaching, "KPROBES", tmp_path)
     assert available.why_not(Hook("kprobe", "inet_recvmsg", "on_x", "4")) == "kernel without kprobes"
