@@ -19,27 +19,27 @@ from textual.screen import Screen
 from sockscope.analysis.frame import Frame
 from sockscope.errors import SockscopeError
 from sockscope.tui.collector import Collector
-from sockscope.tui.commands import commands_of
-from sockscope.tui.data_source import Feed, Moment
+from sockscope.tui.commands import build_commands
+from sockscope.tui.data_source import DataSource, FrameContext
 from sockscope.tui.messages import Arrived, Ended, RowOpened
-from sockscope.tui.playback_controls import ReplayControls
-from sockscope.tui.screens.base import MomentScreen
+from sockscope.tui.playback_controls import PlaybackControls
+from sockscope.tui.screens.base import FrameScreen
 from sockscope.tui.screens.connection import ConnectionScreen
 from sockscope.tui.screens.finding import FindingScreen
 from sockscope.tui.screens.help import HelpScreen
 from sockscope.tui.screens.main import MainScreen
 from sockscope.tui.screens.worker import WorkerScreen
-from sockscope.tui.themes import PALETTES, title_of
+from sockscope.tui.themes import PALETTES, get_theme_title
 from sockscope.tui.views import VIEWS
 from sockscope.tui.views.connections import ConnectionsView
-from sockscope.tui.views.findings import finding_of
+from sockscope.tui.views.findings import find_finding
 from sockscope.tui.widgets.header import Header
 
 #: Saves a frame as a report and says where.
 Save = Callable[[Frame, Path], Path]
 
 
-class Dashboard(ReplayControls, App[int]):
+class Dashboard(PlaybackControls, App[int]):
     """Shows what its feed gives, until the user has seen enough."""
 
     CSS_PATH = "app.tcss"
@@ -53,7 +53,7 @@ class Dashboard(ReplayControls, App[int]):
         Binding("p", "pause", "Pause"),
         Binding("r", "record", "Record"),
         Binding("r", "refuse('this is a recording already')", show=False),
-        *ReplayControls.KEYS,
+        *PlaybackControls.KEYS,
         Binding("e", "save", "Save"),
         Binding("t", "theme", "Theme", show=False),
         Binding("escape", "back", "Back", key_display="Esc"),
@@ -63,11 +63,11 @@ class Dashboard(ReplayControls, App[int]):
     ]
     paused: reactive[bool] = reactive(False, init=False)
 
-    def __init__(self, feed: Feed, *, save: Save | None, theme: str, directory: Path) -> None:
+    def __init__(self, feed: DataSource, *, save: Save | None, theme: str, directory: Path) -> None:
         super().__init__()
         self.feed = feed
-        self.latest: Moment | None = None
-        self.shown: Moment | None = None
+        self.latest: FrameContext | None = None
+        self.shown: FrameContext | None = None
         self.failure = ""
         self._save, self._directory = save, directory
         self._ended = Ended("")
@@ -85,7 +85,7 @@ class Dashboard(ReplayControls, App[int]):
         with contextlib.suppress(RuntimeError, ValueError, NotImplementedError):
             loop.add_signal_handler(signal.SIGTERM, self.exit, 128 + signal.SIGTERM)
             loop.add_signal_handler(signal.SIGHUP, self._hang_up)
-        self._tell_headers()
+        self._update_headers()
         self._collector.start()
 
     def _hang_up(self) -> None:
@@ -118,7 +118,7 @@ class Dashboard(ReplayControls, App[int]):
             self.exit(1, return_code=1)
             return
         self._ended = message
-        self._tell_headers()
+        self._update_headers()
         if message.failed:
             self.notify(
                 f"{message.reason}\nWhat was seen until then stays here.",
@@ -135,7 +135,7 @@ class Dashboard(ReplayControls, App[int]):
         elif kind == "connections":
             self._open(ConnectionScreen(message.key))
         elif kind == "findings" and self.shown:
-            finding = finding_of(self.shown.frame, message.key)
+            finding = find_finding(self.shown.frame, message.key)
             if finding is not None:
                 self._open(FindingScreen(message.key, finding))
         elif kind == "listeners" and self.shown:
@@ -162,7 +162,7 @@ class Dashboard(ReplayControls, App[int]):
         self.paused = not self.paused
 
     def watch_paused(self, paused: bool) -> None:
-        self._tell_headers()
+        self._update_headers()
         if not paused:
             self._show()
 
@@ -176,7 +176,7 @@ class Dashboard(ReplayControls, App[int]):
                 self.feed.record(self._file("", ".sockscope"))
         except (SockscopeError, OSError) as error:
             self.notify(str(error), title="Cannot record", severity="error", markup=False)
-        self._tell_headers()
+        self._update_headers()
 
     def action_save(self) -> None:
         if self.shown is None:
@@ -196,10 +196,10 @@ class Dashboard(ReplayControls, App[int]):
     def action_theme(self) -> None:
         names = [palette.name for palette in PALETTES]
         self.theme = names[(names.index(self.theme) + 1) % len(names)] if self.theme in names else names[0]
-        self.notify(title_of(self.theme), title="Theme", timeout=2)
+        self.notify(get_theme_title(self.theme), title="Theme", timeout=2)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        return commands_of(self)
+        return build_commands(self)
 
     async def action_back(self) -> None:
         if len(self.screen_stack) > 1:
@@ -212,7 +212,7 @@ class Dashboard(ReplayControls, App[int]):
         top = self.screen
         if isinstance(top, MainScreen):
             title, sections = top.view.title, top.view.help
-        elif isinstance(top, MomentScreen):
+        elif isinstance(top, FrameScreen):
             title, sections = top.heading, top.help
         else:
             return
@@ -230,22 +230,22 @@ class Dashboard(ReplayControls, App[int]):
             return len(self.screen_stack) > 1 or self.main.view.filtered
         return super().check_action(action, parameters)
 
-    def _open(self, screen: MomentScreen) -> None:
+    def _open(self, screen: FrameScreen) -> None:
         screen.set_class(self.size.height < 32, "short")
         if self.shown is not None:
             screen.give(self.shown)
         self.push_screen(screen, wait_for_dismiss=False)
-        self.call_after_refresh(self._tell_headers)
+        self.call_after_refresh(self._update_headers)
 
     def _show(self) -> None:
         if self.latest is None:
             return
         self.shown = self.latest
-        if isinstance(self.screen, MomentScreen):
+        if isinstance(self.screen, FrameScreen):
             self.screen.give(self.shown)
-        self._tell_headers()
+        self._update_headers()
 
-    def _tell_headers(self) -> None:
+    def _update_headers(self) -> None:
         for screen in self.screen_stack:
             for header in screen.query(Header):
                 header.title = self.feed.title
@@ -256,9 +256,9 @@ class Dashboard(ReplayControls, App[int]):
 
     def _file(self, what: str, ending: str) -> Path:
         """A name by the time of what is seen; never one that exists."""
-        moment = self.latest or self.shown
+        context = self.latest or self.shown
         meta = self.feed.meta
-        ns = (moment.frame.snapshot.time_ns if moment else meta.started_ns) + meta.monotonic_offset_ns
+        ns = (context.frame.snapshot.time_ns if context else meta.started_ns) + meta.monotonic_offset_ns
         stamp = datetime.fromtimestamp(ns / 1e9, UTC).strftime("%Y%m%d-%H%M%S")
         path = self._directory / f"sockscope-{stamp}{what}{ending}"
         number = 2
@@ -269,7 +269,11 @@ class Dashboard(ReplayControls, App[int]):
 
 
 def make_app(
-    feed: Feed, *, save: Save | None = None, theme: str = "sockscope-dark", directory: Path | None = None
+    feed: DataSource,
+    *,
+    save: Save | None = None,
+    theme: str = "sockscope-dark",
+    directory: Path | None = None,
 ) -> Dashboard:
     """
     :param save: writes a report of a frame; without it ``e`` saves a picture of the screen

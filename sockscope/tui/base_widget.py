@@ -7,25 +7,25 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from sockscope.tui.data_source import Moment
+from sockscope.tui.data_source import FrameContext
 from sockscope.tui.text_line import Line
-from sockscope.tui.themes import Palette, palette_of
+from sockscope.tui.themes import Palette, get_palette
 
 
-class Drawn(Widget):
+class BaseWidget(Widget):
     """A widget that knows how to draw itself for a moment.
 
     A subclass gives :meth:`draw`, and :meth:`wanted_height` when its height is ``auto``.
     """
 
-    moment: reactive[Moment | None] = reactive(None, layout=False)
+    context: reactive[FrameContext | None] = reactive(None, layout=False)
     _drawn: tuple[object, list[Strip]] | None = None
     _height = 0
 
     @property
     def palette(self) -> Palette:
         theme = self.app.current_theme
-        return palette_of(theme.name, theme.dark, colourless=self.colourless)
+        return get_palette(theme.name, theme.dark, colourless=self.colourless)
 
     @property
     def colourless(self) -> bool:
@@ -40,7 +40,7 @@ class Drawn(Widget):
         """The lines that all of it takes, for ``height: auto``."""
         return len(self.draw(width, 1000))
 
-    def watch_moment(self) -> None:
+    def watch_context(self) -> None:
         self.redraw()
 
     def redraw(self) -> None:

@@ -7,7 +7,7 @@ from threading import Event, Lock, Thread
 from textual.app import App
 
 from sockscope.errors import SockscopeError
-from sockscope.tui.data_source import Feed, Moment
+from sockscope.tui.data_source import DataSource, FrameContext
 from sockscope.tui.messages import Arrived, Ended
 
 _WAIT_S = 0.2
@@ -16,11 +16,11 @@ _WAIT_S = 0.2
 class Collector:
     """Runs from :meth:`start` until :meth:`stop`; goes on whatever the screen shows."""
 
-    def __init__(self, app: App[int], feed: Feed) -> None:
+    def __init__(self, app: App[int], feed: DataSource) -> None:
         self._app, self._feed = app, feed
         self._stopping = Event()
         self._lock = Lock()
-        self._newest: Moment | None = None
+        self._newest: FrameContext | None = None
         self._thread = Thread(target=self._run, name="collector", daemon=True)
 
     def start(self) -> None:
@@ -31,16 +31,16 @@ class Collector:
         if self._thread.ident is not None:
             self._thread.join(timeout)
 
-    def take(self) -> Moment | None:
+    def take(self) -> FrameContext | None:
         """The newest moment that has not been taken."""
         with self._lock:
             newest, self._newest = self._newest, None
         return newest
 
-    def _offer(self, moment: Moment) -> None:
+    def _offer(self, context: FrameContext) -> None:
         """One moment waits at most: a screen that is slow must not make a queue of them."""
         with self._lock:
-            told, self._newest = self._newest is not None, moment
+            told, self._newest = self._newest is not None, context
         if not told:
             self._app.post_message(Arrived())
 
@@ -61,7 +61,7 @@ class Collector:
         while not self._stopping.is_set():
             found = self._feed.next(_WAIT_S)
             if found is not None:
-                self._offer(Moment(*found))
+                self._offer(FrameContext(*found))
             elif self._feed.ended and not told:
                 told = True
                 self._app.post_message(Ended(self._feed.ended))

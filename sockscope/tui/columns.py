@@ -17,7 +17,7 @@ _MOST_SPARE = 24
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """One column.  ``least_first`` says which way the first sort by it goes; ``thread``: names of threads;
     ``figure``: what of ``analysis.needs`` it shows, when it is not called so itself."""
 
@@ -31,31 +31,31 @@ class Column:
     figure: str = ""
 
 
-def traced(columns: Sequence[Column], snapshot: Snapshot) -> tuple[Column, ...]:
+def traced(columns: Sequence[TableColumn], snapshot: Snapshot) -> tuple[TableColumn, ...]:
     """Those whose signals were traced: the others would show zeros that were not counted."""
     return tuple(column for column in columns if is_traced(snapshot, column.figure or column.key))
 
 
-def traced_keys(keys: Sequence[Key], columns: Sequence[Column], snapshot: Snapshot) -> tuple[Key, ...]:
+def traced_keys(keys: Sequence[Key], columns: Sequence[TableColumn], snapshot: Snapshot) -> tuple[Key, ...]:
     """What rows with these columns can be filtered by."""
     hidden = {column.key for column in columns} - {column.key for column in traced(columns, snapshot)}
     return tuple(key for key in keys if key.name not in hidden and is_traced(snapshot, key.name))
 
 
 def fitting(
-    columns: Sequence[Column], shift: int, room: int, longest: Mapping[str, int]
-) -> tuple[list[Column], list[int]]:
+    columns: Sequence[TableColumn], shift: int, room: int, longest: Mapping[str, int]
+) -> tuple[list[TableColumn], list[int]]:
     """The first column always, then as many as fit from the one shifted to; and their widths.
 
     :param longest: the longest text of a column of threads, by its key
     """
 
-    def width(column: Column) -> int:
+    def width(column: TableColumn) -> int:
         names = min(longest.get(column.key, 0), _LONGEST_NAME) if room >= _WIDE else 0
         return max(column.width, names)
 
     used = _MARKER if sum(width(column) + 1 for column in columns) > room else 0
-    chosen: list[Column] = []
+    chosen: list[TableColumn] = []
     for column in [columns[0], *columns[1 + shift :]]:
         if chosen and used + width(column) + 1 > room:
             break

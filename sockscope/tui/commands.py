@@ -7,7 +7,7 @@ from functools import partial
 
 from textual.app import App, SystemCommand
 
-from sockscope.tui.themes import PALETTES, title_of
+from sockscope.tui.themes import PALETTES, get_theme_title
 from sockscope.tui.views import VIEWS
 
 #: (title, what it does, action); an action that cannot be done now is left out.
@@ -31,7 +31,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-def commands_of(app: App[int]) -> Iterator[SystemCommand]:
+def build_commands(app: App[int]) -> Iterator[SystemCommand]:
     """Those that mean something now, screens first."""
     for key, name, view in VIEWS:
         yield SystemCommand(
@@ -42,5 +42,5 @@ def commands_of(app: App[int]) -> Iterator[SystemCommand]:
             yield SystemCommand(title, words, partial(app.run_action, action))
     for palette in PALETTES:
         yield SystemCommand(
-            f"Theme: {title_of(palette.name)}", "", partial(setattr, app, "theme", palette.name)
+            f"Theme: {get_theme_title(palette.name)}", "", partial(setattr, app, "theme", palette.name)
         )

@@ -9,7 +9,7 @@ from typing import Any
 from sockscope.analysis.frame import Frame
 from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
 from sockscope.records.layout import ConnectionFlag
-from sockscope.tui.labels import name_of
+from sockscope.tui.labels import thread_label
 
 
 @dataclass(frozen=True)
@@ -48,19 +48,19 @@ REMARKS: tuple[tuple[ConnectionFlag, str], ...] = (
 )
 
 
-def steps_of(frame: Frame, record: Any) -> list[Step]:
+def build_steps(frame: Frame, record: Any) -> list[Step]:
     """In the order in which they happened; those that have not come last."""
     accepted, data, read = (int(record[name]) for name in ("accepted_ns", "first_data_ns", "first_read_ns"))
     before = bool(int(record["flags"]) & ConnectionFlag.OPEN_BEFORE)
     closed = int(record["closed_ns"])
     unseen = "not seen" if before else "never" if closed else NOT_YET
     told = partial(_why_not, frame, unseen)
-    reader, writer = first_of(frame, record, "reads"), first_of(frame, record, "writes")
+    reader, writer = get_first(frame, record, "reads"), get_first(frame, record, "writes")
     data_first = bool(data) and (not accepted or data < accepted)
     steps = [
         Step("established", int(record["established_ns"]), "kernel", "", "accent",
              "not seen" if accepted else unseen),
-        Step("accepted", accepted, name_of(frame, int(record["acceptor"])),
+        Step("accepted", accepted, thread_label(frame, int(record["acceptor"])),
              "in the accept queue" + (", data waiting" if data_first else ""), "acceptor", unseen),
         Step("first data", data, "kernel", "in the accept queue" if data_first else "until the client sent something",
              "accent", told("data")),
@@ -75,17 +75,17 @@ def _why_not(frame: Frame, otherwise: str, what: str) -> str:
     return otherwise if is_traced(frame.snapshot, what) else NOT_TRACED
 
 
-def first_of(frame: Frame, record: Any, verb: str) -> str:
+def get_first(frame: Frame, record: Any, verb: str) -> str:
     """The thread that did most of it: which of several was first is not recorded."""
     connection_io = frame.snapshot.connection_io
     own = connection_io[(connection_io["connection"] == record["id"]) & (connection_io[verb] > 0)]
     if not len(own):
         return "–"
-    name = name_of(frame, int(own["worker"][own[verb].argmax()]))
+    name = thread_label(frame, int(own["worker"][own[verb].argmax()]))
     return name if len(own) == 1 else f"{name} +{len(own) - 1}"
 
 
-def remarks_of(record: Any) -> tuple[list[str], list[str]]:
+def get_remarks(record: Any) -> tuple[list[str], list[str]]:
     """What is not exact about it, and what else is worth knowing."""
     flags = int(record["flags"])
     return [words for flag, words in INEXACT if flags & flag], [

@@ -54,7 +54,7 @@ class Replay(Protocol):
         """So many batches on, or back; pauses."""
 
 
-class Feed(Protocol):
+class DataSource(Protocol):
     """Frames of one source, newest last."""
 
     @property
@@ -93,7 +93,7 @@ class Feed(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class Moment:
+class FrameContext:
     """What every widget is given: all that is known at one time.  Two are never equal."""
 
     frame: Frame

@@ -28,20 +28,20 @@ SEVERITY_COLOURS: Mapping[str, str] = {
 SEVERITY_SIGNS: Mapping[str, str] = {"info": "·", "notice": "○", "warning": "▲", "critical": "✗"}
 
 
-def worker_name(worker: Worker) -> str:
+def worker_label(worker: Worker) -> str:
     """``nginx 4001``: the name alone says nothing when all threads share it."""
     return f"{plain(worker.comm) or 'thread'} {worker.number}"
 
 
-def name_of(frame: Frame, number: int) -> str:
+def thread_label(frame: Frame, number: int) -> str:
     """The name of a worker by id, whether it is known or not."""
     if not number:
         return "–"
     worker = frame.snapshot.workers.get(number)
-    return worker_name(worker) if worker else f"worker #{number}"
+    return worker_label(worker) if worker else f"worker #{number}"
 
 
-def model_words(server: Server) -> str:
+def model_label(server: Server) -> str:
     """What the model means, for one server."""
     if server.model in MODELS:
         words = MODELS[server.model]
@@ -53,7 +53,7 @@ def model_words(server: Server) -> str:
     return f"{words} (several threads read one connection)" if server.roaming else words
 
 
-def roles_of(frame: Frame) -> dict[int, str]:
+def get_role_labels(frame: Frame) -> dict[int, str]:
     """Worker id → the letters of its roles: L listened, A accepts, R reads, W writes answers, · works."""
     roles: dict[int, str] = {}
     snapshot = frame.snapshot
@@ -66,7 +66,7 @@ def roles_of(frame: Frame) -> dict[int, str]:
     return roles
 
 
-def server_named(frame: Frame, name: str) -> Server | None:
+def find_server(frame: Frame, name: str) -> Server | None:
     """The server of that name, or the busiest one."""
     for server in frame.servers:
         if server.group.name == name:

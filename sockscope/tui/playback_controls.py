@@ -7,15 +7,15 @@ from typing import ClassVar
 from textual.app import App
 from textual.binding import Binding
 
-from sockscope.tui.data_source import Feed, Replay
-from sockscope.tui.screens.base import MomentScreen
-from sockscope.tui.widgets.scrubber import ScrubBar
+from sockscope.tui.data_source import DataSource, Replay
+from sockscope.tui.screens.base import FrameScreen
+from sockscope.tui.widgets.scrubber import Scrubber
 
 SPEEDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0)
 _JUMPS = 20
 
 
-class ReplayControls(App[int]):
+class PlaybackControls(App[int]):
     """Actions that do nothing when the feed is live; the feed answers each with a new frame."""
 
     KEYS: ClassVar[list[Binding]] = [
@@ -33,7 +33,7 @@ class ReplayControls(App[int]):
         Binding("N", "mark(-1)", "Previous finding", show=False),
     ]
     _REPLAY_ACTIONS: ClassVar[frozenset[str]] = frozenset({"play", "step", "jump", "end", "speed", "mark"})
-    feed: Feed
+    feed: DataSource
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return action not in self._REPLAY_ACTIONS or self.feed.replay is not None
@@ -84,7 +84,7 @@ class ReplayControls(App[int]):
                 "no further finding that way" if times else "this recording has no findings", timeout=2
             )
 
-    def on_scrub_bar_sought(self, message: ScrubBar.Sought) -> None:
+    def on_scrubber_sought(self, message: Scrubber.Sought) -> None:
         self._seek(message.time_ns)
 
     def _seek(self, time_ns: int) -> None:
@@ -94,5 +94,5 @@ class ReplayControls(App[int]):
 
     def _moved(self) -> None:
         for screen in self.screen_stack:
-            if isinstance(screen, MomentScreen):
+            if isinstance(screen, FrameScreen):
                 screen.tick()

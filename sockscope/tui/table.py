@@ -17,10 +17,10 @@ from textual.strip import Strip
 
 from sockscope.errors import UsageError
 from sockscope.tui import filters
-from sockscope.tui.columns import Column, fitting
+from sockscope.tui.columns import TableColumn, fitting
 from sockscope.tui.messages import RowChosen, RowOpened
 from sockscope.tui.text_line import Line, fit, fit_name
-from sockscope.tui.themes import Palette, palette_of
+from sockscope.tui.themes import Palette, get_palette
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -29,7 +29,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _UNKNOWN = 24
 
 
-class Rows(filters.Filtered, Protocol):
+class TableRows(filters.Filtered, Protocol):
     """What a table shows: built anew for each moment, cheap; cells are made when they are seen."""
 
     def identities(self) -> Array:
@@ -61,7 +61,7 @@ class Table(ScrollView, can_focus=True):
 
     cursor: reactive[int] = reactive(0, repaint=False)
 
-    def __init__(self, columns: Sequence[Column], sort: str, *, empty: str, id: str) -> None:
+    def __init__(self, columns: Sequence[TableColumn], sort: str, *, empty: str, id: str) -> None:
         super().__init__(id=id)
         self.columns = tuple(columns)
         self.sort_column = sort
@@ -70,7 +70,7 @@ class Table(ScrollView, can_focus=True):
         self.filter_text = ""
         self.filter_error = ""
         self._empty = empty
-        self._rows: Rows | None = None
+        self._rows: TableRows | None = None
         self._order: Array = np.empty(0, np.intp)
         self._chosen: int | None = None
         self.total = 0
@@ -80,7 +80,7 @@ class Table(ScrollView, can_focus=True):
     @property
     def palette(self) -> Palette:
         dark, colourless = self.app.current_theme.dark, bool(self.app.no_color)
-        return palette_of(self.app.theme, dark, colourless=colourless)
+        return get_palette(self.app.theme, dark, colourless=colourless)
 
     @property
     def _base_style(self) -> Style:
@@ -104,7 +104,7 @@ class Table(ScrollView, can_focus=True):
         """The identity of the row under the cursor."""
         return self._chosen
 
-    def show(self, rows: Rows) -> None:
+    def show(self, rows: TableRows) -> None:
         """New rows, under the same choice of order, filter and cursor."""
         self._rows, self.total = rows, len(rows)
         try:
@@ -137,7 +137,7 @@ class Table(ScrollView, can_focus=True):
             self.descending = not self.descending
         else:
             self.sort_column, self.descending = key, not self._column(key).least_first
-        self._bring_in(key)
+        self._scroll_into_view(key)
         self._again()
 
     def action_move(self, rows: int) -> None:
@@ -198,7 +198,9 @@ class Table(ScrollView, can_focus=True):
             line = self._line(y - 1 + self.scroll_offset.y, y, columns, widths, width)
         return line.strip().adjust_cell_length(width).apply_style(self._base_style)
 
-    def _line(self, row: int, y: int, columns: Sequence[Column], widths: Sequence[int], width: int) -> Line:
+    def _line(
+        self, row: int, y: int, columns: Sequence[TableColumn], widths: Sequence[int], width: int
+    ) -> Line:
         line, palette = Line(), self.palette
         if self._rows is None or row >= len(self._order):
             if y == 2 and not len(self._order):
@@ -219,7 +221,7 @@ class Table(ScrollView, can_focus=True):
             line.to(width, palette.style("reverse text" if self.app.no_color else "text on raised"))
         return line
 
-    def _heading(self, columns: Sequence[Column], widths: Sequence[int]) -> Line:
+    def _heading(self, columns: Sequence[TableColumn], widths: Sequence[int]) -> Line:
         line, palette = Line().add(" "), self.palette
         for column, size in zip(columns, widths, strict=True):
             sorted_by = column.key == self.sort_column
@@ -233,11 +235,11 @@ class Table(ScrollView, can_focus=True):
         )
         return line.end(self._room, (sign, palette.style("accent"))) if sign else line
 
-    def _visible(self) -> tuple[list[Column], list[int]]:
+    def _visible(self) -> tuple[list[TableColumn], list[int]]:
         """The columns that are seen, and how wide each is."""
         return fitting(self.columns, self.shift, self._room, self._names)
 
-    def _widen(self, rows: Rows) -> None:
+    def _widen(self, rows: TableRows) -> None:
         """Columns of threads grow with the names that are seen."""
         top = self.scroll_offset.y
         for column in self.columns:
@@ -246,7 +248,7 @@ class Table(ScrollView, can_focus=True):
                 longest = max((cell_len(rows.cell(int(row), column.key)[0]) for row in seen), default=0)
                 self._names[column.key] = max(longest, self._names.get(column.key, 0))
 
-    def _bring_in(self, key: str) -> None:
+    def _scroll_into_view(self, key: str) -> None:
         """Shift until a column is seen."""
         place = [column.key for column in self.columns].index(key)
         if place and place - 1 < self.shift:
@@ -254,7 +256,7 @@ class Table(ScrollView, can_focus=True):
         while self.shift < len(self.columns) - 2 and self._column(key) not in self._visible()[0]:
             self.shift += 1
 
-    def _column(self, key: str) -> Column:
+    def _column(self, key: str) -> TableColumn:
         return next(column for column in self.columns if column.key == key)
 
     def _again(self) -> None:

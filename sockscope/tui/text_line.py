@@ -127,5 +127,5 @@ def wrap(text: str, width: int) -> list[str]:
     return [*lines, current] if current else lines
 
 
-def lines(texts: Iterable[str], style: Style | None = None) -> list[Line]:
+def text_lines(texts: Iterable[str], style: Style | None = None) -> list[Line]:
     return [Line().add(text, style) for text in texts]

@@ -125,12 +125,12 @@ _COLOURLESS = {
 }
 
 
-def palette_of(theme: str, dark: bool = True, *, colourless: bool = False) -> Palette:
+def get_palette(theme: str, dark: bool = True, *, colourless: bool = False) -> Palette:
     """The palette of a theme; of one that is not ours, ours of the same lightness."""
     palette = BY_NAME.get(theme) or PALETTES[0 if dark else 1]
     return _COLOURLESS[palette.name] if colourless else palette
 
 
-def title_of(theme: str) -> str:
+def get_theme_title(theme: str) -> str:
     """Its name for people."""
     return theme.removeprefix("sockscope-").replace("-safe", ", colour-blind safe")

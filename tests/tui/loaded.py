@@ -26,7 +26,7 @@ from sockscope.records.batch import Batch, Meta
 from sockscope.session.frame_sources import KEPT_CLOSED, open_replay_source
 from sockscope.store.recording import RecordingSink
 from sockscope.tui.app import make_app
-from sockscope.tui.data_source import Feed
+from sockscope.tui.data_source import DataSource
 from tests.synthetic import Scenario, SyntheticSource
 
 LARGE = Scenario("reuseport", 64, rate=20_000, lifetime_s=0.5, imbalance=0.3, straggler=3)
@@ -90,7 +90,7 @@ def main(what: str, *words: str) -> int:
             for batch in source.batches(int(words[0])):
                 recording.take(batch)
         return 0
-    feed: Feed
+    feed: DataSource
     if what == "replay":
         feed = replayed = open_replay_source(Path(words[0]))
         replayed.replay.play()

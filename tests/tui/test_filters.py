@@ -9,7 +9,7 @@ import pytest
 from feeding import LiveFeed
 
 from sockscope.errors import UsageError
-from sockscope.tui.data_source import Moment
+from sockscope.tui.data_source import FrameContext
 from sockscope.tui.filters import parse
 from sockscope.tui.rows.connections import ConnectionRows
 from sockscope.tui.rows.listeners import ListenerRows
@@ -17,17 +17,17 @@ from sockscope.tui.rows.workers import WorkerRows
 from tests.synthetic import Scenario
 
 
-def moment(**values: Any) -> Moment:
+def context(**values: Any) -> FrameContext:
     feed = LiveFeed(Scenario(**{"kind": "handoff", "workers": 3, "straggler": 2, **values}))
     feed.start()
     found = feed.next(1)
     assert found
-    return Moment(*found)
+    return FrameContext(*found)
 
 
 @pytest.fixture(scope="module")
 def rows() -> ConnectionRows:
-    return ConnectionRows(moment().frame)
+    return ConnectionRows(context().frame)
 
 
 def chosen(rows: Any, text: str) -> Any:
@@ -87,7 +87,7 @@ def test_what_cannot_be_says_why(rows: ConnectionRows, text: str) -> None:
 
 
 def test_workers_are_filtered_by_role_and_state() -> None:
-    workers = WorkerRows(moment())
+    workers = WorkerRows(context())
     assert chosen(workers, "role:a").sum() == 1
     assert chosen(workers, "role:r").sum() == 3
     assert chosen(workers, "busy:>80").sum() == 1
@@ -96,7 +96,7 @@ def test_workers_are_filtered_by_role_and_state() -> None:
 
 
 def test_listeners_are_filtered_by_holder() -> None:
-    listeners = ListenerRows(moment(kind="reuseport"))
+    listeners = ListenerRows(context(kind="reuseport"))
     assert chosen(listeners, "holder:4002").sum() == 1
     assert chosen(listeners, "port:8080").sum() == 3
     assert not chosen(listeners, "drops:>0").any()
@@ -105,7 +105,7 @@ def test_listeners_are_filtered_by_holder() -> None:
 def test_every_column_sorts_and_has_a_text_in_every_row() -> None:
     from sockscope.tui.rows import connections, listeners, workers
 
-    now = moment()
+    now = context()
     pairs: list[tuple[Any, Any]] = [
         (ConnectionRows(now.frame), connections.COLUMNS),
         (WorkerRows(now), workers.COLUMNS),

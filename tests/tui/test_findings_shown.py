@@ -13,7 +13,7 @@ from sockscope.analysis.findings import FINDINGS
 from sockscope.analysis.frame import Finding, Frame
 from sockscope.model.history import HISTOGRAMS, LISTENER_SERIES
 from sockscope.tui.app import Dashboard
-from sockscope.tui.finding_sheet import CHARTS, chart_for, value_words
+from sockscope.tui.finding_text import CHARTS, chart_for, format_value
 from sockscope.tui.screens.finding import FindingScreen
 from sockscope.tui.widgets.heatmap import METRICS, PROOFS
 
@@ -104,7 +104,7 @@ def test_the_finding_under_the_cursor_is_told_below_the_list() -> None:
     ],
 )
 def test_the_name_of_a_number_tells_its_unit(name: str, value: float | int | str, words: str) -> None:
-    assert value_words(name, value) == words
+    assert format_value(name, value) == words
 
 
 def test_a_finding_of_tomorrow_has_a_chart_too() -> None:

@@ -107,7 +107,7 @@ def test_no_name_of_a_traced_server_is_obeyed_on_any_screen(size: tuple[int, int
     async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
         await everywhere(app, pilot)
         feed.recording = "/tmp/[b]\x1b[1m.sockscope"
-        app._tell_headers()
+        app._update_headers()
         await until(pilot, lambda: "● recording [b]" in text_of(app))
         looked_at(app)
         feed.ended = LONG

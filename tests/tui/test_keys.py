@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 from sockscope.analysis.frame import Frame
 from sockscope.tui.app import Dashboard
 from sockscope.tui.columns import fitting
-from sockscope.tui.data_source import Moment
+from sockscope.tui.data_source import FrameContext
 from sockscope.tui.rows.connections import COLUMNS
 from sockscope.tui.rows.listeners import ListenerRows
 from sockscope.tui.screens.connection import ConnectionScreen
@@ -27,7 +27,7 @@ from sockscope.tui.views import VIEWS
 from sockscope.tui.widgets.header import Header
 from sockscope.tui.widgets.heatmap import METRICS, HeatMap
 from sockscope.tui.widgets.spectrogram import KINDS, Spectrogram
-from sockscope.tui.widgets.text_panel import Sheet
+from sockscope.tui.widgets.text_panel import TextPanel
 from tests.synthetic import Scenario
 
 
@@ -50,7 +50,7 @@ def test_numbers_turn_to_screens_and_each_says_in_its_help_how_to_read_it() -> N
             await pilot.press(key)
             await pilot.pause()
             assert app.main.current == name
-            assert app.main.view.moment is app.shown
+            assert app.main.view.context is app.shown
             assert word in text_of(app)
             await pilot.press("question_mark")
             assert isinstance(app.screen, HelpScreen)
@@ -458,8 +458,8 @@ def test_only_the_screen_that_is_seen_gets_moments() -> None:
     async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
         await settled(app, pilot)
         first = app.main.query_one("#connections")
-        assert first.moment is None  # type: ignore[attr-defined]
-        assert app.main.query_one(Header).moment is app.shown
+        assert first.context is None  # type: ignore[attr-defined]
+        assert app.main.query_one(Header).context is app.shown
 
     drive(feed, steps)
 
@@ -471,7 +471,7 @@ def test_the_row_under_the_cursor_is_told_below_the_table() -> None:
         await pilot.press("3")
         names = []
         for _ in range(2):
-            more = app.main.query_one("#workers #more", Sheet)
+            more = app.main.query_one("#workers #more", TextPanel)
             await until(pilot, lambda: "half within" in text_of(app) or "p50" in text_of(app))
             names.append("".join(segment.text for segment in more.render_line(0)).split(" of process")[0])
             await pilot.press("j")
@@ -538,13 +538,13 @@ def test_what_was_asked_for_a_backlog_stands_beside_the_limit_in_force() -> None
     feed.start()
     found = feed.next(1)
     assert found
-    moment = Moment(*found)
-    rows = ListenerRows(moment)
+    context = FrameContext(*found)
+    rows = ListenerRows(context)
     assert rows.cell(0, "limit")[0] == "128"
     assert rows.cell(0, "asked")[0] == "128"
-    hosts = tuple(replace(host, somaxconn=128) for host in moment.frame.snapshot.hosts)
-    clamped = replace(moment.frame, snapshot=replace(moment.frame.snapshot, hosts=hosts))
-    assert ListenerRows(Moment(clamped, moment.history)).cell(0, "asked")[0] == "128+"
+    hosts = tuple(replace(host, somaxconn=128) for host in context.frame.snapshot.hosts)
+    clamped = replace(context.frame, snapshot=replace(context.frame.snapshot, hosts=hosts))
+    assert ListenerRows(FrameContext(clamped, context.history)).cell(0, "asked")[0] == "128+"
 
 
 def test_what_a_queued_connection_waits_for_is_told_while_it_waits() -> None:

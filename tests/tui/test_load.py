@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 from sockscope.model.history import History
 from sockscope.tui.app import Dashboard
 from sockscope.tui.collector import Collector
-from sockscope.tui.data_source import Moment
+from sockscope.tui.data_source import FrameContext
 from sockscope.tui.rows.connections import COLUMNS, ConnectionRows
 from sockscope.tui.screens.main import MainScreen
 from sockscope.tui.table import Table
@@ -52,9 +52,9 @@ def test_a_frame_reaches_only_what_is_on_top(monkeypatch: pytest.MonkeyPatch) ->
     shown: list[Any] = []
     show = MainScreen.show
 
-    def counted(screen: MainScreen, moment: Any) -> None:
-        shown.append(moment)
-        show(screen, moment)
+    def counted(screen: MainScreen, context: Any) -> None:
+        shown.append(context)
+        show(screen, context)
 
     monkeypatch.setattr(MainScreen, "show", counted)
     feed = LiveFeed(Scenario())
@@ -112,11 +112,11 @@ def test_a_slow_screen_makes_no_queue_of_moments() -> None:
     found = [feed.next(1), (feed.tick(), feed.next(1))[1]]
     assert all(found)
     collector = Collector(app, feed)  # type: ignore[arg-type]
-    moments = [Moment(*each) for each in found if each]
-    for moment in moments:
-        collector._offer(moment)
+    contexts = [FrameContext(*each) for each in found if each]
+    for context in contexts:
+        collector._offer(context)
     assert len(app.posted) == 1
-    assert collector.take() is moments[1]
+    assert collector.take() is contexts[1]
     assert collector.take() is None
-    collector._offer(moments[0])
+    collector._offer(contexts[0])
     assert len(app.posted) == 2

@@ -12,7 +12,7 @@ from sockscope.tui.app import Dashboard
 from sockscope.tui.screens.connection import ConnectionScreen
 from sockscope.tui.screens.help import HelpScreen
 from sockscope.tui.screens.worker import WorkerScreen
-from sockscope.tui.widgets.scrubber import ScrubBar
+from sockscope.tui.widgets.scrubber import Scrubber
 from tests.synthetic import Scenario
 
 
@@ -62,7 +62,7 @@ def test_a_click_on_the_bar_goes_there_and_marks_are_seen() -> None:
     replayed = feed()
 
     async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
-        bar = app.main.query_one(ScrubBar)
+        bar = app.main.query_one(Scrubber)
         assert text_of(app).count("▲") >= 2
         await pilot.click(bar, offset=(bar._left + bar._room // 2, 0))
         assert abs(replayed.replay.at - 20) <= 1
@@ -112,7 +112,7 @@ def test_the_keys_of_a_recording_do_nothing_in_a_live_session() -> None:
     async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
         await pilot.press("space", "comma", "full_stop", "n", "N", "plus", "minus", "left_square_bracket")
         assert app.shown
-        assert not app.main.query(ScrubBar)
+        assert not app.main.query(Scrubber)
 
     drive(busy(), steps)
 
@@ -124,7 +124,7 @@ def test_a_recording_is_moved_through_on_a_screen_that_was_opened_too() -> None:
     async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
         await pilot.press("3", "enter")
         await until(pilot, lambda: isinstance(app.screen, WorkerScreen))
-        bar = app.screen.query_one(ScrubBar)
+        bar = app.screen.query_one(Scrubber)
         assert "0:20.0" in text_of(app)
         await pilot.press("left_square_bracket")
         await until(pilot, lambda: "0:19.0" in text_of(app))

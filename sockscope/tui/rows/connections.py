@@ -10,26 +10,26 @@ from sockscope import formatting
 from sockscope.analysis.frame import Frame
 from sockscope.model.connection_io import is_exact
 from sockscope.records.layout import ConnectionFlag
-from sockscope.tui.columns import Column, traced_keys
+from sockscope.tui.columns import TableColumn, traced_keys
 from sockscope.tui.filters import Key, Mask
-from sockscope.tui.labels import name_of
+from sockscope.tui.labels import thread_label
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-COLUMNS: tuple[Column, ...] = (
-    Column("peer", "From", 17, grows=True),
-    Column("state", "State", 6),
-    Column("acceptor", "Accepted by", 12, grows=True, thread=True),
-    Column("reader", "Read by", 12, grows=True, thread=True),
-    Column("exact", "Exact", 6),  # beside what it is about, and on the screen at 80 columns
-    Column("wait", "In queue", 9, right=True),
-    Column("data", "Data wait", 10, right=True),
-    Column("answer", "Answered", 9, right=True),
-    Column("reads", "Reads", 7, right=True),
-    Column("in", "In", 7, right=True),
-    Column("out", "Out", 7, right=True),
-    Column("age", "Age", 8, right=True),
-    Column("listener", "To", 6, right=True),
+COLUMNS: tuple[TableColumn, ...] = (
+    TableColumn("peer", "From", 17, grows=True),
+    TableColumn("state", "State", 6),
+    TableColumn("acceptor", "Accepted by", 12, grows=True, thread=True),
+    TableColumn("reader", "Read by", 12, grows=True, thread=True),
+    TableColumn("exact", "Exact", 6),  # beside what it is about, and on the screen at 80 columns
+    TableColumn("wait", "In queue", 9, right=True),
+    TableColumn("data", "Data wait", 10, right=True),
+    TableColumn("answer", "Answered", 9, right=True),
+    TableColumn("reads", "Reads", 7, right=True),
+    TableColumn("in", "In", 7, right=True),
+    TableColumn("out", "Out", 7, right=True),
+    TableColumn("age", "Age", 8, right=True),
+    TableColumn("listener", "To", 6, right=True),
 )
 
 KEYS: tuple[Key, ...] = (
@@ -126,10 +126,10 @@ class ConnectionRows:
         if column == "listener":
             return f":{int(record['local_port'])}", "muted"
         if column == "acceptor":
-            return name_of(self._frame, int(record["acceptor"])), "acceptor"
+            return thread_label(self._frame, int(record["acceptor"])), "acceptor"
         if column == "reader":
             more = "+" if self.records["io"]["reads"][row, 0] and self.records["io"]["reads"][row, 1] else ""
-            return name_of(self._frame, int(self._reader()[row])) + more, "reader"
+            return thread_label(self._frame, int(self._reader()[row])) + more, "reader"
         if column == "exact":
             return ("yes", "muted") if bool(is_exact(self.records[row : row + 1])[0]) else ("no", "warning")
         value = float(self.numbers(column)[row])
@@ -192,7 +192,7 @@ class ConnectionRows:
 
     def _threads_with(self, key: str, word: str) -> Mask:
         workers = self._frame.snapshot.workers
-        fitting = [number for number in workers if word in name_of(self._frame, number).lower()]
+        fitting = [number for number in workers if word in thread_label(self._frame, number).lower()]
         chosen = np.zeros(len(self), bool)
         if key in ("acceptor", "thread"):
             chosen |= np.isin(self.records["acceptor"], fitting)

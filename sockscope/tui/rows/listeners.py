@@ -10,28 +10,28 @@ from sockscope import formatting
 from sockscope.analysis.frame import Group
 from sockscope.host.requested_backlog import requested_backlog
 from sockscope.model.snapshot import Listener
-from sockscope.tui.columns import Column
-from sockscope.tui.data_source import Moment
+from sockscope.tui.columns import TableColumn
+from sockscope.tui.data_source import FrameContext
 from sockscope.tui.filters import Key, Mask
 from sockscope.tui.text_line import plain, sparkline
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-COLUMNS: tuple[Column, ...] = (
-    Column("name", "Listens on", 18, grows=True, least_first=True),
-    Column("queue", "Queue", 6, right=True),
-    Column("limit", "Limit", 6, right=True),
-    Column("over", "Last minute", 12),
-    Column("peak", "Peak", 5, right=True),
-    Column("drops", "Drops", 6, right=True),
-    Column("state", "State", 11),
-    Column("asked", "Asked", 6, right=True),
-    Column("syn", "SYN", 4, right=True),
-    Column("rate", "New/s", 6, right=True),
-    Column("held", "Held by", 18, grows=True),
-    Column("socket", "Socket", 8, right=True, least_first=True),
-    Column("established", "Arrived", 9, right=True),
-    Column("accepted", "Accepted", 9, right=True),
+COLUMNS: tuple[TableColumn, ...] = (
+    TableColumn("name", "Listens on", 18, grows=True, least_first=True),
+    TableColumn("queue", "Queue", 6, right=True),
+    TableColumn("limit", "Limit", 6, right=True),
+    TableColumn("over", "Last minute", 12),
+    TableColumn("peak", "Peak", 5, right=True),
+    TableColumn("drops", "Drops", 6, right=True),
+    TableColumn("state", "State", 11),
+    TableColumn("asked", "Asked", 6, right=True),
+    TableColumn("syn", "SYN", 4, right=True),
+    TableColumn("rate", "New/s", 6, right=True),
+    TableColumn("held", "Held by", 18, grows=True),
+    TableColumn("socket", "Socket", 8, right=True, least_first=True),
+    TableColumn("established", "Arrived", 9, right=True),
+    TableColumn("accepted", "Accepted", 9, right=True),
 )
 _MINUTE_S = 60.0
 KEYS: tuple[Key, ...] = (
@@ -46,8 +46,8 @@ KEYS: tuple[Key, ...] = (
 class ListenerRows:
     """All listeners, by address, port and socket."""
 
-    def __init__(self, moment: Moment) -> None:
-        frame, self._history = moment.frame, moment.history
+    def __init__(self, context: FrameContext) -> None:
+        frame, self._history = context.frame, context.history
         self._groups = [(group, listener) for group in frame.groups for listener in group.listeners]
         self.listeners = [listener for _, listener in self._groups]
         ids = [listener.id for listener in self.listeners]

@@ -9,31 +9,31 @@ import numpy as np
 from sockscope import formatting
 from sockscope.model.snapshot import Worker
 from sockscope.records.layout import WorkerFlag
-from sockscope.tui.columns import Column, traced_keys
-from sockscope.tui.data_source import Moment
+from sockscope.tui.columns import TableColumn, traced_keys
+from sockscope.tui.data_source import FrameContext
 from sockscope.tui.filters import Key, Mask
-from sockscope.tui.labels import roles_of, worker_name
+from sockscope.tui.labels import get_role_labels, worker_label
 from sockscope.tui.text_line import bar, plain
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-COLUMNS: tuple[Column, ...] = (
-    Column("name", "Thread", 14, grows=True, least_first=True, thread=True),
-    Column("roles", "Roles", 5),
-    Column("accepts", "Accepts", 8, right=True),
-    Column("share", "Its share", 11),
-    Column("open", "Open", 5, right=True, figure="open connections"),
-    Column("reads", "Reads", 8, right=True),
-    Column("busy", "Busy", 5, right=True),
-    Column("stall", "Max stall", 9, right=True),
-    Column("pid", "Process", 7, right=True, least_first=True),
-    Column("cpu", "CPU", 5, right=True),
-    Column("bytes", "Bytes", 8, right=True),
-    Column("answers", "Answers", 8, right=True),
-    Column("wasted", "Wasted", 7, right=True),
-    Column("wakeups", "Wake-ups", 9, right=True),
-    Column("state", "State", 8, figure="busy"),
-    Column("last_cpu", "On CPU", 6, right=True),
+COLUMNS: tuple[TableColumn, ...] = (
+    TableColumn("name", "Thread", 14, grows=True, least_first=True, thread=True),
+    TableColumn("roles", "Roles", 5),
+    TableColumn("accepts", "Accepts", 8, right=True),
+    TableColumn("share", "Its share", 11),
+    TableColumn("open", "Open", 5, right=True, figure="open connections"),
+    TableColumn("reads", "Reads", 8, right=True),
+    TableColumn("busy", "Busy", 5, right=True),
+    TableColumn("stall", "Max stall", 9, right=True),
+    TableColumn("pid", "Process", 7, right=True, least_first=True),
+    TableColumn("cpu", "CPU", 5, right=True),
+    TableColumn("bytes", "Bytes", 8, right=True),
+    TableColumn("answers", "Answers", 8, right=True),
+    TableColumn("wasted", "Wasted", 7, right=True),
+    TableColumn("wakeups", "Wake-ups", 9, right=True),
+    TableColumn("state", "State", 8, figure="busy"),
+    TableColumn("last_cpu", "On CPU", 6, right=True),
 )
 
 KEYS: tuple[Key, ...] = (
@@ -56,11 +56,11 @@ _STALLED_NS = 100_000_000
 class WorkerRows:
     """Workers of a moment; ``by_process`` gives one row a process instead of one a thread."""
 
-    def __init__(self, moment: Moment, *, by_process: bool = False) -> None:
-        frame, history = moment.frame, moment.history
+    def __init__(self, context: FrameContext, *, by_process: bool = False) -> None:
+        frame, history = context.frame, context.history
         self._now = frame.snapshot.time_ns
         self.keys = traced_keys(KEYS, COLUMNS, frame.snapshot)
-        self._roles = roles_of(frame)
+        self._roles = get_role_labels(frame)
         workers = [
             worker for worker in frame.snapshot.workers.values() if worker.did_something or worker.busy_ns
         ]
@@ -81,7 +81,7 @@ class WorkerRows:
             "cpu": cpu,
             "last_cpu": _array(workers, "last_cpu"),
         }
-        self._names = [worker_name(worker) for worker in workers]
+        self._names = [worker_label(worker) for worker in workers]
         self._states = [_state(worker, self._now) for worker in workers]
         self._letters = [self._roles[worker.id] for worker in workers]
         self._ids = np.array(ids, np.int64)

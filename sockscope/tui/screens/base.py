@@ -7,17 +7,17 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.screen import Screen
 
-from sockscope.tui.data_source import Moment
+from sockscope.tui.data_source import FrameContext
 from sockscope.tui.widgets.header import Header
-from sockscope.tui.widgets.scrubber import ScrubBar
+from sockscope.tui.widgets.scrubber import Scrubber
 
 
-class MomentScreen(Screen[None]):
+class FrameScreen(Screen[None]):
     """It shows what it is given while it is on top, and the latest when it comes back to the top."""
 
     heading: ClassVar[str] = ""
     help: ClassVar[tuple[tuple[str, str], ...]] = ()
-    moment: Moment | None = None
+    context: FrameContext | None = None
     _ready = False
 
     def top(self) -> ComposeResult:
@@ -25,28 +25,28 @@ class MomentScreen(Screen[None]):
         yield Header(id="header")
         replay = self.app.feed.replay  # type: ignore[attr-defined]
         if replay is not None:
-            yield ScrubBar(replay, id="scrub")
+            yield Scrubber(replay, id="scrub")
 
     def tick(self) -> None:
         """The position in a recording may have changed."""
-        for bar in self.query(ScrubBar):
+        for bar in self.query(Scrubber):
             bar.tick += 1
 
     def on_mount(self) -> None:
         """Moments may come before there is a widget to show them."""
         self._ready = True
-        if self.moment is not None:
-            self.give(self.moment)
+        if self.context is not None:
+            self.give(self.context)
 
-    def give(self, moment: Moment) -> None:
-        self.moment = moment
+    def give(self, context: FrameContext) -> None:
+        self.context = context
         if not self._ready:
             return
         for header in self.query(Header):
-            header.moment = moment
+            header.context = context
         self.tick()
-        self.show(moment)
+        self.show(context)
 
-    def show(self, moment: Moment) -> None:
+    def show(self, context: FrameContext) -> None:
         """Hand the moment to the widgets."""
         raise NotImplementedError

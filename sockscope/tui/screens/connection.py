@@ -8,18 +8,18 @@ import numpy as np
 from textual.app import ComposeResult
 
 from sockscope import formatting
-from sockscope.tui.connection_timeline import remarks_of
-from sockscope.tui.data_source import Moment
-from sockscope.tui.labels import name_of
-from sockscope.tui.screens.base import MomentScreen
+from sockscope.tui.connection_timeline import get_remarks
+from sockscope.tui.data_source import FrameContext
+from sockscope.tui.labels import thread_label
+from sockscope.tui.screens.base import FrameScreen
 from sockscope.tui.text_line import Line, wrap
 from sockscope.tui.themes import Palette
 from sockscope.tui.widgets.key_line import KeyLine
 from sockscope.tui.widgets.pipeline import Pipeline
-from sockscope.tui.widgets.text_panel import Sheet
+from sockscope.tui.widgets.text_panel import TextPanel
 
 
-class ConnectionScreen(MomentScreen):
+class ConnectionScreen(FrameScreen):
     heading = "One connection"
     help = (
         ("The pipeline", "Each step with the time since the first and who did it; between two steps how long that took. "
@@ -35,26 +35,26 @@ class ConnectionScreen(MomentScreen):
 
     def compose(self) -> ComposeResult:
         yield from self.top()
-        yield Sheet(self._title, id="facts")
+        yield TextPanel(self._title, id="facts")
         yield Pipeline(id="pipeline")
-        yield Sheet(self._threads, id="threads")
+        yield TextPanel(self._threads, id="threads")
         yield KeyLine()
 
-    def show(self, moment: Moment) -> None:
-        records = moment.frame.snapshot.connections
+    def show(self, context: FrameContext) -> None:
+        records = context.frame.snapshot.connections
         found = np.flatnonzero(records["id"] == self.connection)
         if len(found):  # else it was closed and is no longer kept: what was seen last stays
             self._record = records[found[-1]].copy()
             pipeline = self.query_one(Pipeline)
-            pipeline.moment = moment
+            pipeline.context = context
             pipeline.record = self._record
         self._gone = not len(found)
-        for sheet in self.query(Sheet):
-            sheet.moment = moment
+        for sheet in self.query(TextPanel):
+            sheet.context = context
 
     _gone = False
 
-    def _title(self, moment: Moment, palette: Palette, width: int, height: int) -> list[Line]:
+    def _title(self, context: FrameContext, palette: Palette, width: int, height: int) -> list[Line]:
         record, style = self._record, palette.style
         if record is None:
             return [Line().add(" this connection is not known at this time", style("warning"))]
@@ -68,7 +68,7 @@ class ConnectionScreen(MomentScreen):
             .add(" → ", style("muted"))
             .add(ends[1], style("bold text"))
         )
-        inexact, _ = remarks_of(record)
+        inexact, _ = get_remarks(record)
         if self._gone:
             line.add("   closed a while ago, shown as last seen", style("warning"))
         else:
@@ -90,10 +90,10 @@ class ConnectionScreen(MomentScreen):
             cpus += f"   longest that data waited {formatting.duration(longest)}"
         return [line, Line().add(cpus, style("muted"))]
 
-    def _threads(self, moment: Moment, palette: Palette, width: int, height: int) -> list[Line]:
+    def _threads(self, context: FrameContext, palette: Palette, width: int, height: int) -> list[Line]:
         if self._record is None:
             return []
-        style, connection_io = palette.style, moment.frame.snapshot.connection_io
+        style, connection_io = palette.style, context.frame.snapshot.connection_io
         lines = [
             Line().add(
                 f" {'Thread':<20}{'Reads':>9}{'Bytes in':>12}{'Writes':>9}{'Bytes out':>12}",
@@ -106,7 +106,7 @@ class ConnectionScreen(MomentScreen):
                 Line()
                 .add(" ")
                 .fit(
-                    name_of(moment.frame, int(deed["worker"])),
+                    thread_label(context.frame, int(deed["worker"])),
                     20,
                     style("reader" if deed["reads"] else "writer"),
                 )
@@ -118,7 +118,7 @@ class ConnectionScreen(MomentScreen):
         if not len(own):
             lines.append(Line().add(" nobody has read or written yet", style("muted")))
         lines.append(Line())
-        inexact, remarks = remarks_of(self._record)
+        inexact, remarks = get_remarks(self._record)
         for words, colour in [(words, "warning") for words in inexact] + [
             (words, "muted") for words in remarks
         ]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from textual.app import ComposeResult
 
 from sockscope.analysis.frame import Finding
-from sockscope.tui.data_source import Moment
-from sockscope.tui.screens.base import MomentScreen
-from sockscope.tui.views.findings import finding_of
+from sockscope.tui.data_source import FrameContext
+from sockscope.tui.screens.base import FrameScreen
+from sockscope.tui.views.findings import find_finding
 from sockscope.tui.widgets.finding_panel import FindingPanel
 from sockscope.tui.widgets.key_line import KeyLine
 
 
-class FindingScreen(MomentScreen):
+class FindingScreen(FrameScreen):
     heading = "One finding"
     help = (
         (
@@ -37,7 +37,7 @@ class FindingScreen(MomentScreen):
     def on_mount(self) -> None:
         self.query_one(FindingPanel).focus()
 
-    def show(self, moment: Moment) -> None:
-        found = finding_of(moment.frame, self._key)
+    def show(self, context: FrameContext) -> None:
+        found = find_finding(context.frame, self._key)
         self._finding = found or self._finding
-        self.query_one(FindingPanel).show(moment, self._finding, passed=found is None)
+        self.query_one(FindingPanel).show(context, self._finding, passed=found is None)

@@ -6,15 +6,15 @@ from textual.app import ComposeResult
 from textual.reactive import reactive
 from textual.widgets import ContentSwitcher
 
-from sockscope.tui.data_source import Moment
-from sockscope.tui.screens.base import MomentScreen
+from sockscope.tui.data_source import FrameContext
+from sockscope.tui.screens.base import FrameScreen
 from sockscope.tui.views import VIEWS
 from sockscope.tui.views.base import View
 from sockscope.tui.widgets.key_line import KeyLine
 from sockscope.tui.widgets.tabs import Tabs
 
 
-class MainScreen(MomentScreen):
+class MainScreen(FrameScreen):
     current: reactive[str] = reactive(VIEWS[0][1], init=False)
 
     def compose(self) -> ComposeResult:
@@ -34,15 +34,15 @@ class MainScreen(MomentScreen):
     def view(self) -> View:
         return self.query_one(f"#{self.current}", View)
 
-    def show(self, moment: Moment) -> None:
-        self.query_one(Tabs).moment = moment
-        self.view.moment = moment
+    def show(self, context: FrameContext) -> None:
+        self.query_one(Tabs).context = context
+        self.view.context = context
 
     def watch_current(self, name: str) -> None:
         self.query_one(ContentSwitcher).current = name
         self.query_one(Tabs).current = name
-        if self.moment is not None:
-            self.view.moment = self.moment
+        if self.context is not None:
+            self.view.context = self.context
         self.view.start_focus()
         self.app.refresh_bindings()
 

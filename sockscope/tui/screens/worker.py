@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 from textual.app import ComposeResult
 
-from sockscope.tui.data_source import Moment
+from sockscope.tui.data_source import FrameContext
 from sockscope.tui.rows.connections import COLUMNS, ConnectionRows
-from sockscope.tui.screens.base import MomentScreen
+from sockscope.tui.screens.base import FrameScreen
 from sockscope.tui.table import Table
 from sockscope.tui.text_line import Line
 from sockscope.tui.themes import Palette
 from sockscope.tui.widgets.key_line import KeyLine
-from sockscope.tui.widgets.text_panel import Sheet
-from sockscope.tui.worker_sheet import charts, facts
+from sockscope.tui.widgets.text_panel import TextPanel
+from sockscope.tui.worker_text import charts, facts
 
 
-class WorkerScreen(MomentScreen):
+class WorkerScreen(FrameScreen):
     heading = "One worker"
     help = (
         ("What it shows", "What this thread did since the start, and its last seconds; then four histograms: each line is "
@@ -31,26 +31,26 @@ class WorkerScreen(MomentScreen):
 
     def compose(self) -> ComposeResult:
         yield from self.top()
-        yield Sheet(self._facts, id="facts")
-        yield Sheet(self._charts, id="charts")
+        yield TextPanel(self._facts, id="facts")
+        yield TextPanel(self._charts, id="charts")
         yield Table(COLUMNS, "wait", empty="it has no connection that is kept", id="connections-table")
         yield KeyLine()
 
     def on_mount(self) -> None:
         self.query_one(Table).focus()
 
-    def show(self, moment: Moment) -> None:
-        for sheet in self.query(Sheet):
-            sheet.moment = moment
-        snapshot = moment.frame.snapshot
+    def show(self, context: FrameContext) -> None:
+        for sheet in self.query(TextPanel):
+            sheet.context = context
+        snapshot = context.frame.snapshot
         records = snapshot.connections
         io = records["io"]
         own = (records["acceptor"] == self.worker) | (io["worker"] == self.worker).any(axis=1)
         more = snapshot.connection_io[snapshot.connection_io["worker"] == self.worker]["connection"]
-        self.query_one(Table).show(ConnectionRows(moment.frame, own | np.isin(records["id"], more)))
+        self.query_one(Table).show(ConnectionRows(context.frame, own | np.isin(records["id"], more)))
 
-    def _facts(self, moment: Moment, palette: Palette, width: int, height: int) -> list[Line]:
-        return facts(moment, self.worker, palette, width)
+    def _facts(self, context: FrameContext, palette: Palette, width: int, height: int) -> list[Line]:
+        return facts(context, self.worker, palette, width)
 
-    def _charts(self, moment: Moment, palette: Palette, width: int, height: int) -> list[Line]:
-        return charts(moment, self.worker, palette, width, height)
+    def _charts(self, context: FrameContext, palette: Palette, width: int, height: int) -> list[Line]:
+        return charts(context, self.worker, palette, width, height)

@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual.containers import Vertical
 from textual.reactive import reactive
 
-from sockscope.tui.data_source import Moment
+from sockscope.tui.data_source import FrameContext
 
 
 class View(Vertical):
@@ -20,13 +20,13 @@ class View(Vertical):
     filters: ClassVar[bool] = False
     switches: ClassVar[bool] = False
 
-    moment: reactive[Moment | None] = reactive(None)
+    context: reactive[FrameContext | None] = reactive(None)
 
-    def watch_moment(self, moment: Moment | None) -> None:
-        if moment is not None:
-            self.show(moment)
+    def watch_context(self, context: FrameContext | None) -> None:
+        if context is not None:
+            self.show(context)
 
-    def show(self, moment: Moment) -> None:
+    def show(self, context: FrameContext) -> None:
         """Hand the moment to the widgets."""
         raise NotImplementedError
 

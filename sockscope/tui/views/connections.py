@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from textual.app import ComposeResult
 
-from sockscope.tui.data_source import Moment
+from sockscope.tui.data_source import FrameContext
 from sockscope.tui.rows.connections import COLUMNS, KEYS, ConnectionRows
-from sockscope.tui.views.table_view import TabledView
+from sockscope.tui.views.table_view import TableView
 from sockscope.tui.widgets.pipeline import Pipeline
 
 
-class ConnectionsView(TabledView):
+class ConnectionsView(TableView):
     title = "Connections"
     columns = COLUMNS
     sort = "wait"
@@ -41,16 +41,16 @@ class ConnectionsView(TabledView):
         ),
     )
 
-    def rows(self, moment: Moment) -> ConnectionRows:
-        return ConnectionRows(moment.frame)
+    def rows(self, context: FrameContext) -> ConnectionRows:
+        return ConnectionRows(context.frame)
 
     def below(self) -> ComposeResult:
         yield Pipeline(id="way")
 
-    def show_below(self, moment: Moment) -> None:
+    def show_below(self, context: FrameContext) -> None:
         way, chosen = self.query_one(Pipeline), self.table.chosen
-        records = moment.frame.snapshot.connections
+        records = context.frame.snapshot.connections
         found = np.flatnonzero(records["id"] == chosen)  # none is chosen: no record has that id
         way.full = False
-        way.moment = moment
+        way.context = context
         way.record = records[found[-1]].copy() if len(found) else None

@@ -9,12 +9,12 @@ import numpy as np
 from textual.app import ComposeResult
 
 from sockscope.analysis.frame import Finding, Frame
-from sockscope.tui.columns import Column
-from sockscope.tui.data_source import Moment
+from sockscope.tui.columns import TableColumn
+from sockscope.tui.data_source import FrameContext
 from sockscope.tui.filters import Key, Mask
 from sockscope.tui.labels import SEVERITY_COLOURS, SEVERITY_SIGNS
 from sockscope.tui.text_line import plain
-from sockscope.tui.views.table_view import TabledView
+from sockscope.tui.views.table_view import TableView
 from sockscope.tui.widgets.finding_panel import FindingPanel
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -22,13 +22,13 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _SEVERITIES = ("info", "notice", "warning", "critical")
 
 
-def key_of(finding: Finding) -> int:
+def finding_key(finding: Finding) -> int:
     """A number for a finding that stays the same as long as it is about the same thing."""
     return zlib.crc32(f"{finding.id}\0{finding.subject}".encode())
 
 
-def finding_of(frame: Frame, key: int) -> Finding | None:
-    return next((finding for finding in frame.findings if key_of(finding) == key), None)
+def find_finding(frame: Frame, key: int) -> Finding | None:
+    return next((finding for finding in frame.findings if finding_key(finding) == key), None)
 
 
 class FindingRows:
@@ -47,7 +47,7 @@ class FindingRows:
         return len(self._findings)
 
     def identities(self) -> Array:
-        return np.array([key_of(finding) for finding in self._findings], np.int64)
+        return np.array([finding_key(finding) for finding in self._findings], np.int64)
 
     def numbers(self, key: str) -> Array:
         return np.full(len(self), np.nan)
@@ -71,13 +71,13 @@ class FindingRows:
         return plain(str(getattr(finding, column))), "text" if column == "title" else "muted"
 
 
-class FindingsView(TabledView):
+class FindingsView(TableView):
     title = "Findings"
     columns = (
-        Column("title", "What was found", 36, grows=True, least_first=True),
-        Column("severity", "Severity", 11),
-        Column("subject", "About", 20, grows=True, least_first=True),
-        Column("id", "Name", 18, least_first=True),
+        TableColumn("title", "What was found", 36, grows=True, least_first=True),
+        TableColumn("severity", "Severity", 11),
+        TableColumn("subject", "About", 20, grows=True, least_first=True),
+        TableColumn("id", "Name", 18, least_first=True),
     )
     sort = "severity"
     empty = "nothing is wrong, as far as was seen; findings appear here as soon as there is one"
@@ -90,14 +90,14 @@ class FindingsView(TabledView):
         ("Severity", "critical: clients notice now. warning: they will under load. notice: worth knowing."),
     )
 
-    def rows(self, moment: Moment) -> FindingRows:
-        return FindingRows(moment.frame)
+    def rows(self, context: FrameContext) -> FindingRows:
+        return FindingRows(context.frame)
 
     def below(self) -> ComposeResult:
         yield FindingPanel(id="more", can_focus=False)
 
-    def show_below(self, moment: Moment) -> None:
+    def show_below(self, context: FrameContext) -> None:
         chosen = self.table.chosen
         self.query_one(FindingPanel).show(
-            moment, finding_of(moment.frame, chosen) if chosen is not None else None
+            context, find_finding(context.frame, chosen) if chosen is not None else None
         )

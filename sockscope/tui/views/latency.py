@@ -8,15 +8,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 
-from sockscope.tui.base_widget import Drawn
-from sockscope.tui.data_source import Moment
-from sockscope.tui.labels import worker_name
+from sockscope.tui.base_widget import BaseWidget
+from sockscope.tui.data_source import FrameContext
+from sockscope.tui.labels import worker_label
 from sockscope.tui.text_line import Line
 from sockscope.tui.views.base import View
 from sockscope.tui.widgets.spectrogram import KINDS, Spectrogram
 
 
-class Choice(Drawn):
+class Choice(BaseWidget):
     """The line that says which wait and whose, and how to change it."""
 
     kind: reactive[int] = reactive(0)
@@ -59,8 +59,8 @@ class LatencyView(View, can_focus=True):
         yield Choice(id="latency-choice")
         yield Spectrogram(id="spectrogram")
 
-    def show(self, moment: Moment) -> None:
-        self.query_one(Spectrogram).moment = moment
+    def show(self, context: FrameContext) -> None:
+        self.query_one(Spectrogram).context = context
 
     def start_focus(self) -> None:
         self.focus()
@@ -70,9 +70,9 @@ class LatencyView(View, can_focus=True):
         chart.kind = self.query_one(Choice).kind = (chart.kind + 1) % len(KINDS)
 
     def action_other(self, step: int) -> None:
-        if self.moment is None:
+        if self.context is None:
             return
-        workers = self.moment.frame.snapshot.workers
+        workers = self.context.frame.snapshot.workers
         ids = sorted(
             (number for number, worker in workers.items() if worker.did_something),
             key=lambda n: (workers[n].pid, workers[n].tid),
@@ -85,6 +85,6 @@ class LatencyView(View, can_focus=True):
         chart = self.query_one(Spectrogram)
         chart.ids = None if chosen is None else (chosen,)
         worker = (
-            self.moment.frame.snapshot.workers.get(chosen) if self.moment and chosen is not None else None
+            self.context.frame.snapshot.workers.get(chosen) if self.context and chosen is not None else None
         )
-        chart.who = worker_name(worker) if worker else "all workers"
+        chart.who = worker_label(worker) if worker else "all workers"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from sockscope.tui.data_source import Moment
+from sockscope.tui.data_source import FrameContext
 from sockscope.tui.rows.listeners import COLUMNS, KEYS, ListenerRows
-from sockscope.tui.views.table_view import TabledView
+from sockscope.tui.views.table_view import TableView
 from sockscope.tui.widgets.groups import Groups
 from sockscope.tui.widgets.timeline import Timeline
 
 
-class ListenersView(TabledView):
+class ListenersView(TableView):
     title = "Listeners"
     columns = COLUMNS
     sort = "name"
@@ -37,14 +37,14 @@ class ListenersView(TabledView):
     def below(self) -> ComposeResult:
         yield Timeline(id="timeline")
 
-    def show(self, moment: Moment) -> None:
-        self.query_one(Groups).moment = moment
-        super().show(moment)
+    def show(self, context: FrameContext) -> None:
+        self.query_one(Groups).context = context
+        super().show(context)
 
-    def show_below(self, moment: Moment) -> None:
+    def show_below(self, context: FrameContext) -> None:
         timeline = self.query_one(Timeline)
         timeline.ids = (self.table.chosen,) if self.table.chosen is not None else ()
-        timeline.moment = moment
+        timeline.context = context
 
-    def rows(self, moment: Moment) -> ListenerRows:
-        return ListenerRows(moment)
+    def rows(self, context: FrameContext) -> ListenerRows:
+        return ListenerRows(context)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.reactive import reactive
 
-from sockscope.tui.data_source import Moment
-from sockscope.tui.labels import server_named
+from sockscope.tui.data_source import FrameContext
+from sockscope.tui.labels import find_server
 from sockscope.tui.messages import ServerChosen
 from sockscope.tui.views.base import View
 from sockscope.tui.widgets.flow import FlowMap
@@ -39,17 +39,17 @@ class OverviewView(View):
         yield Gauges(id="gauges")
         yield Spectrogram(id="waits")
 
-    def show(self, moment: Moment) -> None:
-        if not self.server or all(item.group.name != self.server for item in moment.frame.servers):
-            chosen = server_named(moment.frame, self.server)
+    def show(self, context: FrameContext) -> None:
+        if not self.server or all(item.group.name != self.server for item in context.frame.servers):
+            chosen = find_server(context.frame, self.server)
             self.server = chosen.group.name if chosen else ""
         for widget in self._parts():
-            widget.moment = moment
+            widget.context = context
         waits = self.query_one(Spectrogram)
         self._narrow_waits()
         self._arrange()
         if waits.display:
-            waits.moment = moment
+            waits.context = context
 
     def watch_server(self, name: str) -> None:
         for widget in self._parts():
@@ -68,14 +68,14 @@ class OverviewView(View):
         )
 
     def _narrow_waits(self) -> None:
-        server = server_named(self.moment.frame, self.server) if self.moment else None
+        server = find_server(self.context.frame, self.server) if self.context else None
         waits = self.query_one(Spectrogram)
         waits.ids = tuple(worker.id for worker in server.workers) if server else None
         waits.who = server.group.name if server else "all workers"
 
     def _arrange(self) -> None:
         """Give each part the lines that it needs, and what is left to the waits over time."""
-        if self.moment is None or not self.size.height:
+        if self.context is None or not self.size.height:
             return
         verdicts, flow, heat, gauges = self._parts()
         width, room = self.size.width, self.size.height

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 
-from sockscope.tui.columns import Column, traced
-from sockscope.tui.data_source import Moment
+from sockscope.tui.columns import TableColumn, traced
+from sockscope.tui.data_source import FrameContext
 from sockscope.tui.messages import FilterChanged, RowChosen
-from sockscope.tui.table import Rows, Table
+from sockscope.tui.table import Table, TableRows
 from sockscope.tui.views.base import View
 from sockscope.tui.widgets.filter_bar import FilterBar
 
@@ -17,11 +17,11 @@ from sockscope.tui.widgets.filter_bar import FilterBar
 _ENOUGH = 30
 
 
-class TabledView(View):
+class TableView(View):
     """Subclasses say which columns, and make rows of a moment."""
 
     filters = True
-    columns: ClassVar[tuple[Column, ...]]
+    columns: ClassVar[tuple[TableColumn, ...]]
     sort: ClassVar[str]
     empty: ClassVar[str]
     example: ClassVar[str]
@@ -35,25 +35,25 @@ class TabledView(View):
         """What stands under the table in a terminal that is high enough: more of the chosen row."""
         return ()
 
-    def show_below(self, moment: Moment) -> None:
+    def show_below(self, context: FrameContext) -> None:
         """Hand the moment to what :meth:`below` made."""
 
-    def rows(self, moment: Moment) -> Rows:
+    def rows(self, context: FrameContext) -> TableRows:
         raise NotImplementedError
 
     @property
     def table(self) -> Table:
         return self.query_one(Table)
 
-    def show(self, moment: Moment) -> None:
-        self.table.columns = traced(self.columns, moment.frame.snapshot)
-        self.table.show(self.rows(moment))
+    def show(self, context: FrameContext) -> None:
+        self.table.columns = traced(self.columns, context.frame.snapshot)
+        self.table.show(self.rows(context))
         self._say()
-        self.show_below(moment)
+        self.show_below(context)
 
     def on_row_chosen(self, message: RowChosen) -> None:
-        if self.moment is not None:
-            self.show_below(self.moment)
+        if self.context is not None:
+            self.show_below(self.context)
 
     def on_resize(self) -> None:
         self.set_class(self.size.height < _ENOUGH, "low")
@@ -80,8 +80,8 @@ class TabledView(View):
         self.table.set_filter(message.text)
         self.app.refresh_bindings()
         self._say()
-        if self.moment is not None:
-            self.show_below(self.moment)
+        if self.context is not None:
+            self.show_below(self.context)
 
     def _say(self) -> None:
         table = self.table

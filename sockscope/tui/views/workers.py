@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 
-from sockscope.tui.data_source import Moment
+from sockscope.tui.data_source import FrameContext
 from sockscope.tui.rows.workers import COLUMNS, KEYS, WorkerRows
 from sockscope.tui.text_line import Line
 from sockscope.tui.themes import Palette
-from sockscope.tui.views.table_view import TabledView
-from sockscope.tui.widgets.text_panel import Sheet
-from sockscope.tui.worker_sheet import charts, facts
+from sockscope.tui.views.table_view import TableView
+from sockscope.tui.widgets.text_panel import TextPanel
+from sockscope.tui.worker_text import charts, facts
 
 
-class WorkersView(TabledView):
+class WorkersView(TableView):
     title = "Workers"
     switches = True
     columns = COLUMNS
@@ -39,24 +39,24 @@ class WorkersView(TabledView):
     )
     by_process = False
 
-    def rows(self, moment: Moment) -> WorkerRows:
-        return WorkerRows(moment, by_process=self.by_process)
+    def rows(self, context: FrameContext) -> WorkerRows:
+        return WorkerRows(context, by_process=self.by_process)
 
     def below(self) -> ComposeResult:
-        yield Sheet(self._more, id="more")
+        yield TextPanel(self._more, id="more")
 
-    def show_below(self, moment: Moment) -> None:
-        self.query_one(Sheet).give(moment)
+    def show_below(self, context: FrameContext) -> None:
+        self.query_one(TextPanel).give(context)
 
-    def _more(self, moment: Moment, palette: Palette, width: int, height: int) -> list[Line]:
+    def _more(self, context: FrameContext, palette: Palette, width: int, height: int) -> list[Line]:
         chosen = self.table.chosen
         if chosen is None:
             return []
-        lines = facts(moment, chosen, palette, width)
-        return [*lines, Line(), *charts(moment, chosen, palette, width, height - len(lines) - 1)]
+        lines = facts(context, chosen, palette, width)
+        return [*lines, Line(), *charts(context, chosen, palette, width, height - len(lines) - 1)]
 
     def next_choice(self) -> None:
         self.by_process = not self.by_process
-        if self.moment:
-            self.show(self.moment)
+        if self.context:
+            self.show(self.context)
         self.notify("one line a process" if self.by_process else "one line a thread", timeout=2)

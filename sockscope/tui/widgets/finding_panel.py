@@ -6,19 +6,19 @@ from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
 from sockscope.analysis.frame import Finding, Server
-from sockscope.tui.base_widget import Drawn
-from sockscope.tui.data_source import Moment
-from sockscope.tui.finding_sheet import chart_for, remedy, text
-from sockscope.tui.labels import worker_name
+from sockscope.tui.base_widget import BaseWidget
+from sockscope.tui.data_source import FrameContext
+from sockscope.tui.finding_text import chart_for, remedy, text
+from sockscope.tui.labels import worker_label
 from sockscope.tui.text_line import Line
 from sockscope.tui.themes import Palette
 from sockscope.tui.widgets.flow import FlowMap
 from sockscope.tui.widgets.heatmap import METRICS, PROOFS, HeatMap
 from sockscope.tui.widgets.spectrogram import KINDS, Spectrogram
-from sockscope.tui.widgets.text_panel import Sheet
+from sockscope.tui.widgets.text_panel import TextPanel
 from sockscope.tui.widgets.timeline import Timeline
 
-_CHARTS: dict[str, type[Drawn]] = {
+_CHARTS: dict[str, type[BaseWidget]] = {
     "timeline": Timeline, "spectrogram": Spectrogram, "heat": HeatMap, "flow": FlowMap,
 }  # fmt: skip
 _TALLEST = 14
@@ -31,33 +31,33 @@ class FindingPanel(VerticalScroll):
     _passed = False
 
     def compose(self) -> ComposeResult:
-        yield Sheet(self._text, id="facts")
+        yield TextPanel(self._text, id="facts")
         for name, chart in _CHARTS.items():
             made = chart(id=f"proof-{name}", classes="proof")
             made.display = made.can_focus = False
             yield made
-        yield Sheet(self._remedy, id="remedy")
+        yield TextPanel(self._remedy, id="remedy")
 
-    def show(self, moment: Moment, finding: Finding | None, *, passed: bool = False) -> None:
+    def show(self, context: FrameContext, finding: Finding | None, *, passed: bool = False) -> None:
         """:param passed: whether the numbers no longer say so"""
         self._finding, self._passed = finding, passed
-        for sheet in self.query(Sheet):
-            sheet.give(moment)
+        for sheet in self.query(TextPanel):
+            sheet.give(context)
         name, what = chart_for(finding) if finding else ("", "")
-        for chart in self.query(".proof").results(Drawn):
+        for chart in self.query(".proof").results(BaseWidget):
             chart.display = chart.id == f"proof-{name}"
             if chart.display and finding:
-                self._aim(chart, what, finding, moment)
-                chart.moment = moment
+                self._aim(chart, what, finding, context)
+                chart.context = context
                 if isinstance(chart, HeatMap | FlowMap):  # the others fill what they are given
                     chart.styles.height = min(chart.wanted_height(self.size.width), _TALLEST)
 
-    def _aim(self, chart: Drawn, what: str, finding: Finding, moment: Moment) -> None:
+    def _aim(self, chart: BaseWidget, what: str, finding: Finding, context: FrameContext) -> None:
         """Give the chart what it is about: the server of the finding, or the thread that it names."""
-        server = _server_of(finding, moment)
+        server = _server_of(finding, context)
         name = server.group.name if server else ""
         if isinstance(chart, Timeline):
-            listeners = server.group.listeners if server else moment.frame.snapshot.listeners
+            listeners = server.group.listeners if server else context.frame.snapshot.listeners
             chart.series, chart.ids = what, tuple(listener.id for listener in listeners)
         elif isinstance(chart, HeatMap):
             metrics = [*METRICS, *PROOFS]
@@ -65,20 +65,20 @@ class FindingPanel(VerticalScroll):
             chart.server, chart.switches = name, False
         elif isinstance(chart, Spectrogram):
             chart.kind = next(index for index, kind in enumerate(KINDS) if kind[0] == what)
-            workers = moment.frame.snapshot.workers.values()
+            workers = context.frame.snapshot.workers.values()
             named = [item for item in workers if _is_about(finding, item.tid, item.comm)]
             if len(named) == 1:
-                chart.ids, chart.who = (named[0].id,), worker_name(named[0])
+                chart.ids, chart.who = (named[0].id,), worker_label(named[0])
             else:
                 chart.ids = tuple(item.id for item in server.workers) if server else None
                 chart.who = name or "all workers"
         elif isinstance(chart, FlowMap):
             chart.server = name
 
-    def _text(self, moment: Moment, palette: Palette, width: int, height: int) -> list[Line]:
+    def _text(self, context: FrameContext, palette: Palette, width: int, height: int) -> list[Line]:
         return text(self._finding, palette, width, passed=self._passed) if self._finding else []
 
-    def _remedy(self, moment: Moment, palette: Palette, width: int, height: int) -> list[Line]:
+    def _remedy(self, context: FrameContext, palette: Palette, width: int, height: int) -> list[Line]:
         return [Line(), *remedy(self._finding, palette, width)] if self._finding else []
 
 
@@ -88,5 +88,5 @@ def _is_about(finding: Finding, tid: int, comm: str) -> bool:
     return str(tid) in words and comm in finding.subject
 
 
-def _server_of(finding: Finding, moment: Moment) -> Server | None:
-    return next((item for item in moment.frame.servers if item.group.name in finding.subject), None)
+def _server_of(finding: Finding, context: FrameContext) -> Server | None:
+    return next((item for item in context.frame.servers if item.group.name in finding.subject), None)

@@ -6,16 +6,16 @@ from dataclasses import replace
 
 from textual.reactive import reactive
 
-from sockscope.tui.base_widget import Drawn
+from sockscope.tui.base_widget import BaseWidget
 from sockscope.tui.canvas import Canvas
-from sockscope.tui.flow_model import SOCKET, Flow, Row, Station, flow_of
-from sockscope.tui.labels import server_named
+from sockscope.tui.flow_model import SOCKET, Flow, Row, Stage, build_flow
+from sockscope.tui.labels import find_server
 from sockscope.tui.text_line import Line, bar, fit
 
 _CLIENTS = 9
 
 
-class FlowMap(Drawn):
+class FlowMap(BaseWidget):
     """clients → queue(s) → acceptors → readers or workers."""
 
     server: reactive[str] = reactive("")
@@ -24,16 +24,16 @@ class FlowMap(Drawn):
         self.redraw()
 
     def wanted_height(self, width: int) -> int:
-        server = server_named(self.moment.frame, self.server) if self.moment else None
-        if server is None or self.moment is None:
+        server = find_server(self.context.frame, self.server) if self.context else None
+        if server is None or self.context is None:
             return 3
-        return max(len(station.rows) for station in flow_of(self.moment, server).stations) + 2
+        return max(len(station.rows) for station in build_flow(self.context, server).stages) + 2
 
     def draw(self, width: int, height: int) -> list[Line]:
-        server = server_named(self.moment.frame, self.server) if self.moment else None
-        if server is None or self.moment is None:
+        server = find_server(self.context.frame, self.server) if self.context else None
+        if server is None or self.context is None:
             return [Line().add("  no server to draw yet", self.palette.style("muted"))]
-        flow = flow_of(self.moment, server)
+        flow = build_flow(self.context, server)
         canvas = Canvas(width, height)
         self._draw(canvas, flow)
         return canvas.lines()
@@ -45,16 +45,16 @@ class FlowMap(Drawn):
         said = [words.replace(" reads", "") for words in flow.arrows] if narrow else list(flow.arrows)
         arrows = [max(8, len(words) + (4 if narrow else 5)) for words in said]
         room = canvas.width - margin - 1 - sum(arrows)
-        stations = tuple(_without_rate(station) if narrow else station for station in flow.stations)
-        if narrow and sum(_least(station, narrow) for station in stations) > room:
-            stations = tuple(_bare(station) for station in stations)  # the heat map below has the rates
-        widths = _widths([_least(station, narrow) for station in stations], room)
-        more = max(min((room - sum(widths)) // len(stations), 28), 0)
-        rows = max(1, min(max(len(station.rows) for station in flow.stations), canvas.height - 2))
+        stages = tuple(_without_rate(station) if narrow else station for station in flow.stages)
+        if narrow and sum(_least(station, narrow) for station in stages) > room:
+            stages = tuple(_bare(station) for station in stages)  # the heat map below has the rates
+        widths = _widths([_least(station, narrow) for station in stages], room)
+        more = max(min((room - sum(widths)) // len(stages), 28), 0)
+        rows = max(1, min(max(len(station.rows) for station in flow.stages), canvas.height - 2))
         middle = rows // 2 + 1 if rows > 1 else 1
         canvas.put(0 if narrow else 1, middle - 1 if narrow else middle, "clients", style("bold text"))
         x, source = margin, [middle]
-        for index, (station, words, wide) in enumerate(zip(stations, said, widths, strict=True)):
+        for index, (station, words, wide) in enumerate(zip(stages, said, widths, strict=True)):
             arrow = arrows[index] + more
             count = min(len(station.rows), rows)
             top = 0 if count == rows else middle - (count + 1) // 2
@@ -66,7 +66,7 @@ class FlowMap(Drawn):
             x, source = x + wide, targets
         del source
 
-    def _station(self, canvas: Canvas, station: Station, x: int, top: int, width: int, count: int) -> None:
+    def _station(self, canvas: Canvas, station: Stage, x: int, top: int, width: int, count: int) -> None:
         style = self.palette.style
         canvas.box(
             x,
@@ -169,19 +169,19 @@ def _title(title: str, room: int) -> str:
     return short if len(short) <= room else fit(short, room).rstrip()
 
 
-def _least(station: Station, narrow: bool) -> int:
+def _least(station: Stage, narrow: bool) -> int:
     longest = max(len(row.name) + len(row.words) for row in station.rows)
     return min(max(longest + (5 if narrow else 13), len(station.title) + 5), 46)
 
 
-def _without_rate(station: Station) -> Station:
+def _without_rate(station: Stage) -> Stage:
     """A station of one thread says nothing that the arrow before it does not say."""
     if len(station.rows) > 1 or station.colour == "accent":
         return station
     return _bare(station)
 
 
-def _bare(station: Station) -> Station:
+def _bare(station: Stage) -> Stage:
     if station.colour == "accent":
         return station
     return replace(station, rows=tuple(replace(row, words="") for row in station.rows))

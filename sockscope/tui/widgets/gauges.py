@@ -6,14 +6,14 @@ from textual.reactive import reactive
 
 from sockscope import formatting
 from sockscope.model.snapshot import Listener
-from sockscope.tui.base_widget import Drawn
-from sockscope.tui.labels import server_named
+from sockscope.tui.base_widget import BaseWidget
+from sockscope.tui.labels import find_server
 from sockscope.tui.text_line import Line, bar, sparkline
 
 _MOST = 4
 
 
-class Gauges(Drawn):
+class Gauges(BaseWidget):
     """The queues of one server; the fullest first when there are many."""
 
     server: reactive[str] = reactive("")
@@ -42,7 +42,7 @@ class Gauges(Drawn):
         return [title, *(self._line(listener, width) for listener in chosen)]
 
     def _listeners(self) -> tuple[list[Listener], int]:
-        server = server_named(self.moment.frame, self.server) if self.moment else None
+        server = find_server(self.context.frame, self.server) if self.context else None
         if server is None:
             return [], 0
         listeners = [item for item in server.group.listeners if not item.closed_ns] or list(
@@ -56,7 +56,7 @@ class Gauges(Drawn):
         return fullest, len(listeners) - self.most
 
     def _line(self, listener: Listener, width: int) -> Line:
-        assert self.moment is not None
+        assert self.context is not None
         style = self.palette.style
         line = Line().fit(f"  socket {listener.inode}", 18, style("muted"))
         part = listener.queue / listener.backlog if listener.backlog else 0.0
@@ -72,7 +72,7 @@ class Gauges(Drawn):
         if listener.closed_ns:
             line.add("closed", style("muted"))
         elif width - line.width > 14:
-            values = self.moment.history.listener("queue", [listener.id], 120)[0]
+            values = self.context.history.listener("queue", [listener.id], 120)[0]
             line.add(
                 sparkline(
                     list(values), min(width - line.width - 2, 60), max(float(values.max(initial=0)), 4.0)

@@ -6,14 +6,14 @@ import math
 
 from sockscope import formatting
 from sockscope.analysis.frame import Group
-from sockscope.tui.base_widget import Drawn
+from sockscope.tui.base_widget import BaseWidget
 from sockscope.tui.text_line import Line, bar, wrap
 
 #: Members shown, in a terminal of the usual height and in a low one.
 _MOST, _FEW = 8, 4
 
 
-class Groups(Drawn):
+class Groups(BaseWidget):
     """Only groups of several listeners; one alone has nothing to share."""
 
     def wanted_height(self, width: int) -> int:
@@ -21,13 +21,13 @@ class Groups(Drawn):
 
     def draw(self, width: int, height: int) -> list[Line]:
         style, lines = self.palette.style, list[Line]()
-        if self.moment is None:
+        if self.context is None:
             return lines
-        for group in self.moment.frame.groups:
+        for group in self.context.frame.groups:
             if len(group.listeners) > 1:
                 lines += self._block(group, width)
         if not lines:
-            shared = [group for group in self.moment.frame.groups if group.reuseport]
+            shared = [group for group in self.context.frame.groups if group.reuseport]
             words = "No SO_REUSEPORT group: one socket an address, so the kernel has nothing to spread"
             if shared:
                 words = (

@@ -8,14 +8,14 @@ from textual.reactive import reactive
 from sockscope import formatting
 from sockscope.analysis.overhead import OwnCost, own_cost
 from sockscope.records.batch import AttachedSignal
-from sockscope.tui.base_widget import Drawn
+from sockscope.tui.base_widget import BaseWidget
 from sockscope.tui.text_line import Line, fit, plain
 
 #: Cells of the first line that the reason of an end leaves to the project's name and the clock.
 _BESIDE = 27
 
 
-class Header(Drawn):
+class Header(BaseWidget):
     """Always two lines; what must be known (lost records, the end) is never cut off."""
 
     title: reactive[str] = reactive("")
@@ -50,12 +50,12 @@ class Header(Drawn):
             if not self.recording and width >= 110:
                 state.append((" not recording ", style("muted")))
             state.append((" ● live ", style("good")))
-        if self.moment:
-            state.append((f" {_clock(self.moment.frame.snapshot.elapsed_ns)} ", style("text")))
+        if self.context:
+            state.append((f" {_clock(self.context.frame.snapshot.elapsed_ns)} ", style("text")))
         used = sum(cell_len(text) for text, _ in state)
         line = Line().add(" sockscope ", style("reverse bold accent")).add(" ")
         room = max(width - used - line.width - 1, 0)
-        host = f"  on {plain(self.moment.frame.meta.host)}" if self.moment else ""
+        host = f"  on {plain(self.context.frame.meta.host)}" if self.context else ""
         line.add(formatting.printable(self.title)[:room], style("bold text"))
         if line.width + len(host) + used < width:
             line.add(host, style("muted"))
@@ -63,9 +63,9 @@ class Header(Drawn):
 
     def _second(self, width: int) -> Line:
         line, style = Line(), self.palette.style
-        if self.moment is None:
+        if self.context is None:
             return line.add(" starting: loading the probes …", style("muted"))
-        frame = self.moment.frame
+        frame = self.context.frame
         health = frame.snapshot.health
         lost = sum(number for _, number in health.lost)
         if lost:

@@ -17,8 +17,8 @@ from sockscope.analysis.frame import Server
 from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
 from sockscope.analysis.work_distribution import Figure
 from sockscope.model.snapshot import Worker
-from sockscope.tui.base_widget import Drawn
-from sockscope.tui.labels import server_named, worker_name
+from sockscope.tui.base_widget import BaseWidget
+from sockscope.tui.labels import find_server, worker_label
 from sockscope.tui.messages import RowOpened
 from sockscope.tui.text_line import Line, bar, cells_each
 
@@ -72,7 +72,7 @@ PROOFS: tuple[Metric, ...] = (
 )
 
 
-class HeatMap(Drawn, can_focus=True):
+class HeatMap(BaseWidget, can_focus=True):
     """One line a worker of a server; ``m`` switches what is shown."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -104,19 +104,19 @@ class HeatMap(Drawn, can_focus=True):
     def draw(self, width: int, height: int) -> list[Line]:
         style, metric = self.palette.style, (*METRICS, *PROOFS)[self.shown]
         server, workers = self._workers()
-        if not workers or self.moment is None:
+        if not workers or self.context is None:
             return [
                 Line().add(f" Workers over time: {metric.title}", style("bold text")),
                 Line().add("  no thread has accepted or read a connection yet", style("muted")),
             ]
-        if not is_traced(self.moment.frame.snapshot, metric.series):
+        if not is_traced(self.context.frame.snapshot, metric.series):
             title = self._title(metric, server, [], width, len(workers), len(workers))
             return [title, Line().add(f"  {NOT_TRACED}", style("warning"))]
-        names = min(max(len(worker_name(worker)) for worker in workers) + 2, 20)
+        names = min(max(len(worker_label(worker)) for worker in workers) + 2, 20)
         shares = _SHARES + 9 if width >= 100 else 16 if width >= 70 else 0
         cells = max(width - names - shares - 11, 8)
         ids = [worker.id for worker in workers]
-        history = self.moment.history
+        history = self.context.history
         values = history.worker(metric.series, ids, cells)
         seconds = history.seconds[len(history.seconds) - values.shape[1] :]
         per_second = values if metric.unit == "duration" else values / np.maximum(seconds, 1e-9)
@@ -135,7 +135,7 @@ class HeatMap(Drawn, can_focus=True):
         for row in shown:
             line = Line()
             here = self.has_focus and row == self.cursor
-            line.fit(f" {worker_name(workers[row])}", names, style("bold accent" if here else "text"))
+            line.fit(f" {worker_label(workers[row])}", names, style("bold accent" if here else "text"))
             self._heat(line, per_second[row], top, cells, metric)
             line.fit(metric.words(float(latest[row])), 10, style("text"), right=True)
             if fair is not None and shares and workers[row].id in totals:
@@ -171,16 +171,16 @@ class HeatMap(Drawn, can_focus=True):
     on_blur = on_focus
 
     def _workers(self) -> tuple[Server | None, list[Worker]]:
-        server = server_named(self.moment.frame, self.server) if self.moment else None
+        server = find_server(self.context.frame, self.server) if self.context else None
         if server is None:
             return None, []
         sharers = (
             {
                 item.id
-                for figure in (self.moment.figures(server).accepts, self.moment.figures(server).reads)
+                for figure in (self.context.figures(server).accepts, self.context.figures(server).reads)
                 for item in figure.workers
             }
-            if self.moment
+            if self.context
             else set()
         )
         shown = (item for item in server.workers if item.did_something or item.id in sharers)
@@ -188,9 +188,9 @@ class HeatMap(Drawn, can_focus=True):
 
     def _figure(self, metric: Metric, server: Server | None) -> Figure | None:
         """Who shares this kind of work, and how evenly; None for what is not shared."""
-        if server is None or self.moment is None or not metric.shared or metric.name == "wasted":
+        if server is None or self.context is None or not metric.shared or metric.name == "wasted":
             return None
-        figures = self.moment.figures(server)
+        figures = self.context.figures(server)
         own = ("accepts", "open", "bytes", "busy", "cpu")
         return getattr(figures, metric.name) if metric.name in own else figures.reads
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 from textual import events
 from textual.screen import Screen
 
-from sockscope.tui.base_widget import Drawn
+from sockscope.tui.base_widget import BaseWidget
 from sockscope.tui.text_line import Line
 
 _MORE = ("ctrl+p", "Ctrl+P", "Commands")
 
 
-class KeyLine(Drawn):
+class KeyLine(BaseWidget):
     """Names each shown binding once; a click does what the key does."""
 
     def __init__(self) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 from textual.reactive import reactive
 
 from sockscope import formatting
-from sockscope.tui.base_widget import Drawn
+from sockscope.tui.base_widget import BaseWidget
 from sockscope.tui.canvas import Canvas
-from sockscope.tui.connection_timeline import NOT_YET, Step, steps_of
+from sockscope.tui.connection_timeline import NOT_YET, Step, build_steps
 from sockscope.tui.text_line import Line, bar, fit
 from sockscope.tui.themes import Palette
 
@@ -44,7 +44,7 @@ class Between:
     pending: bool = False
 
 
-class Pipeline(Drawn):
+class Pipeline(BaseWidget):
     """Boxes in one row or two, whichever has room for the names; a list in a very narrow terminal."""
 
     record: reactive[Any] = reactive(None, always_update=True)
@@ -55,10 +55,10 @@ class Pipeline(Drawn):
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Line]:
-        if self.moment is None or self.record is None:
+        if self.context is None or self.record is None:
             return []
-        steps = steps_of(self.moment.frame, self.record)
-        now = self.moment.frame.snapshot.time_ns
+        steps = build_steps(self.context.frame, self.record)
+        now = self.context.frame.snapshot.time_ns
         waits = [_between(before, after, now) for before, after in itertools.pairwise(steps)]
         told = _told(waits, self.palette, width)
         if width < _TWO_ROWS:

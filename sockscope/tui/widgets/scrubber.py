@@ -6,7 +6,7 @@ from textual import events
 from textual.message import Message
 from textual.reactive import reactive
 
-from sockscope.tui.base_widget import Drawn
+from sockscope.tui.base_widget import BaseWidget
 from sockscope.tui.data_source import Replay
 from sockscope.tui.labels import SEVERITY_COLOURS
 from sockscope.tui.text_line import Line
@@ -14,7 +14,7 @@ from sockscope.tui.text_line import Line
 _RANK = ("info", "notice", "warning", "critical")
 
 
-class ScrubBar(Drawn):
+class Scrubber(BaseWidget):
     """Two lines: the bar with its marks, and the keys.  A click jumps."""
 
     class Sought(Message):

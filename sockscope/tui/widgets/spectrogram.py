@@ -12,7 +12,7 @@ from textual.reactive import reactive
 from sockscope import formatting
 from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
 from sockscope.model.histogram import EDGES, percentile
-from sockscope.tui.base_widget import Drawn
+from sockscope.tui.base_widget import BaseWidget
 from sockscope.tui.text_line import Line, cells_each
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -26,7 +26,7 @@ KINDS: tuple[tuple[str, str, str], ...] = (
 )
 
 
-class Spectrogram(Drawn):
+class Spectrogram(BaseWidget):
     """Two buckets share a cell as half blocks, so that the whole range fits 24 lines."""
 
     kind: reactive[int] = reactive(0)
@@ -44,12 +44,12 @@ class Spectrogram(Drawn):
         head = Line().add(f" {title}", style("bold text")).add(f" of {self.who}", style("bold accent"))
         if width - head.width > len(each) + 12:
             head.add(f"   each is one {each}", style("muted"))
-        if self.moment is None or not self.moment.history.ticks:
+        if self.context is None or not self.context.history.ticks:
             return [head, Line().add("  the first tick is still to come", style("muted"))]
-        if not is_traced(self.moment.frame.snapshot, kind):
+        if not is_traced(self.context.frame.snapshot, kind):
             return [head, Line().add(f"  {NOT_TRACED}", style("warning"))]
         cells = max(width - 12, 10)
-        counts = self.moment.history.spectrum(kind, self.ids, cells)
+        counts = self.context.history.spectrum(kind, self.ids, cells)
         if not counts.sum():
             return [head, Line().add("  nothing was measured in this time", style("muted"))]
         body = height - 3
@@ -85,8 +85,8 @@ class Spectrogram(Drawn):
 
     def _axis(self, cells: int, drawn: int, ticks: int) -> Line:
         style = self.palette.style
-        assert self.moment is not None
-        seconds = float(self.moment.history.seconds[-ticks:].sum())
+        assert self.context is not None
+        seconds = float(self.context.history.seconds[-ticks:].sum())
         line = Line().to(11 + cells - drawn).add(f"{seconds:.0f} s ago", style("muted"))
         return line.to(11 + cells - 3).add("now", style("muted"))
 

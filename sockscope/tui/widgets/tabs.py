@@ -6,11 +6,11 @@ from textual import events
 from textual.message import Message
 from textual.reactive import reactive
 
-from sockscope.tui.base_widget import Drawn
+from sockscope.tui.base_widget import BaseWidget
 from sockscope.tui.text_line import Line
 
 
-class Tabs(Drawn):
+class Tabs(BaseWidget):
     """Screens by number and name; the one shown is lit, a click goes to another."""
 
     class Chosen(Message):
@@ -48,9 +48,9 @@ class Tabs(Drawn):
         return [line]
 
     def _badge(self, name: str) -> tuple[int, str]:
-        if name != "findings" or self.moment is None:
+        if name != "findings" or self.context is None:
             return 0, ""
-        findings = [item for item in self.moment.frame.findings if item.severity != "info"]
+        findings = [item for item in self.context.frame.findings if item.severity != "info"]
         worst = "critical" if any(item.severity == "critical" for item in findings) else "warning"
         return len(findings), worst
 

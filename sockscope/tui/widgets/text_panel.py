@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sockscope.tui.base_widget import Drawn
-from sockscope.tui.data_source import Moment
+from sockscope.tui.base_widget import BaseWidget
+from sockscope.tui.data_source import FrameContext
 from sockscope.tui.text_line import Line
 from sockscope.tui.themes import Palette
 
-Maker = Callable[[Moment, Palette, int, int], list[Line]]
+Maker = Callable[[FrameContext, Palette, int, int], list[Line]]
 
 
-class Sheet(Drawn):
+class TextPanel(BaseWidget):
     """:param maker: moment, palette, width, height → lines"""
 
     def __init__(self, maker: Maker, *, id: str) -> None:
         super().__init__(id=id)
         self._maker = maker
 
-    def give(self, moment: Moment) -> None:
+    def give(self, context: FrameContext) -> None:
         """The moment, which may be the same as before when what it is asked about is another."""
-        self.moment = moment
+        self.context = context
         self.redraw()
 
     def draw(self, width: int, height: int) -> list[Line]:
-        return self._maker(self.moment, self.palette, width, height) if self.moment else []
+        return self._maker(self.context, self.palette, width, height) if self.context else []

@@ -6,14 +6,14 @@ import numpy as np
 from textual.reactive import reactive
 
 from sockscope import formatting
-from sockscope.tui.base_widget import Drawn
+from sockscope.tui.base_widget import BaseWidget
 from sockscope.tui.text_line import Line, cells_each
 
 _LEVELS = " ▁▂▃▄▅▆▇█"
 _MARGIN = 10
 
 
-class Timeline(Drawn):
+class Timeline(BaseWidget):
     """The longest queue of some listeners at each tick."""
 
     ids: reactive[tuple[int, ...]] = reactive(())
@@ -27,20 +27,20 @@ class Timeline(Drawn):
 
     def _of(self) -> str:
         """Whose queue it is."""
-        if len(self.ids) > 1 or self.moment is None:
+        if len(self.ids) > 1 or self.context is None:
             return f"the longest of {len(self.ids)} listeners"
-        listeners = self.moment.frame.snapshot.listeners
+        listeners = self.context.frame.snapshot.listeners
         return next((f"of socket {item.inode}" for item in listeners if item.id == self.ids[0]), "")
 
     def draw(self, width: int, height: int) -> list[Line]:
         style = self.palette.style
         name = "SYN queue" if self.series == "syn_queue" else "Accept queue"
         title = Line().add(f" {name} over time", style("bold text"))
-        if self.moment is None or not self.ids:
+        if self.context is None or not self.ids:
             return [title]
         title.add(f"  {self._of()}", style("muted"))
         cells, body = max(width - _MARGIN - 1, 8), max(height - 2, 1)
-        history = self.moment.history
+        history = self.context.history
         values = history.listener(self.series, self.ids, cells).max(axis=0)
         limits = history.listener("backlog", self.ids, 1) if self.series == "queue" else np.zeros(1)
         limit = float(np.max(limits, initial=0.0))

@@ -12,9 +12,9 @@ from sockscope import formatting
 from sockscope.analysis.findings import all_judged
 from sockscope.analysis.frame import Finding, Frame, Server
 from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
-from sockscope.tui.base_widget import Drawn
-from sockscope.tui.data_source import Moment
-from sockscope.tui.labels import SEVERITY_COLOURS, SEVERITY_SIGNS, model_words
+from sockscope.tui.base_widget import BaseWidget
+from sockscope.tui.data_source import FrameContext
+from sockscope.tui.labels import SEVERITY_COLOURS, SEVERITY_SIGNS, model_label
 from sockscope.tui.messages import ServerChosen
 from sockscope.tui.text_line import Line, fit, plain
 
@@ -22,7 +22,7 @@ _MOST = 5
 _RANK = {"critical": 3, "warning": 2, "notice": 1, "info": 0}
 
 
-class Verdicts(Drawn, can_focus=True):
+class Verdicts(BaseWidget, can_focus=True):
     """The servers; the one that the rest of the screen is about is marked.  Up and down choose."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -35,14 +35,14 @@ class Verdicts(Drawn, can_focus=True):
         self.redraw()
 
     def wanted_height(self, width: int) -> int:
-        servers = len(self.moment.frame.servers) if self.moment else 0
+        servers = len(self.context.frame.servers) if self.context else 0
         return min(servers, _MOST) + 2 if servers else 1
 
     def draw(self, width: int, height: int) -> list[Line]:
         style = self.palette.style
-        if self.moment is None:
+        if self.context is None:
             return [Line().add(" waiting for the first tick …", style("muted"))]
-        frame = self.moment.frame
+        frame = self.context.frame
         servers = self._shown(frame)
         if not servers:
             return [
@@ -56,15 +56,15 @@ class Verdicts(Drawn, can_focus=True):
         return lines
 
     def action_move(self, step: int) -> None:
-        if self.moment is None or not self.moment.frame.servers:
+        if self.context is None or not self.context.frame.servers:
             return
-        names = [server.group.name for server in self._order(self.moment.frame)]
+        names = [server.group.name for server in self._order(self.context.frame)]
         at = names.index(self.server) if self.server in names else 0
         self.post_message(ServerChosen(names[min(max(at + step, 0), len(names) - 1)]))
 
     def on_click(self, event: events.Click) -> None:
-        if self.moment:
-            servers = self._shown(self.moment.frame)
+        if self.context:
+            servers = self._shown(self.context.frame)
             if event.y < len(servers):
                 self.post_message(ServerChosen(servers[event.y].group.name))
 
@@ -87,8 +87,8 @@ class Verdicts(Drawn, can_focus=True):
         line.fit(
             server.model, 17 if wide else 10, style("bold accent" if server.model != "unknown" else "muted")
         ).add(" ")
-        assert self.moment is not None
-        sign, words, colour = judgement(self.moment, server)
+        assert self.context is not None
+        sign, words, colour = judgement(self.context, server)
         line.add(f"{sign} {words}", style(colour))
         parts = []
         for words, waits in (("queue wait", frame.queue_wait), ("data wait", frame.data_wait)):
@@ -100,14 +100,14 @@ class Verdicts(Drawn, can_focus=True):
         return line.end(width, *parts, (" ", None)) if parts else line
 
     def _why(self, frame: Frame, server: Server, width: int) -> Line:
-        text = server.why if server.model == "unknown" else model_words(server)
+        text = server.why if server.model == "unknown" else model_label(server)
         if server.model != "unknown":
             text = f"{server.model}: {text}, seen on {formatting.count(server.connections)} connections"
         return Line().add(f"  {fit(text, max(width - 3, 0))}", self.palette.style("muted"))
 
     def _worst(self, frame: Frame, server: Server, width: int) -> Line:
         style = self.palette.style
-        finding = worst_of(frame, server)
+        finding = worst_finding(frame, server)
         if finding is None or finding.severity == "info":
             partly = "" if all_judged(frame.snapshot.untraced) else " in what was traced"
             return Line().add(f"  nothing found wrong{partly}", style("muted"))
@@ -121,11 +121,11 @@ class Verdicts(Drawn, can_focus=True):
         return line.add(more, style("muted")).add(" 5", style("accent"))
 
 
-def judgement(moment: Moment, server: Server) -> tuple[str, str, str]:
+def judgement(context: FrameContext, server: Server) -> tuple[str, str, str]:
     """Sign, words and colour for how fairly the work is shared among those that read."""
-    figures = moment.figures(server)
+    figures = context.figures(server)
     serving = len(server.acceptors) <= 1 and server.model != "single"
-    if serving and not is_traced(moment.frame.snapshot, "reads"):
+    if serving and not is_traced(context.frame.snapshot, "reads"):
         return "?", f"reads were {NOT_TRACED}", "muted"
     fair = figures.reads.fairness if serving else figures.accepts.fairness
     words = fair.words
@@ -138,7 +138,7 @@ def judgement(moment: Moment, server: Server) -> tuple[str, str, str]:
     return "✓", "shared evenly" if fair.judgement == "even" else words, "good"
 
 
-def worst_of(frame: Frame, server: Server) -> Finding | None:
+def worst_finding(frame: Frame, server: Server) -> Finding | None:
     """The gravest finding about a server, or about the host when it names none."""
     about = [
         finding for finding in frame.findings

@@ -7,8 +7,8 @@ from collections import Counter
 from sockscope import formatting
 from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
 from sockscope.model.snapshot import Worker
-from sockscope.tui.data_source import Moment
-from sockscope.tui.labels import name_of, roles_of, worker_name
+from sockscope.tui.data_source import FrameContext
+from sockscope.tui.labels import get_role_labels, thread_label, worker_label
 from sockscope.tui.text_line import Line, columns, sparkline
 from sockscope.tui.themes import Palette
 from sockscope.tui.widgets.distribution import distribution
@@ -24,28 +24,28 @@ _CHARTS = (
 _CHART_WIDTH = 26
 
 
-def facts(moment: Moment, number: int, palette: Palette, width: int) -> list[Line]:
+def facts(context: FrameContext, number: int, palette: Palette, width: int) -> list[Line]:
     """Who it is, what it did, how its loop goes, and from and to whom it hands over."""
     style = palette.style
-    worker = moment.frame.snapshot.workers.get(number)
+    worker = context.frame.snapshot.workers.get(number)
     if worker is None:
         return [Line().add(" this thread is not known at this time of the recording", style("warning"))]
-    roles = ", ".join(_ROLES[letter] for letter in roles_of(moment.frame)[worker.id])
-    title = Line().add(f" {worker_name(worker)} ", style("bold text"))
+    roles = ", ".join(_ROLES[letter] for letter in get_role_labels(context.frame)[worker.id])
+    title = Line().add(f" {worker_label(worker)} ", style("bold text"))
     title.add(f"of process {worker.pid}   {roles}", style("accent"))
     if worker.ended_ns:
         title.add("   ended", style("warning"))
-    return [title, _numbers(moment, worker, palette, width), _loop(moment, worker, palette, width),
-            *_over_time(moment, worker, palette, width), *_handoffs(moment, worker, palette, width)]  # fmt: skip
+    return [title, _numbers(context, worker, palette, width), _loop(context, worker, palette, width),
+            *_over_time(context, worker, palette, width), *_handoffs(context, worker, palette, width)]  # fmt: skip
 
 
-def charts(moment: Moment, number: int, palette: Palette, width: int, height: int) -> list[Line]:
+def charts(context: FrameContext, number: int, palette: Palette, width: int, height: int) -> list[Line]:
     """Its histograms side by side, as many as there is room for; those with nothing give way first."""
-    worker = moment.frame.snapshot.workers.get(number)
+    worker = context.frame.snapshot.workers.get(number)
     if worker is None:
         return []
     most = max(min(width // _CHART_WIDTH, len(_CHARTS)), 1)
-    known = [chart for chart in _CHARTS if is_traced(moment.frame.snapshot, chart[0])]
+    known = [chart for chart in _CHARTS if is_traced(context.frame.snapshot, chart[0])]
     filled = [chart for chart in known if getattr(worker, chart[0]).any()]
     keep = sorted(known, key=lambda chart: (chart not in filled, chart[0] == "answer"))[:most]
     chosen = [chart for chart in known if chart in keep]
@@ -65,28 +65,28 @@ def charts(moment: Moment, number: int, palette: Palette, width: int, height: in
     return lines
 
 
-def _numbers(moment: Moment, worker: Worker, palette: Palette, width: int) -> Line:
+def _numbers(context: FrameContext, worker: Worker, palette: Palette, width: int) -> Line:
     pairs = [
-        (name, number, float(moment.history.rates(series, [worker.id])[0]))
+        (name, number, float(context.history.rates(series, [worker.id])[0]))
         for name, series, number in (
             ("accepted", "accepts", worker.accepts), ("reads", "reads", worker.reads),
             ("answers", "answers", worker.writes),
         )
-        if is_traced(moment.frame.snapshot, series)
+        if is_traced(context.frame.snapshot, series)
     ]  # fmt: skip
     line = Line().add(" ")
     for name, number, rate in pairs:
         _pair(line, palette, name, f"{formatting.count(number)} ({formatting.count(rate)}/s)")
     if width - line.width > 32:
         for name, figure in (("bytes in", "bytes_read"), ("out", "bytes_written")):
-            if is_traced(moment.frame.snapshot, figure):
+            if is_traced(context.frame.snapshot, figure):
                 _pair(line, palette, name, formatting.size(getattr(worker, figure)))
     return line
 
 
-def _loop(moment: Moment, worker: Worker, palette: Palette, width: int) -> Line:
-    busy, cpu = (float(moment.history.rates(name, [worker.id])[0]) / 1e7 for name in ("busy", "cpu"))
-    snapshot = moment.frame.snapshot
+def _loop(context: FrameContext, worker: Worker, palette: Palette, width: int) -> Line:
+    busy, cpu = (float(context.history.rates(name, [worker.id])[0]) / 1e7 for name in ("busy", "cpu"))
+    snapshot = context.frame.snapshot
     line = Line().add(" ")
     waits = is_traced(snapshot, "busy")
     _pair(line, palette, "busy", f"{busy:.0f} %" if waits else NOT_TRACED)
@@ -96,19 +96,19 @@ def _loop(moment: Moment, worker: Worker, palette: Palette, width: int) -> Line:
         vain = f", {wasted} for nothing" if is_traced(snapshot, "wasted") else ""
         _pair(line, palette, "wake-ups", f"{formatting.count(worker.wakeups)}{vain}")
     if worker.stall_max_ns:
-        ago = formatting.duration(moment.frame.snapshot.time_ns - worker.stall_max_at_ns)
+        ago = formatting.duration(context.frame.snapshot.time_ns - worker.stall_max_at_ns)
         _pair(line, palette, "longest stall", formatting.duration(worker.stall_max_ns))
         if width - line.width > len(ago) + 5:
             line.add(f"{ago} ago", palette.style("muted"))
     return line
 
 
-def _over_time(moment: Moment, worker: Worker, palette: Palette, width: int) -> list[Line]:
+def _over_time(context: FrameContext, worker: Worker, palette: Palette, width: int) -> list[Line]:
     """Its last minutes: how busy it was, and its longest stall in each tick."""
     room = (width - 50) // 2
-    if room < 12 or not moment.history.ticks or not is_traced(moment.frame.snapshot, "busy"):
+    if room < 12 or not context.history.ticks or not is_traced(context.frame.snapshot, "busy"):
         return []
-    style, history = palette.style, moment.history
+    style, history = palette.style, context.history
     busy = list(history.worker("busy", [worker.id])[0] / (history.seconds * 1e9))
     stalls = list(history.worker("stall", [worker.id])[0])
     # what is not known yet takes no room
@@ -118,8 +118,8 @@ def _over_time(moment: Moment, worker: Worker, palette: Palette, width: int) -> 
     return [line.add(sparkline(stalls, len(stalls)), style("worker"))]
 
 
-def _handoffs(moment: Moment, worker: Worker, palette: Palette, width: int) -> list[Line]:
-    frame, given, taken, woken, called = moment.frame, *(Counter[int]() for _ in range(4))
+def _handoffs(context: FrameContext, worker: Worker, palette: Palette, width: int) -> list[Line]:
+    frame, given, taken, woken, called = context.frame, *(Counter[int]() for _ in range(4))
     for flow, count in zip(frame.snapshot.roles, frame.snapshot.role_counts, strict=True):
         acceptor, reader = int(flow["acceptor"]), int(flow["reader"])
         if acceptor and reader and acceptor != reader:
@@ -145,7 +145,7 @@ def _handoffs(moment: Moment, worker: Worker, palette: Palette, width: int) -> l
         if named:
             line = Line().add(f" {words} ", palette.style("muted"))
             for number, times in named:
-                text = f"{name_of(frame, number)} ×{formatting.count(times)}  "
+                text = f"{thread_label(frame, number)} ×{formatting.count(times)}  "
                 if line.width + len(text) + 8 > width:
                     line.add("…", palette.style("muted"))
                     break

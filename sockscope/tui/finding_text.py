@@ -80,7 +80,7 @@ def chart_for(finding: Finding) -> tuple[str, str]:
     return CHARTS.get(finding.id, ("heat", "accepts"))
 
 
-def value_words(name: str, value: float | int | str) -> str:
+def format_value(name: str, value: float | int | str) -> str:
     """One value of the evidence as people read it: its name tells its unit."""
     if isinstance(value, str):
         return plain(value)
@@ -99,7 +99,7 @@ def _evidence(finding: Finding, palette: Palette, width: int) -> list[Line]:
     """Names and values, in as many columns as there is room for; long ones on lines of their own."""
     style = palette.style
     pairs = [
-        (plain(_label(name)), value_words(name, value))
+        (plain(_label(name)), format_value(name, value))
         for name, value in finding.evidence.items() if name != "explains"
     ]  # fmt: skip
     lines = [Line().add(" Evidence", style("bold text"))]
