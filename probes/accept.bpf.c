@@ -11,7 +11,7 @@
  */
 
 /* io_uring:io_uring_complete, as its format says since 5.19 (availability.py compares). */
-struct ring_complete {
+struct io_uring_complete_args {
 	u64 common;
 	u64 ring;
 	u64 request;
@@ -19,7 +19,7 @@ struct ring_complete {
 	s32 result;
 };
 
-struct syscall_exit {
+struct syscall_exit_args {
 	u64 common;
 	s64 number;
 	s64 result;
@@ -27,7 +27,7 @@ struct syscall_exit {
 
 /* The listener that this socket is, learnt now if the process belongs to the target: a listener
  * opened by somebody else (a parent, systemd) becomes the target's by being accepted from. */
-static __always_inline struct listener *accepted_from(struct sock *socket, int *was_known)
+static __always_inline struct listener *listener_to_accept_from(struct sock *socket, int *was_known)
 {
 	u64 key = (u64)socket;
 	struct listener *listener;
@@ -44,107 +44,107 @@ static __always_inline struct listener *accepted_from(struct sock *socket, int *
 		return listener;
 	}
 	wanted = target.lookup(&zero);
-	PEEK(state, ((struct sock_common *)socket)->skc_state);
-	if (!wanted || state != LISTEN_STATE || !is_tcp((struct sock_common *)socket))
+	READ_KERNEL(state, ((struct sock_common *)socket)->skc_state);
+	if (!wanted || state != TCP_LISTEN || !is_tcp((struct sock_common *)socket))
 		return 0;
 	if (!socket_in_scope(wanted, (struct sock_common *)socket) || !process_in_scope(wanted))
 		return 0;
-	return listener_learnt(socket, 0, 0);
+	return add_listener(socket, 0, 0);
 }
 
-static __always_inline struct sock *listening_here(void)
+static __always_inline struct sock *accept_call_socket(void)
 {
-	return socket_of(first_argument());
+	return fd_to_sock(syscall_first_argument());
 }
 
-static __always_inline void came_empty(s64 result)
+static __always_inline void accept_failed(s64 result)
 {
 	struct worker *worker = current_worker();
 
 	if (!worker)
 		return;
-	if (result == EMPTY_HANDED) {
-		worker->accepts_empty++;
-		worker->flags |= WORKER_CAME_EMPTY;
+	if (result == -EAGAIN) {
+		worker->accepts_eagain++;
+		worker->flags |= WORKER_GOT_EAGAIN;
 	} else {
 		worker->accepts_failed++;
 	}
 	worker->touched_ns = bpf_ktime_get_ns();
-	HAPPENED(EVENT_ACCEPT, worker, 0, result, 0, worker->touched_ns);
+	EMIT_EVENT(EVENT_ACCEPT, worker, 0, result, 0, worker->touched_ns);
 }
 
 /* Accepted, but not in the map: its listener was not traced until now, it was queued just before that
  * listener was learnt at the start of tracing, it is being established at this moment, the map was
  * full, or its birth went unseen.  ``was_behind``: what stood there was left behind by an earlier
  * socket. */
-static __always_inline void accepted_unseen(u64 key, struct sock *listening, u64 now, int was_behind)
+static __always_inline void accepted_without_record(u64 key, struct sock *listening, u64 now, int was_behind)
 {
 	struct connection *fresh, *other;
 	struct listener *listener;
-	HEAD_OF_SOCKET head;
+	SOCK_COMMON_COPY head;
 	struct worker *worker;
 	struct birth *birth;
-	u32 place = NOWHERE, zero = 0;
+	u32 slot = INVALID_SLOT, zero = 0;
 	u64 established_ns = 0;
 	int was_known;
 	u16 flags = CONNECTION_LATE;
 	u8 state = 0;
 	u64 id = 0;
 
-	listener = accepted_from(listening ? listening : listening_here(), &was_known);
+	listener = listener_to_accept_from(listening ? listening : accept_call_socket(), &was_known);
 	if (!listener)
 		return;
 	__sync_fetch_and_add(&listener->accepted, 1);
-	worker = current_worker_made();
+	worker = get_or_create_worker();
 	if (worker) {
 		worker->accepts++;
 		worker->touched_ns = now;
-		worker->flags |= WORKER_GOT_WORK;
+		worker->flags |= WORKER_DID_WORK;
 	}
-	PEEK(state, ((struct sock_common *)key)->skc_state);
-	if (state == SYN_RECV_STATE) { /* Fast Open: queued before state changes tell of it */
+	READ_KERNEL(state, ((struct sock_common *)key)->skc_state);
+	if (state == TCP_SYN_RECV) { /* Fast Open: queued before state changes tell of it */
 		flags |= CONNECTION_FAST_OPEN;
-	} else if (was_known && phase() == PHASE_SETTLING) {
+	} else if (was_known && phase() == PHASE_INITIAL_SCAN) {
 		flags = CONNECTION_OPEN_BEFORE | CONNECTION_UNACCEPTED_BEFORE;
 	} else if (was_known && (birth = births.lookup(&zero)) && birth->late_child == key) {
 		/* established in this very accept, as lifecycle.bpf.c says */
 		flags = 0;
 		established_ns = birth->late_ns;
 		__sync_fetch_and_add(&listener->established, 1);
-	} else if (was_known && !was_behind && was_without_room()) {
+	} else if (was_known && !was_behind && take_unrecorded()) {
 		if (worker)
-			HAPPENED(EVENT_ACCEPT, worker, 0, 0, listener->id, now);
-		lose(LOSS_ACCEPTS_UNKNOWN);
+			EMIT_EVENT(EVENT_ACCEPT, worker, 0, 0, listener->id, now);
+		count_loss(LOSS_ACCEPTS_UNKNOWN);
 		return;
 	} else if (was_known) {
 		flags = CONNECTION_BEST_EFFORT;
 		__sync_fetch_and_add(&listener->established, 1);
 	}
 	bpf_probe_read_kernel(&head, sizeof(head), (void *)key);
-	fresh = connection_begun(&head, &place);
+	fresh = new_connection(&head, &slot);
 	if (fresh) {
 		fresh->flags = flags;
 		fresh->listener = listener->id;
 		fresh->established_ns = established_ns;
 		if (established_ns)
 			fresh->established_cpu = bpf_get_smp_processor_id();
-		taken_by(fresh, worker, now);
-		id = connection_known(key, fresh, place);
-		if (!id) { /* it was made meanwhile on another CPU: connection_born */
-			other = connection_of(key);
+		set_acceptor(fresh, worker, now);
+		id = publish_connection(key, fresh, slot);
+		if (!id) { /* it was made meanwhile on another CPU: connection_queued */
+			other = find_connection(key);
 			if (other && !other->accepted_ns) {
-				taken_by(other, worker, now);
+				set_acceptor(other, worker, now);
 				id = other->id;
 			} else {
-				lose(LOSS_ACCEPTS_UNKNOWN);
+				count_loss(LOSS_ACCEPTS_UNKNOWN);
 			}
 		}
 	}
 	if (worker)
-		HAPPENED(EVENT_ACCEPT, worker, id, 0, listener->id, now);
+		EMIT_EVENT(EVENT_ACCEPT, worker, id, 0, listener->id, now);
 }
 
-int on_ring_complete(struct ring_complete *ctx)
+int on_ring_complete(struct io_uring_complete_args *ctx)
 {
 	u32 pid = bpf_get_current_pid_tgid() >> 32;
 	struct connection *connection;
@@ -152,13 +152,13 @@ int on_ring_complete(struct ring_complete *ctx)
 
 	if (ctx->result < 0 || !servers.lookup(&pid))
 		return 0;
-	key = (u64)socket_of(ctx->result);
+	key = (u64)fd_to_sock(ctx->result);
 	if (!key)
 		return 0;
-	connection = connection_of(key);
+	connection = find_connection(key);
 	if (!connection || !is_unaccepted(connection) || phase() == PHASE_ENDING)
 		return 0;
-	accepted_silently(connection, current_worker_made(), bpf_ktime_get_ns());
+	accepted_without_syscall(connection, get_or_create_worker(), bpf_ktime_get_ns());
 	return 0;
 }
 
@@ -170,43 +170,43 @@ static __always_inline void accepted(u64 key, struct sock *listening)
 	struct connection *connection;
 	struct listener *listener;
 	int was_known, was_behind = 0;
-	u32 place;
+	u32 slot;
 
 	if (phase() == PHASE_ENDING)
 		return;
-	place = place_of(key);
-	connection = place == NOWHERE ? 0 : connections.lookup(&place);
+	slot = find_slot(key);
+	connection = slot == INVALID_SLOT ? 0 : connections.lookup(&slot);
 	if (connection &&
 	    connection->accepted_ns) { /* nothing is accepted twice: it is an earlier socket's */
-		left_behind(key, connection, place);
+		finish_stale_connection(key, connection, slot);
 		connection = 0;
 		was_behind = 1;
 	}
 	if (!connection) {
-		accepted_unseen(key, listening, now, was_behind);
+		accepted_without_record(key, listening, now, was_behind);
 		return;
 	}
 	/* a listener that was closed may have left its queue to another one (tcp_migrate_req) */
-	listener = queued_on(connection);
+	listener = queue_of(connection);
 	if (!listener)
-		listener = accepted_from(listening ? listening : listening_here(), &was_known);
+		listener = listener_to_accept_from(listening ? listening : accept_call_socket(), &was_known);
 	if (listener) {
 		__sync_fetch_and_add(&listener->accepted, 1);
 		if (!connection->listener)
 			connection->listener = listener->id;
 	}
-	accepted_by(connection, current_worker_made(), now);
+	count_accept(connection, get_or_create_worker(), now);
 }
 
-int on_accept(struct syscall_exit *ctx)
+int on_accept(struct syscall_exit_args *ctx)
 {
 	u64 key;
 
 	if (ctx->result < 0) {
-		came_empty(ctx->result);
+		accept_failed(ctx->result);
 		return 0;
 	}
-	key = (u64)socket_in(file_of(ctx->result));
+	key = (u64)file_to_sock(fd_to_file(ctx->result));
 	if (key)
 		accepted(key, 0);
 	return 0;

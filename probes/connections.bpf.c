@@ -5,7 +5,7 @@
 
 BPF_ARRAY(unrecorded, u64, 1); /* born when there was no room, and not accepted yet */
 
-static __always_inline void born_without_room(void)
+static __always_inline void count_unrecorded(void)
 {
 	u32 zero = 0;
 	u64 *count = unrecorded.lookup(&zero);
@@ -16,7 +16,7 @@ static __always_inline void born_without_room(void)
 
 /* One that is accepted and has no record: had it none for want of room?  They are not told apart from each
  * other, only counted. */
-static __always_inline int was_without_room(void)
+static __always_inline int take_unrecorded(void)
 {
 	u32 zero = 0;
 	u64 *count = unrecorded.lookup(&zero);
@@ -28,58 +28,58 @@ static __always_inline int was_without_room(void)
 }
 
 /* A blank record for the connection whose head that is; 0 when there is no room. */
-static __always_inline struct connection *connection_begun(struct sock_common *head, u32 *place)
+static __always_inline struct connection *new_connection(struct sock_common *head, u32 *slot)
 {
-	struct connection *fresh = connection_taken(place);
+	struct connection *fresh = alloc_connection(slot);
 
 	if (!fresh) {
-		lose(LOSS_CONNECTIONS_FULL);
+		count_loss(LOSS_CONNECTIONS_FULL);
 		return 0;
 	}
 	__builtin_memset(fresh, 0, sizeof(*fresh));
-	put_ends(fresh, head);
+	read_endpoints(fresh, head);
 	return fresh;
 }
 
 /* A new connection's record is filled, and can be found from now on: its id, or 0 when somebody else, who
  * found the same socket at the same moment, was first (or there is no room). */
-static __always_inline u64 connection_known(u64 key, struct connection *connection, u32 place)
+static __always_inline u64 publish_connection(u64 key, struct connection *connection, u32 slot)
 {
-	u64 id = next_serial(SERIAL_CONNECTION);
-	u32 kept;
+	u64 id = next_id(ID_CONNECTION);
+	u32 used;
 
 	__sync_lock_test_and_set(&connection->id, id);
-	kept = settle_first(key, place);
-	if (kept == place)
+	used = slot_insert_unique(key, slot);
+	if (used == slot)
 		return id;
-	connection_given_back(connection, place);
-	if (kept == NOWHERE)
-		lose(LOSS_CONNECTIONS_FULL);
+	free_connection(connection, slot);
+	if (used == INVALID_SLOT)
+		count_loss(LOSS_CONNECTIONS_FULL);
 	return 0;
 }
 
 /* Its last record is on its way, and the place free. */
-static __always_inline void connection_ended(u64 key, struct connection *connection, u32 place)
+static __always_inline void finish_connection(u64 key, struct connection *connection, u32 slot)
 {
 	connection->flags |= CONNECTION_CLOSED;
-	if (closed.ringbuf_output(connection, sizeof(*connection), BPF_RB_NO_WAKEUP))
-		lose(LOSS_CLOSED_RING_FULL);
-	unsettle(key);
-	connection_given_back(connection, place);
+	if (closed_connections.ringbuf_output(connection, sizeof(*connection), BPF_RB_NO_WAKEUP))
+		count_loss(LOSS_CLOSED_RING_FULL);
+	slot_remove(key);
+	free_connection(connection, slot);
 }
 
 /* The record of a socket whose end went unseen must not live on in the next socket at its address.
  * It ended after the last thing that was seen of it. */
-static __always_inline void left_behind(u64 key, struct connection *connection, u32 place)
+static __always_inline void finish_stale_connection(u64 key, struct connection *connection, u32 slot)
 {
 	if (!connection->closed_ns)
 		connection->closed_ns = connection->touched_ns;
 	connection->flags |= CONNECTION_BEST_EFFORT;
-	connection_ended(key, connection, place);
+	finish_connection(key, connection, slot);
 }
 
 /* The record says from now on who accepted it, and the worker's histogram how long it had waited. */
-static __always_inline void taken_by(struct connection *connection, struct worker *worker, u64 now)
+static __always_inline void set_acceptor(struct connection *connection, struct worker *worker, u64 now)
 {
 	connection->accepted_ns = now;
 	connection->touched_ns = now;
@@ -88,19 +88,19 @@ static __always_inline void taken_by(struct connection *connection, struct worke
 		return;
 	connection->acceptor = worker->id;
 	if (connection->established_ns)
-		COUNT_DURATION(worker->queue_wait, now - connection->established_ns);
+		HISTOGRAM_ADD(worker->queue_wait, now - connection->established_ns);
 }
 
 /* The connection is the worker's from now on; ``worker`` may be 0. */
-static __always_inline void accepted_by(struct connection *connection, struct worker *worker, u64 now)
+static __always_inline void count_accept(struct connection *connection, struct worker *worker, u64 now)
 {
-	taken_by(connection, worker, now);
+	set_acceptor(connection, worker, now);
 	if (!worker)
 		return;
 	worker->accepts++;
 	worker->touched_ns = now;
-	worker->flags |= WORKER_GOT_WORK;
-	HAPPENED(EVENT_ACCEPT, worker, connection->id, 0, connection->listener, now);
+	worker->flags |= WORKER_DID_WORK;
+	EMIT_EVENT(EVENT_ACCEPT, worker, connection->id, 0, connection->listener, now);
 }
 
 static __always_inline int is_unaccepted(struct connection *connection)
@@ -111,7 +111,7 @@ static __always_inline int is_unaccepted(struct connection *connection)
 }
 
 /* The listener in whose queue the connection stood; 0 when it is unknown or closed. */
-static __always_inline struct listener *queued_on(struct connection *connection)
+static __always_inline struct listener *queue_of(struct connection *connection)
 {
 	u32 number = connection->listener;
 	u64 *key = number ? listener_keys.lookup(&number) : 0, listening;
@@ -123,11 +123,12 @@ static __always_inline struct listener *queued_on(struct connection *connection)
 }
 
 /* Accepted without the system call: its listener is the one that it was queued on. */
-static __always_inline void accepted_silently(struct connection *connection, struct worker *worker, u64 now)
+static __always_inline void accepted_without_syscall(struct connection *connection, struct worker *worker,
+						     u64 now)
 {
-	struct listener *listener = queued_on(connection);
+	struct listener *listener = queue_of(connection);
 
 	if (listener)
 		__sync_fetch_and_add(&listener->accepted, 1);
-	accepted_by(connection, worker, now);
+	count_accept(connection, worker, now);
 }

@@ -9,12 +9,12 @@
  */
 
 /* Where this thread's deeds on this connection are counted: in the record itself, or
- * in more_io.  A slot is claimed with compare-and-swap, since two threads may come at once; once
+ * in io_overflow.  A slot is claimed with compare-and-swap, since two threads may come at once; once
  * claimed only its thread writes to it. */
-static __always_inline struct connection_io *io_of(struct connection *connection, u64 worker)
+static __always_inline struct connection_io *get_or_create_io(struct connection *connection, u64 worker)
 {
 	struct io_key key = {.connection = connection->id, .worker = worker};
-	struct connection_io *place, none = {.worker = worker};
+	struct connection_io *slot, none = {.worker = worker};
 	int i;
 
 #pragma unroll
@@ -25,64 +25,64 @@ static __always_inline struct connection_io *io_of(struct connection *connection
 		    __sync_val_compare_and_swap(&connection->io[i].worker, 0, worker) == 0)
 			return &connection->io[i];
 	}
-	place = more_io.lookup(&key);
-	if (place)
-		return place;
-	more_io.insert(&key, &none);
-	return more_io.lookup(&key);
+	slot = io_overflow.lookup(&key);
+	if (slot)
+		return slot;
+	io_overflow.insert(&key, &none);
+	return io_overflow.lookup(&key);
 }
 
 /* How often this thread has turned from what it was doing to something else: waited for events,
  * asked in vain for a new connection, or for more on a connection. */
 static __always_inline u32 turn_of(struct worker *worker)
 {
-	return worker->waits + worker->accepts_empty + worker->reads_empty;
+	return worker->waits + worker->accepts_eagain + worker->reads_eagain;
 }
 
 /* An accept that left no trace (io_uring, into a descriptor of its own kind): it has happened, or
  * nobody could read and write. */
-static __always_inline void touched_first(struct connection *connection, struct worker *worker, u64 now)
+static __always_inline void infer_accept(struct connection *connection, struct worker *worker, u64 now)
 {
 	connection->flags |= CONNECTION_ACCEPT_GUESSED;
-	accepted_silently(connection, worker, now);
+	accepted_without_syscall(connection, worker, now);
 }
 
 static __always_inline void bytes_read(struct connection *connection, s64 result, u32 peeked)
 {
 	struct worker *worker;
-	struct connection_io *place;
+	struct connection_io *slot;
 	u64 now, since;
 
 	if (phase() == PHASE_ENDING)
 		return;
-	worker = current_worker_made();
+	worker = get_or_create_worker();
 	if (!worker)
 		return;
 	now = bpf_ktime_get_ns();
 	worker->touched_ns = now;
 	if (result <= 0) {
-		HAPPENED(EVENT_RECEIVE, worker, connection->id, result, !!peeked, now);
+		EMIT_EVENT(EVENT_RECEIVE, worker, connection->id, result, !!peeked, now);
 		if (result == 0) {
-			worker->ends_of_stream++;
-			worker->flags |= WORKER_GOT_WORK;
-		} else if (result == EMPTY_HANDED) {
-			worker->reads_empty++;
-			worker->flags |= WORKER_CAME_EMPTY;
+			worker->eof_reads++;
+			worker->flags |= WORKER_DID_WORK;
+		} else if (result == -EAGAIN) {
+			worker->reads_eagain++;
+			worker->flags |= WORKER_GOT_EAGAIN;
 			/* reading on until there is no more is the same turn */
 			if (connection->unanswered_ns && connection->unanswered_by == worker->id)
 				connection->unanswered_turn++;
 		}
 		return;
 	}
-	worker->flags |= WORKER_GOT_WORK;
+	worker->flags |= WORKER_DID_WORK;
 	if (is_unaccepted(connection))
-		touched_first(connection, worker, now);
-	HAPPENED(EVENT_RECEIVE, worker, connection->id, result, !!peeked, now);
+		infer_accept(connection, worker, now);
+	EMIT_EVENT(EVENT_RECEIVE, worker, connection->id, result, !!peeked, now);
 	if (peeked)
 		return;
-	if (!(worker->flags & WORKER_READ_THIS_TIME))
-		worker->bursts++;
-	worker->flags |= WORKER_READ_SINCE | WORKER_READ_THIS_TIME;
+	if (!(worker->flags & WORKER_READ_THIS_TURN))
+		worker->read_turns++;
+	worker->flags |= WORKER_READ_SINCE | WORKER_READ_THIS_TURN;
 	worker->reads++;
 	worker->bytes_read += result;
 	connection->touched_ns = now;
@@ -103,37 +103,37 @@ static __always_inline void bytes_read(struct connection *connection, s64 result
 	since = connection->readable_ns;
 	connection->readable_ns = 0;
 	if (since && now > since) {
-		COUNT_DURATION(worker->data_wait, now - since);
+		HISTOGRAM_ADD(worker->data_wait, now - since);
 		if (now - since > connection->data_wait_max_ns)
 			connection->data_wait_max_ns = now - since;
 	}
-	place = io_of(connection, worker->id);
-	if (!place) {
+	slot = get_or_create_io(connection, worker->id);
+	if (!slot) {
 		connection->flags |= CONNECTION_IO_LOST;
-		lose(LOSS_MORE_IO_FULL);
+		count_loss(LOSS_IO_OVERFLOW_FULL);
 		return;
 	}
-	place->reads++;
-	place->bytes_read += result;
+	slot->reads++;
+	slot->bytes_read += result;
 }
 
 static __always_inline void bytes_written(struct connection *connection, s64 result)
 {
 	struct worker *worker;
-	struct connection_io *place;
+	struct connection_io *slot;
 	u64 now, since;
 
 	if (phase() == PHASE_ENDING)
 		return;
-	worker = current_worker_made();
+	worker = get_or_create_worker();
 	if (!worker)
 		return;
 	now = bpf_ktime_get_ns();
 	worker->touched_ns = now;
-	worker->flags |= WORKER_GOT_WORK;
+	worker->flags |= WORKER_DID_WORK;
 	if (is_unaccepted(connection))
-		touched_first(connection, worker, now);
-	HAPPENED(EVENT_SEND, worker, connection->id, result, 0, now);
+		infer_accept(connection, worker, now);
+	EMIT_EVENT(EVENT_SEND, worker, connection->id, result, 0, now);
 	worker->writes++;
 	worker->bytes_written += result;
 	connection->touched_ns = now;
@@ -142,34 +142,34 @@ static __always_inline void bytes_written(struct connection *connection, s64 res
 	since = connection->unanswered_ns;
 	connection->unanswered_ns = 0;
 	if (since && now > since) {
-		COUNT_DURATION(worker->answer, now - since);
+		HISTOGRAM_ADD(worker->answer, now - since);
 		if (connection->unanswered_by == worker->id && connection->unanswered_turn != turn_of(worker))
-			worker->answers_later++;
+			worker->deferred_replies++;
 	}
-	place = io_of(connection, worker->id);
-	if (!place) {
+	slot = get_or_create_io(connection, worker->id);
+	if (!slot) {
 		connection->flags |= CONNECTION_IO_LOST;
-		lose(LOSS_MORE_IO_FULL);
+		count_loss(LOSS_IO_OVERFLOW_FULL);
 		return;
 	}
-	place->writes++;
-	place->bytes_written += result;
+	slot->writes++;
+	slot->bytes_written += result;
 }
 
 int on_recv(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 key = ctx->args[0];
-	struct connection *connection = connection_of(key);
+	struct connection *connection = find_connection(key);
 
 	if (connection)
-		bytes_read(connection, (int)ctx->args[1], ctx->args[2] & PEEK_FLAG);
+		bytes_read(connection, (int)ctx->args[1], ctx->args[2] & MSG_PEEK);
 	return 0;
 }
 
 int on_send(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 key = ctx->args[0];
-	struct connection *connection = connection_of(key);
+	struct connection *connection = find_connection(key);
 	int result = ctx->args[1];
 
 	if (connection && result > 0)
@@ -180,17 +180,17 @@ int on_send(struct bpf_raw_tracepoint_args *ctx)
 		struct worker *worker = current_worker();
 
 		if (worker)
-			HAPPENED(EVENT_SEND, worker, connection->id, result, 0, bpf_ktime_get_ns());
+			EMIT_EVENT(EVENT_SEND, worker, connection->id, result, 0, bpf_ktime_get_ns());
 	}
 #endif
 	return 0;
 }
 
 /* splice(SOCKET, …, pipe) takes the bytes off without sock_recvmsg. */
-int on_splice_exit(struct syscall_exit *ctx)
+int on_splice_exit(struct syscall_exit_args *ctx)
 {
-	u64 key = (u64)socket_of(first_argument());
-	struct connection *connection = key ? connection_of(key) : 0;
+	u64 key = (u64)fd_to_sock(syscall_first_argument());
+	struct connection *connection = key ? find_connection(key) : 0;
 
 	if (connection)
 		bytes_read(connection, ctx->result, 0);
@@ -202,12 +202,12 @@ int on_splice_exit(struct syscall_exit *ctx)
  * them, so none can be left out. */
 static __always_inline struct connection *connection_of_call(void)
 {
-	u64 key = (u64)socket_of(first_argument());
+	u64 key = (u64)fd_to_sock(syscall_first_argument());
 
-	return key ? connection_of(key) : 0;
+	return key ? find_connection(key) : 0;
 }
 
-int on_read_exit(struct syscall_exit *ctx)
+int on_read_exit(struct syscall_exit_args *ctx)
 {
 	struct connection *connection = connection_of_call();
 
@@ -219,14 +219,14 @@ int on_read_exit(struct syscall_exit *ctx)
 /* recvfrom(fd, buffer, size, FLAGS) and recvmsg(fd, message, FLAGS) can peek. */
 static __always_inline int peeks(u32 argument)
 {
-	void *registers = registers_of(current_task());
+	void *registers = task_pt_regs(current_task());
 	u64 value = 0;
 
 	bpf_probe_read_kernel(&value, sizeof(value), registers + argument);
-	return value & PEEK_FLAG;
+	return value & MSG_PEEK;
 }
 
-int on_recvfrom_exit(struct syscall_exit *ctx)
+int on_recvfrom_exit(struct syscall_exit_args *ctx)
 {
 	struct connection *connection = connection_of_call();
 
@@ -235,7 +235,7 @@ int on_recvfrom_exit(struct syscall_exit *ctx)
 	return 0;
 }
 
-int on_recvmsg_exit(struct syscall_exit *ctx)
+int on_recvmsg_exit(struct syscall_exit_args *ctx)
 {
 	struct connection *connection = connection_of_call();
 
@@ -244,7 +244,7 @@ int on_recvmsg_exit(struct syscall_exit *ctx)
 	return 0;
 }
 
-int on_write_exit(struct syscall_exit *ctx)
+int on_write_exit(struct syscall_exit_args *ctx)
 {
 	struct connection *connection;
 

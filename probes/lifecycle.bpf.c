@@ -29,23 +29,23 @@ struct birth {
 	u64 recorded;
 	u64 late_child; /* the last that was established here and cloned elsewhere, and when */
 	u64 late_ns;
-	u64 socket;   /* the one that is looked at, as a plain number (on_data_ready_typed) */
-	u64 look_due; /* the listener at which it is time to look who waits */
+	u64 socket;	/* the one that is looked at, as a plain number (on_data_ready_typed) */
+	u64 sample_due; /* the listener at which it is time to look who waits */
 };
 
 BPF_PERCPU_ARRAY(births, struct birth, 1);
 
 /* Did its acceptor make this record, since nothing had been seen of its birth?  Else it is an earlier
  * socket's at the same address. */
-static __always_inline int is_of_acceptor(struct connection *connection, struct sock_common *head)
+static __always_inline int was_created_by_accept(struct connection *connection, struct sock_common *head)
 {
 	return connection->flags & (CONNECTION_LATE | CONNECTION_BEST_EFFORT) && !connection->ending_ns &&
-	       connection->remote_port == bpf_ntohs(LOAD(head, skc_dport));
+	       connection->remote_port == bpf_ntohs(LOAD_FIELD(head, skc_dport));
 }
 
 /* Somebody took it off the queue before we were told that it was established: it did not wait. */
-static __always_inline void accepted_before(struct connection *connection, struct listener *listener,
-					    struct birth *birth)
+static __always_inline void merge_into_accepted(struct connection *connection, struct listener *listener,
+						struct birth *birth)
 {
 	if (connection->flags & CONNECTION_BEST_EFFORT)
 		__sync_fetch_and_add(&listener->established, -1); /* its acceptor counted it */
@@ -58,34 +58,34 @@ static __always_inline void accepted_before(struct connection *connection, struc
 	connection->touched_ns = bpf_ktime_get_ns();
 }
 
-static __always_inline void connection_born(struct sock *listening, struct listener *listener,
-					    struct birth *birth, u64 now)
+static __always_inline void connection_queued(struct sock *listening, struct listener *listener,
+					      struct birth *birth, u64 now)
 {
 	u64 key = birth->child;
-	u32 length = 0, place = place_of(key);
+	u32 length = 0, slot = find_slot(key);
 	struct connection *fresh;
-	HEAD_OF_SOCKET head;
+	SOCK_COMMON_COPY head;
 
 	bpf_probe_read_kernel(&head, sizeof(head), (void *)key);
-	if (LOAD(&head, skc_num) != listener->port || phase() == PHASE_ENDING)
+	if (LOAD_FIELD(&head, skc_num) != listener->port || phase() == PHASE_ENDING)
 		return;
-	if (is_to_be_looked_at(__sync_fetch_and_add(&listener->established, 1)))
-		birth->look_due = (u64)listening;
-	PEEK(length, listening->sk_ack_backlog);
+	if (is_sampled(__sync_fetch_and_add(&listener->established, 1)))
+		birth->sample_due = (u64)listening;
+	READ_KERNEL(length, listening->sk_ack_backlog);
 	listener->queue = length;
 	if (length > listener->queue_max)
 		listener->queue_max = length;
 	birth->recorded = 1;
-	fresh = place == NOWHERE ? 0 : connections.lookup(&place);
-	if (fresh && is_of_acceptor(fresh, &head)) {
-		accepted_before(fresh, listener, birth);
+	fresh = slot == INVALID_SLOT ? 0 : connections.lookup(&slot);
+	if (fresh && was_created_by_accept(fresh, &head)) {
+		merge_into_accepted(fresh, listener, birth);
 		return;
 	}
 	if (fresh)
-		left_behind(key, fresh, place);
-	fresh = connection_begun(&head, &place);
+		finish_stale_connection(key, fresh, slot);
+	fresh = new_connection(&head, &slot);
 	if (!fresh) {
-		born_without_room();
+		count_unrecorded();
 		return;
 	}
 	fresh->touched_ns = now;
@@ -101,16 +101,16 @@ static __always_inline void connection_born(struct sock *listening, struct liste
 	}
 	fresh->listener = listener->id;
 	fresh->established_cpu = bpf_get_smp_processor_id();
-	if (connection_known(key, fresh, place))
+	if (publish_connection(key, fresh, slot))
 		return;
-	fresh = connection_of(key); /* the acceptor's, who made it meanwhile on another CPU */
+	fresh = find_connection(key); /* the acceptor's, who made it meanwhile on another CPU */
 	if (!fresh)
-		born_without_room();
-	else if (is_of_acceptor(fresh, &head))
-		accepted_before(fresh, listener, birth);
+		count_unrecorded();
+	else if (was_created_by_accept(fresh, &head))
+		merge_into_accepted(fresh, listener, birth);
 }
 
-static __always_inline void listener_shut(u64 key)
+static __always_inline void listener_closed(u64 key)
 {
 	struct listener *listener = listeners.lookup(&key);
 	u32 number, drops = 0;
@@ -120,10 +120,10 @@ static __always_inline void listener_shut(u64 key)
 	number = listener->id;
 	listener_keys.delete(&number);
 	listener->closed_ns = bpf_ktime_get_ns();
-	PEEK(drops, ((struct sock *)key)->sk_drops);
+	READ_KERNEL(drops, ((struct sock *)key)->sk_drops);
 	listener->drops = drops;
-	if (shut.ringbuf_output(listener, sizeof(*listener), BPF_RB_NO_WAKEUP))
-		lose(LOSS_LISTENERS_FULL);
+	if (closed_listeners.ringbuf_output(listener, sizeof(*listener), BPF_RB_NO_WAKEUP))
+		count_loss(LOSS_LISTENERS_FULL);
 	listeners.delete(&key);
 }
 
@@ -138,8 +138,8 @@ static __always_inline void listener_opened(struct sock *socket)
 		return;
 	if (!is_tcp((struct sock_common *)socket))
 		return;
-	worker = current_worker_made();
-	listener_learnt(socket, bpf_ktime_get_ns(), worker ? worker->id : 0);
+	worker = get_or_create_worker();
+	add_listener(socket, bpf_ktime_get_ns(), worker ? worker->id : 0);
 }
 
 static __always_inline void child_cloned(struct birth *birth, u64 key)
@@ -161,23 +161,23 @@ static __always_inline void child_established(struct birth *birth)
 
 	birth->established_ns = bpf_ktime_get_ns();
 	if (listener && !birth->recorded)
-		connection_born((struct sock *)parent, listener, birth, birth->established_ns);
+		connection_queued((struct sock *)parent, listener, birth, birth->established_ns);
 }
 
 /* Looks are taken here alone: the verifier goes through each of their steps, a fifth of a second for each
  * place from which they are called.  One that is due at a birth's third step (TCP Fast Open), or while
  * this was at work already, is taken when the next child is established on this CPU. */
-static __always_inline void look_if_due(struct birth *birth)
+static __always_inline void sample_if_due(struct birth *birth)
 {
-	u64 listening = birth->look_due;
+	u64 listening = birth->sample_due;
 	struct listener *listener;
 
 	if (!listening)
 		return;
-	birth->look_due = 0;
+	birth->sample_due = 0;
 	listener = listeners.lookup(&listening);
 	if (listener)
-		look_who_waits((struct sock *)listening, listener);
+		sample_waiters((struct sock *)listening, listener);
 }
 
 /* When bytes that can be read now came.  TCP reads the clock when it begins with a segment
@@ -212,7 +212,7 @@ static __always_inline void data_ready(u64 key, struct birth *birth, void *typed
 
 	if (birth && birth->child) {
 		if (birth->child == key) {
-			connection = connection_of(key);
+			connection = find_connection(key);
 			if (connection) {
 				if (birth->recorded)
 					connection->flags |= CONNECTION_DATA_WITH_HANDSHAKE;
@@ -224,12 +224,12 @@ static __always_inline void data_ready(u64 key, struct birth *birth, void *typed
 		}
 		listener = listeners.lookup(&key);
 		if (listener && !birth->recorded)
-			connection_born((struct sock *)key, listener, birth, bpf_ktime_get_ns());
+			connection_queued((struct sock *)key, listener, birth, bpf_ktime_get_ns());
 		birth->child = 0;
 		if (listener)
 			return;
 	}
-	connection = connection_of(key);
+	connection = find_connection(key);
 	if (connection)
 		bytes_ready(connection, typed);
 }

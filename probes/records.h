@@ -13,7 +13,7 @@
 #define RECORDS_VERSION 1
 
 /* Threads whose reads and writes fit in the connection record itself; more of them go to the
- * map more_io, keyed by struct io_key. */
+ * map io_overflow, keyed by struct io_key. */
 #define INLINE_IO 2
 
 /* A histogram of durations: four buckets an octave from 2^10 ns (1 us) to 2^36 ns (69 s), one
@@ -29,7 +29,7 @@
 #define CONNECTION_DATA_WITH_HANDSHAKE 0x8 /* the handshake's last packet carried data */
 #define CONNECTION_PEER_CLOSED_FIRST 0x10
 #define CONNECTION_WE_CLOSED_FIRST 0x20
-#define CONNECTION_IO_LOST 0x40		   /* more_io was full: some reads or writes have no thread */
+#define CONNECTION_IO_LOST 0x40		   /* io_overflow was full: some reads or writes have no thread */
 #define CONNECTION_CLOSED 0x80		   /* the final record */
 #define CONNECTION_LISTENER_GUESSED 0x100  /* several listeners on that port: this is one of them */
 #define CONNECTION_UNACCEPTED_BEFORE 0x200 /* waited in an accept queue when tracing began */
@@ -41,11 +41,11 @@
 /* worker.flags */
 #define WORKER_IN_WAIT 0x1	   /* between entry to and exit from epoll_wait, poll or select */
 #define WORKER_WOKEN 0x2	   /* the last wait returned events */
-#define WORKER_CAME_EMPTY 0x4	   /* since then an accept or a read found nothing */
-#define WORKER_GOT_WORK 0x8	   /* since then an accept, a read or a write did something */
+#define WORKER_GOT_EAGAIN 0x4	   /* since then an accept or a read found nothing */
+#define WORKER_DID_WORK 0x8	   /* since then an accept, a read or a write did something */
 #define WORKER_READ_SINCE 0x10	   /* read since it last woke another thread of its process */
 #define WORKER_SEEDED 0x20	   /* existed when tracing began */
-#define WORKER_READ_THIS_TIME 0x80 /* read since its last wait */
+#define WORKER_READ_THIS_TURN 0x80 /* read since its last wait */
 #define WORKER_ENDED 0x40	   /* the final record */
 
 /* What one thread did on one connection. */
@@ -111,19 +111,19 @@ struct worker {
 	unsigned int last_wait; /* system call number of the last wait, or where it slept at the start */
 	char comm[16];
 	unsigned long long accepts;
-	unsigned long long accepts_empty; /* EAGAIN */
+	unsigned long long accepts_eagain; /* EAGAIN */
 	unsigned long long accepts_failed;
 	unsigned long long reads;
 	unsigned long long bytes_read;
-	unsigned long long reads_empty;
-	unsigned long long ends_of_stream;
+	unsigned long long reads_eagain;
+	unsigned long long eof_reads;
 	unsigned long long writes;
 	unsigned long long bytes_written;
 	unsigned long long waits;
 	unsigned long long wakeups; /* waits that returned events */
-	unsigned long long wakeups_wasted;
-	unsigned long long bursts;	  /* times it read, however often, between two waits */
-	unsigned long long answers_later; /* own reads answered only after it had turned to others */
+	unsigned long long wakeups_spurious;
+	unsigned long long read_turns;	     /* times it read, however often, between two waits */
+	unsigned long long deferred_replies; /* own reads answered only after it had turned to others */
 	unsigned long long wait_ns;
 	unsigned long long busy_ns; /* from a wait's exit to the next wait's entry */
 	unsigned long long stall_max_ns;
@@ -143,19 +143,19 @@ struct listener {
 	unsigned long long closed_ns;
 	unsigned long long established; /* connections that entered its accept queue */
 	unsigned long long accepted;
-	unsigned long long drops;	  /* sk_drops: handshakes refused because the queue was full */
-	unsigned long long looks;	  /* arrivals at which its wait queue was looked at: one in 16 */
-	unsigned long long looks_several; /* of them: two or more waited for it */
-	unsigned long long waiters;	  /* entries in its wait queue at those looks, added up */
-	unsigned long long exclusive;	  /* of them: those of whom one is woken for a connection */
+	unsigned long long drops;	    /* sk_drops: handshakes refused because the queue was full */
+	unsigned long long samples;	    /* arrivals at which its wait queue was looked at: one in 16 */
+	unsigned long long samples_several; /* of them: two or more waited for it */
+	unsigned long long waiters;	    /* entries in its wait queue at those looks, added up */
+	unsigned long long exclusive;	    /* of them: those of whom one is woken for a connection */
 	unsigned int id;
-	unsigned int netns;	    /* inode of the network namespace */
-	unsigned int listened_by;   /* worker.id; 0: before tracing began */
-	unsigned int backlog;	    /* the limit in force: least of listen()'s and somaxconn */
-	unsigned int queue;	    /* accept queue after the last arrival */
-	unsigned int queue_max;	    /* its peak, seen at each arrival */
-	unsigned int waiting;	    /* entries in its wait queue at the last look */
-	unsigned int looks_changed; /* looks that found another number of them than the one before */
+	unsigned int netns;	      /* inode of the network namespace */
+	unsigned int listened_by;     /* worker.id; 0: before tracing began */
+	unsigned int backlog;	      /* the limit in force: least of listen()'s and somaxconn */
+	unsigned int queue;	      /* accept queue after the last arrival */
+	unsigned int queue_max;	      /* its peak, seen at each arrival */
+	unsigned int waiting;	      /* entries in its wait queue at the last look */
+	unsigned int samples_changed; /* looks that found another number of them than the one before */
 	unsigned char address[16];
 	unsigned short port;
 	unsigned char family;
@@ -183,12 +183,12 @@ struct waiting_key {
 };
 
 struct waiting_count {
-	unsigned long long looks;     /* of listener.looks: those at which it waited */
-	unsigned long long last_look; /* the last of these */
+	unsigned long long samples;	/* of listener.looks: those at which it waited */
+	unsigned long long last_sample; /* the last of these */
 };
 
 /* A socket and who holds it, as the task_file iterator prints them. */
-struct holding {
+struct socket_owner {
 	unsigned long long socket;
 	unsigned long long inode;
 	unsigned int pid;
@@ -204,8 +204,8 @@ struct holding {
 
 enum phase {
 	PHASE_TRACING,
-	PHASE_SETTLING, /* what was there before is still being learnt */
-	PHASE_ENDING,	/* nothing counts any more: the last batch is being read */
+	PHASE_INITIAL_SCAN, /* what was there before is still being learnt */
+	PHASE_ENDING,	    /* nothing counts any more: the last batch is being read */
 };
 
 /* What to trace; one element, written by user space before anything is attached. */
@@ -248,8 +248,8 @@ enum loss {
 	LOSS_CONNECTIONS_FULL, /* established, and the map connections had no room */
 	LOSS_CLOSED_RING_FULL, /* closed, and the ring had no room for the final record */
 	LOSS_WORKERS_FULL,     /* a thread had no room: its deed is without a thread */
-	LOSS_ENDED_RING_FULL,  /* a thread ended, and the ring had no room */
-	LOSS_MORE_IO_FULL,     /* a read or write of a further thread on a connection */
+	LOSS_EXITED_RING_FULL, /* a thread ended, and the ring had no room */
+	LOSS_IO_OVERFLOW_FULL, /* a read or write of a further thread on a connection */
 	LOSS_LISTENERS_FULL,
 	LOSS_WAKES_FULL,
 	LOSS_ACCEPTS_UNKNOWN,  /* accepted from a traced listener, and no record of it exists */

@@ -9,8 +9,8 @@ static __always_inline u32 netns_of(struct sock_common *socket)
 	struct net *net = 0;
 	u32 inum = 0;
 
-	PEEK(net, socket->skc_net);
-	PEEK(inum, net->ns.inum);
+	READ_KERNEL(net, socket->skc_net);
+	READ_KERNEL(inum, net->ns.inum);
 	return inum;
 }
 
@@ -26,9 +26,9 @@ static __always_inline int is_tcp(struct sock_common *socket)
 {
 	u16 family = 0, protocol = 0;
 
-	PEEK(family, socket->skc_family);
-	PEEK(protocol, ((struct sock *)socket)->sk_protocol);
-	return protocol == PROTOCOL_TCP && (family == FAMILY_INET || family == FAMILY_INET6);
+	READ_KERNEL(family, socket->skc_family);
+	READ_KERNEL(protocol, ((struct sock *)socket)->sk_protocol);
+	return protocol == IPPROTO_TCP && (family == AF_INET || family == AF_INET6);
 }
 
 /* Does the process that runs now belong to the target? */
@@ -48,7 +48,7 @@ static __always_inline int process_in_scope(struct target *wanted)
 		struct task_struct *leader = 0, *task = (struct task_struct *)bpf_get_current_task();
 
 		/* the process's name, as ps shows it: threads have names of their own */
-		PEEK(leader, task->group_leader);
+		READ_KERNEL(leader, task->group_leader);
 		bpf_probe_read_kernel(&comm, sizeof(comm), &leader->comm);
 #pragma unroll
 		for (i = 0; i < 16; i++) {
@@ -66,7 +66,7 @@ static __always_inline int socket_in_scope(struct target *wanted, struct sock_co
 	u16 port = 0;
 
 	if (wanted->by_port) {
-		PEEK(port, socket->skc_num);
+		READ_KERNEL(port, socket->skc_num);
 		if (!target_ports.lookup(&port))
 			return 0;
 	}
@@ -79,9 +79,9 @@ static __always_inline u64 inode_of(struct sock *socket)
 	u64 inode = 0;
 
 	/* struct socket is the first member of struct socket_alloc */
-	PEEK(holder, socket->sk_socket);
+	READ_KERNEL(holder, socket->sk_socket);
 	if (holder)
-		PEEK(inode, holder->vfs_inode.i_ino);
+		READ_KERNEL(inode, holder->vfs_inode.i_ino);
 	return inode;
 }
 
@@ -90,19 +90,19 @@ static __always_inline void read_local(struct sock_common *socket, u8 *address, 
 	u16 raw = 0;
 	u32 ipv4 = 0;
 
-	PEEK(raw, socket->skc_family);
-	if (raw == FAMILY_INET6) {
+	READ_KERNEL(raw, socket->skc_family);
+	if (raw == AF_INET6) {
 		*family = 6;
 		bpf_probe_read_kernel(address, 16, &socket->skc_v6_rcv_saddr);
 	} else {
 		*family = 4;
-		PEEK(ipv4, socket->skc_rcv_saddr);
+		READ_KERNEL(ipv4, socket->skc_rcv_saddr);
 		write_mapped(address, ipv4);
 	}
 }
 
 /* A listening socket becomes a traced one. */
-static __always_inline struct listener *listener_learnt(struct sock *socket, u64 listened_ns, u32 by)
+static __always_inline struct listener *add_listener(struct sock *socket, u64 listened_ns, u32 by)
 {
 	struct sock_common *common = (struct sock_common *)socket;
 	struct listener fresh = {};
@@ -110,96 +110,96 @@ static __always_inline struct listener *listener_learnt(struct sock *socket, u64
 	u8 bits = 0;
 
 	read_local(common, fresh.address, &fresh.family);
-	PEEK(fresh.port, common->skc_num);
+	READ_KERNEL(fresh.port, common->skc_num);
 	bpf_probe_read_kernel(&bits, 1, (void *)common + REUSEPORT_BYTE);
 	fresh.reuseport = !!(bits & REUSEPORT_MASK);
 	bpf_probe_read_kernel(&bits, 1, (void *)common + V6ONLY_BYTE);
 	fresh.v6only = !!(bits & V6ONLY_MASK);
-	PEEK(fresh.backlog, socket->sk_max_ack_backlog);
-	PEEK(fresh.queue, socket->sk_ack_backlog);
+	READ_KERNEL(fresh.backlog, socket->sk_max_ack_backlog);
+	READ_KERNEL(fresh.queue, socket->sk_ack_backlog);
 	fresh.queue_max = fresh.queue;
 	fresh.netns = netns_of(common);
 	fresh.inode = inode_of(socket);
 	fresh.listened_ns = listened_ns;
 	fresh.listened_by = by;
-	fresh.id = next_serial(SERIAL_LISTENER);
+	fresh.id = next_id(ID_LISTENER);
 	listeners.insert(&key, &fresh);
-	struct listener *kept = listeners.lookup(&key);
-	if (!kept) {
-		lose(LOSS_LISTENERS_FULL);
+	struct listener *added = listeners.lookup(&key);
+	if (!added) {
+		count_loss(LOSS_LISTENERS_FULL);
 		return 0;
 	}
-	u32 number = kept->id;
+	u32 number = added->id;
 	listener_keys.update(&number, &key);
-	return kept;
+	return added;
 }
 
 /* The addresses and ports of a connected socket, from the head of its struct: that is read at once,
  * since each call of bpf_probe_read_kernel costs some 20 ns. */
-static __always_inline void put_ends(struct connection *record, struct sock_common *head)
+static __always_inline void read_endpoints(struct connection *record, struct sock_common *head)
 {
 	u32 *words = (u32 *)record->remote;
 
-	record->local_port = LOAD(head, skc_num);
-	record->remote_port = bpf_ntohs(LOAD(head, skc_dport));
-	if (LOAD(head, skc_family) == FAMILY_INET6) {
-		__builtin_memcpy(record->local, &LOAD(head, skc_v6_rcv_saddr), 16);
-		__builtin_memcpy(record->remote, &LOAD(head, skc_v6_daddr), 16);
+	record->local_port = LOAD_FIELD(head, skc_num);
+	record->remote_port = bpf_ntohs(LOAD_FIELD(head, skc_dport));
+	if (LOAD_FIELD(head, skc_family) == AF_INET6) {
+		__builtin_memcpy(record->local, &LOAD_FIELD(head, skc_v6_rcv_saddr), 16);
+		__builtin_memcpy(record->remote, &LOAD_FIELD(head, skc_v6_daddr), 16);
 		record->family = !words[0] && !words[1] && words[2] == bpf_htonl(0xffff) ? 4 : 6;
 	} else {
 		record->family = 4;
-		write_mapped(record->local, LOAD(head, skc_rcv_saddr));
-		write_mapped(record->remote, LOAD(head, skc_daddr));
+		write_mapped(record->local, LOAD_FIELD(head, skc_rcv_saddr));
+		write_mapped(record->remote, LOAD_FIELD(head, skc_daddr));
 	}
 }
 
 /* The file behind a descriptor of the current task.  Best effort: another thread may have closed
  * and reopened the number since the system call began. */
-static __always_inline struct file *file_of(u32 number)
+static __always_inline struct file *fd_to_file(u32 number)
 {
 	/* a pointer that the verifier knows the type of: read without a helper */
 	struct task_struct *task = current_task();
-	struct files_struct *files = LOAD(task, files);
-	struct fdtable *table = LOAD(files, fdt);
-	struct file **array = LOAD(table, fd), *file = 0;
+	struct files_struct *files = LOAD_FIELD(task, files);
+	struct fdtable *table = LOAD_FIELD(files, fdt);
+	struct file **array = LOAD_FIELD(table, fd), *file = 0;
 
-	if (number < LOAD(table, max_fds))
-		PEEK(file, array[number]);
+	if (number < LOAD_FIELD(table, max_fds))
+		READ_KERNEL(file, array[number]);
 	return file;
 }
 
 /* The socket of a file that is known to be one, or is compared with those that are known. */
-static __always_inline struct sock *socket_in(struct file *file)
+static __always_inline struct sock *file_to_sock(struct file *file)
 {
 	struct socket *holder = 0;
 	struct sock *socket = 0;
 
 	if (file)
-		PEEK(holder, file->private_data);
+		READ_KERNEL(holder, file->private_data);
 	if (holder)
-		PEEK(socket, holder->sk);
+		READ_KERNEL(socket, holder->sk);
 	return socket;
 }
 
 /* The socket behind a descriptor of the current task; 0 when it is none. */
-static __always_inline struct sock *socket_of(u32 number)
+static __always_inline struct sock *fd_to_sock(u32 number)
 {
-	struct file *file = file_of(number);
+	struct file *file = fd_to_file(number);
 	struct inode *inode = 0;
 	u16 mode = 0;
 
 	if (!file)
 		return 0;
-	PEEK(inode, file->f_inode);
-	PEEK(mode, inode->i_mode);
-	return (mode & MODE_TYPE) == MODE_SOCKET ? socket_in(file) : 0;
+	READ_KERNEL(inode, file->f_inode);
+	READ_KERNEL(mode, inode->i_mode);
+	return (mode & S_IFMT) == S_IFSOCK ? file_to_sock(file) : 0;
 }
 
 /* The first argument of the system call that the current task is in.  It outlives the call:
  * x86 keeps rdi, arm64 keeps orig_x0. */
-static __always_inline u64 first_argument(void)
+static __always_inline u64 syscall_first_argument(void)
 {
-	struct pt_regs *registers = registers_of(current_task());
+	struct pt_regs *registers = task_pt_regs(current_task());
 	u64 value = 0;
 
 	bpf_probe_read_kernel(&value, sizeof(value), (void *)registers + FIRST_ARGUMENT);

@@ -13,17 +13,17 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 	struct worker *worker;
 	u8 yes = 1;
 
-	PEEK(parent_pid, parent->tgid);
+	READ_KERNEL(parent_pid, parent->tgid);
 	if (target_pids.lookup(&parent_pid)) {
-		PEEK(pid, child->tgid);
+		READ_KERNEL(pid, child->tgid);
 		if (pid != parent_pid && target_pids.update(&pid, &yes))
-			lose(LOSS_PROCESSES_FULL);
+			count_loss(LOSS_PROCESSES_FULL);
 	}
 	if (!servers.lookup(&parent_pid))
 		return 0;
-	PEEK(pid, child->tgid);
-	PEEK(tid, child->pid);
-	worker = worker_made(tid, pid, child);
+	READ_KERNEL(pid, child->tgid);
+	READ_KERNEL(tid, child->pid);
+	worker = create_worker(tid, pid, child);
 	if (worker && !worker->cgroup)
 		worker->cgroup = bpf_get_current_cgroup_id();
 	return 0;
@@ -32,22 +32,22 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
 int on_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 key = THREAD_KEYS + (u32)bpf_get_current_pid_tgid();
-	u32 place = place_of(key);
+	u32 slot = find_slot(key);
 	struct worker *worker;
 
-	if (place == NOWHERE)
+	if (slot == INVALID_SLOT)
 		return 0;
-	worker = workers.lookup(&place);
+	worker = workers.lookup(&slot);
 	if (!worker)
 		return 0;
 	worker->ended_ns = bpf_ktime_get_ns();
 	worker->touched_ns = worker->ended_ns;
 	worker->flags |= WORKER_ENDED;
 	bpf_get_current_comm(&worker->comm, sizeof(worker->comm));
-	if (ended.ringbuf_output(worker, sizeof(*worker), BPF_RB_NO_WAKEUP))
-		lose(LOSS_ENDED_RING_FULL);
-	unsettle(key);
-	worker_given_back(worker, place);
+	if (exited_threads.ringbuf_output(worker, sizeof(*worker), BPF_RB_NO_WAKEUP))
+		count_loss(LOSS_EXITED_RING_FULL);
+	slot_remove(key);
+	free_worker(worker, slot);
 	return 0;
 }
 
@@ -58,8 +58,8 @@ int on_rename(struct bpf_raw_tracepoint_args *ctx)
 	struct worker *worker;
 	u32 tid = 0;
 
-	PEEK(tid, task->pid);
-	worker = worker_of(tid);
+	READ_KERNEL(tid, task->pid);
+	worker = find_worker(tid);
 	if (!worker)
 		return 0;
 	bpf_probe_read_kernel_str(&worker->comm, sizeof(worker->comm), (void *)ctx->args[1]);

@@ -4,13 +4,13 @@
  * for nothing?  One pair of programs for epoll_wait, poll and select and their variants.
  */
 
-struct syscall_enter {
+struct syscall_enter_args {
 	u64 common;
 	s64 number;
 	u64 arguments[6];
 };
 
-static __always_inline void wait_begins(struct worker *worker, s64 call)
+static __always_inline void wait_enter(struct worker *worker, s64 call)
 {
 	u64 now, away;
 
@@ -22,23 +22,23 @@ static __always_inline void wait_begins(struct worker *worker, s64 call)
 			worker->stall_max_ns = away;
 			worker->stall_max_at_ns = now;
 		}
-		COUNT_DURATION(worker->stall, away);
+		HISTOGRAM_ADD(worker->stall, away);
 	}
 	/* woken, tried, and everything that it tried came back with nothing */
-	if ((worker->flags & (WORKER_WOKEN | WORKER_CAME_EMPTY | WORKER_GOT_WORK)) ==
-	    (WORKER_WOKEN | WORKER_CAME_EMPTY))
-		worker->wakeups_wasted++;
-	worker->flags &= ~(WORKER_WOKEN | WORKER_CAME_EMPTY | WORKER_GOT_WORK | WORKER_READ_THIS_TIME);
+	if ((worker->flags & (WORKER_WOKEN | WORKER_GOT_EAGAIN | WORKER_DID_WORK)) ==
+	    (WORKER_WOKEN | WORKER_GOT_EAGAIN))
+		worker->wakeups_spurious++;
+	worker->flags &= ~(WORKER_WOKEN | WORKER_GOT_EAGAIN | WORKER_DID_WORK | WORKER_READ_THIS_TURN);
 	worker->flags |= WORKER_IN_WAIT;
 	worker->waits++;
 	worker->last_wait = call;
 	worker->wait_enter_ns = now;
 	worker->wait_exit_ns = 0;
 	worker->touched_ns = now;
-	HAPPENED(EVENT_WAIT, worker, 0, 0, call, now);
+	EMIT_EVENT(EVENT_WAIT, worker, 0, 0, call, now);
 }
 
-static __always_inline void wait_ends(struct worker *worker, struct syscall_exit *ctx, int woken)
+static __always_inline void wait_exit(struct worker *worker, struct syscall_exit_args *ctx, int woken)
 {
 	u64 now = bpf_ktime_get_ns();
 
@@ -53,29 +53,29 @@ static __always_inline void wait_ends(struct worker *worker, struct syscall_exit
 		worker->flags |= WORKER_WOKEN;
 	}
 	worker->touched_ns = now;
-	HAPPENED(EVENT_WOKEN, worker, 0, ctx->result, ctx->number, now);
+	EMIT_EVENT(EVENT_WOKEN, worker, 0, ctx->result, ctx->number, now);
 }
 
-int on_wait_enter(struct syscall_enter *ctx)
+int on_wait_enter(struct syscall_enter_args *ctx)
 {
 	struct worker *worker = current_worker();
 
 	if (worker)
-		wait_begins(worker, ctx->number);
+		wait_enter(worker, ctx->number);
 	return 0;
 }
 
-int on_wait_exit(struct syscall_exit *ctx)
+int on_wait_exit(struct syscall_exit_args *ctx)
 {
 	struct worker *worker = current_worker();
 
 	if (worker)
-		wait_ends(worker, ctx, ctx->result > 0);
+		wait_exit(worker, ctx, ctx->result > 0);
 	return 0;
 }
 
 /* io_uring_enter waits when it is to come back with completions; its result tells what it took in. */
-int on_ring_wait_enter(struct syscall_enter *ctx)
+int on_ring_wait_enter(struct syscall_enter_args *ctx)
 {
 	struct worker *worker;
 
@@ -83,15 +83,15 @@ int on_ring_wait_enter(struct syscall_enter *ctx)
 		return 0;
 	worker = current_worker();
 	if (worker)
-		wait_begins(worker, ctx->number);
+		wait_enter(worker, ctx->number);
 	return 0;
 }
 
-int on_ring_wait_exit(struct syscall_exit *ctx)
+int on_ring_wait_exit(struct syscall_exit_args *ctx)
 {
 	struct worker *worker = current_worker();
 
 	if (worker && worker->flags & WORKER_IN_WAIT)
-		wait_ends(worker, ctx, ctx->result >= 0);
+		wait_exit(worker, ctx, ctx->result >= 0);
 	return 0;
 }

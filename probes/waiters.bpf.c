@@ -12,16 +12,16 @@
  * whatever is found counts only if it leads to a task whose numbers and birth are those of a worker.
  */
 
-#define LOOK_EVERY 16
-#define LOOK_SHIFT 4
-#define MOST_STEPS 96		/* entries and queues that one look goes through */
-#define MOST_QUEUES 32		/* found and not gone through yet; a power of two */
-#define EXCLUSIVE_FLAG 1	/* WQ_FLAG_EXCLUSIVE */
-#define RING_POINTER_FLAGS 3ULL /* io_uring/poll.c keeps flags in a pointer's lowest bits */
-#define NOBODY_KNOWN 0		/* in place of a worker's id */
+#define SAMPLE_EVERY 16
+#define SAMPLE_SHIFT 4
+#define MAX_STEPS 96  /* entries and queues that one look goes through */
+#define MAX_QUEUES 32 /* found and not gone through yet; a power of two */
+#define WQ_FLAG_EXCLUSIVE 1
+#define IO_POLL_FLAGS 3ULL /* io_uring/poll.c keeps flags in a pointer's lowest bits */
+#define UNKNOWN_WORKER 0   /* in place of a worker's id */
 
 /* A look under way.  It is no local variable, so that the verifier need not follow each number in it. */
-struct look {
+struct waiter_sample {
 	u64 at;	    /* the list entry that comes next */
 	u64 list;   /* the head of its list, where it ends */
 	u64 queue;  /* struct wait_queue_head * of that list */
@@ -32,16 +32,17 @@ struct look {
 	u64 unnamed;
 	u32 found; /* queues found so far */
 	u32 begun; /* of these: queues gone through, or begun */
-	u64 queues[MOST_QUEUES];
+	u64 queues[MAX_QUEUES];
 };
 
-BPF_PERCPU_ARRAY(look_under_way, struct look, 1);
+BPF_PERCPU_ARRAY(sample_scratch, struct waiter_sample, 1);
 
 /* One arrival in each sixteen in a row, a different one each time: workers who take turns, sixteen in a
  * round or a part of it, would be met at the same point of it again and again. */
-static __always_inline int is_to_be_looked_at(u64 arrival)
+static __always_inline int is_sampled(u64 arrival)
 {
-	return (arrival & (LOOK_EVERY - 1)) == ((arrival >> LOOK_SHIFT) * MIX) >> (64 - LOOK_SHIFT);
+	return (arrival & (SAMPLE_EVERY - 1)) ==
+	       ((arrival >> SAMPLE_SHIFT) * HASH_MULTIPLIER) >> (64 - SAMPLE_SHIFT);
 }
 
 static __always_inline void count_waiting(struct listener *listener, u32 worker, u64 number)
@@ -54,29 +55,29 @@ static __always_inline void count_waiting(struct listener *listener, u32 worker,
 		waiting.insert(&key, &none);
 		count = waiting.lookup(&key);
 		if (!count) {
-			lose(LOSS_WAITING_FULL);
+			count_loss(LOSS_WAITING_FULL);
 			return;
 		}
 	}
-	if (count->last_look == number) /* it waits in two ways, under two descriptors for example */
+	if (count->last_sample == number) /* it waits in two ways, under two descriptors for example */
 		return;
-	count->last_look = number;
-	__sync_fetch_and_add(&count->looks, 1);
+	count->last_sample = number;
+	__sync_fetch_and_add(&count->samples, 1);
 }
 
 /* The worker that this task is; 0: it is none, or no task at all. */
-static __always_inline struct worker *worker_that_is(struct task_struct *task)
+static __always_inline struct worker *worker_of_task(struct task_struct *task)
 {
 	struct worker *worker;
 	u32 tid = 0, pid = 0;
 	u64 started = 0;
 
-	PEEK(tid, task->pid);
-	worker = worker_of(tid);
+	READ_KERNEL(tid, task->pid);
+	worker = find_worker(tid);
 	if (!worker)
 		return 0;
-	PEEK(pid, task->tgid);
-	PEEK(started, task->start_time);
+	READ_KERNEL(pid, task->tgid);
+	READ_KERNEL(started, task->start_time);
 	if (worker->pid != pid || worker->start_ns != started)
 		worker = 0;
 	/* whoever asks must test this very pointer: the verifier forgets what a comparison said of it */
@@ -94,68 +95,68 @@ static __always_inline u64 pointer_at(u64 address)
 
 /* An entry of poll or select names its task in its table; one of io_uring names the request, and that
  * the task that made it.  Each tells to which queue it belongs, so it is known for what it is. */
-static __always_inline struct task_struct *task_beyond(u64 entry, u64 named, u64 queue, int *of_ring)
+static __always_inline struct task_struct *task_of_entry(u64 entry, u64 named, u64 queue, int *of_ring)
 {
 	if (POLL_ENTRY && pointer_at(entry - POLL_ENTRY + POLL_ENTRY_QUEUE) == queue)
 		return (struct task_struct *)pointer_at(named + POLL_TASK);
 	if (RING_ENTRY && pointer_at(entry - RING_ENTRY + RING_ENTRY_QUEUE) == queue) {
 		*of_ring = 1;
-		named = pointer_at((named & ~RING_POINTER_FLAGS) + RING_TASK);
+		named = pointer_at((named & ~IO_POLL_FLAGS) + RING_TASK);
 		return (struct task_struct *)(RING_TASK_BEYOND ? pointer_at(named + RING_TASK_BEYOND)
 							       : named);
 	}
 	return 0;
 }
 
-static __always_inline void found_queue(struct look *look, u64 queue)
+static __always_inline void push_queue(struct waiter_sample *sample, u64 queue)
 {
 	u64 list = queue + QUEUE_LIST;
 
 	if (pointer_at(list) == list) /* nobody is in it */
 		return;
-	if (look->found - look->begun >= MOST_QUEUES) {
-		look->unnamed = 1;
+	if (sample->found - sample->begun >= MAX_QUEUES) {
+		sample->unnamed = 1;
 		return;
 	}
-	look->queues[look->found & (MOST_QUEUES - 1)] = queue;
-	look->found++;
+	sample->queues[sample->found & (MAX_QUEUES - 1)] = queue;
+	sample->found++;
 }
 
 /* An epoll instance: whoever sleeps in it, and whoever watches it. */
-static __always_inline void found_epoll(struct look *look, u64 entry)
+static __always_inline void push_epoll(struct waiter_sample *sample, u64 entry)
 {
 	u64 item, instance;
 
-	if (!EPOLL_ENTRY || pointer_at(entry - EPOLL_ENTRY + EPOLL_ENTRY_QUEUE) != look->queue) {
-		look->unnamed = 1;
+	if (!EPOLL_ENTRY || pointer_at(entry - EPOLL_ENTRY + EPOLL_ENTRY_QUEUE) != sample->queue) {
+		sample->unnamed = 1;
 		return;
 	}
 	item = pointer_at(entry - EPOLL_ENTRY + EPOLL_ENTRY_ITEM);
 	instance = pointer_at(item + EPOLL_ITEM_INSTANCE);
-	found_queue(look, instance + EPOLL_SLEEPERS);
-	found_queue(look, instance + EPOLL_WATCHERS);
+	push_queue(sample, instance + EPOLL_SLEEPERS);
+	push_queue(sample, instance + EPOLL_WATCHERS);
 }
 
-static __always_inline void found_entry(struct look *look, struct listener *listener, u64 entry)
+static __always_inline void visit_entry(struct waiter_sample *sample, struct listener *listener, u64 entry)
 {
 	struct worker *worker;
 	int of_ring = 0;
 	u64 named;
 	u32 flags = 0;
 
-	if (look->queue == look->own) {
+	if (sample->queue == sample->own) {
 		bpf_probe_read_kernel(&flags, sizeof(flags), (void *)entry + WAIT_ENTRY_FLAGS);
-		look->all++;
-		look->exclusive += flags & EXCLUSIVE_FLAG;
+		sample->all++;
+		sample->exclusive += flags & WQ_FLAG_EXCLUSIVE;
 	}
 	named = pointer_at(entry + WAIT_ENTRY_NAMED);
 	if (!named) {
-		found_epoll(look, entry);
+		push_epoll(sample, entry);
 		return;
 	}
-	worker = worker_that_is((struct task_struct *)named);
+	worker = worker_of_task((struct task_struct *)named);
 	if (!worker) {
-		worker = worker_that_is(task_beyond(entry, named, look->queue, &of_ring));
+		worker = worker_of_task(task_of_entry(entry, named, sample->queue, &of_ring));
 		/* a request of io_uring stands there whatever its thread does meanwhile */
 		if (worker && of_ring && !(worker->flags & WORKER_IN_WAIT) && worker->last_wait == RING_WAIT)
 			return;
@@ -164,62 +165,62 @@ static __always_inline void found_entry(struct look *look, struct listener *list
 			worker = 0;
 	}
 	if (worker)
-		count_waiting(listener, worker->id, look->number);
+		count_waiting(listener, worker->id, sample->number);
 	else
-		look->unnamed = 1;
+		sample->unnamed = 1;
 }
 
 /* One step: an entry, or on to the next queue.  0: all has been seen. */
-static __always_inline int look_further(struct look *look, struct listener *listener)
+static __always_inline int sample_step(struct waiter_sample *sample, struct listener *listener)
 {
-	u64 at = look->at;
+	u64 at = sample->at;
 
-	if (at && at != look->list) {
-		look->at = pointer_at(at);
-		if (look->at == at) { /* just taken out: what came after it is not seen */
-			look->at = look->list;
-			look->unnamed = 1;
+	if (at && at != sample->list) {
+		sample->at = pointer_at(at);
+		if (sample->at == at) { /* just taken out: what came after it is not seen */
+			sample->at = sample->list;
+			sample->unnamed = 1;
 			return 1;
 		}
-		found_entry(look, listener, at - WAIT_ENTRY_LIST);
+		visit_entry(sample, listener, at - WAIT_ENTRY_LIST);
 		return 1;
 	}
-	if (look->begun == look->found)
+	if (sample->begun == sample->found)
 		return 0;
-	look->queue = look->queues[look->begun & (MOST_QUEUES - 1)];
-	look->list = look->queue + QUEUE_LIST;
-	look->at = pointer_at(look->list);
-	look->begun++;
+	sample->queue = sample->queues[sample->begun & (MAX_QUEUES - 1)];
+	sample->list = sample->queue + QUEUE_LIST;
+	sample->at = pointer_at(sample->list);
+	sample->begun++;
 	return 1;
 }
 
-static __always_inline void look_who_waits(struct sock *listening, struct listener *listener)
+static __always_inline void sample_waiters(struct sock *listening, struct listener *listener)
 {
 	u32 zero = 0;
-	struct look *look = look_under_way.lookup(&zero);
+	struct waiter_sample *sample = sample_scratch.lookup(&zero);
 	u64 queue;
 	int step;
 
 	queue = pointer_at((u64)listening + SOCK_WAIT_QUEUE);
-	if (!look || !queue)
+	if (!sample || !queue)
 		return;
-	look->own = look->queue = queue + WAIT_QUEUE;
-	look->list = look->own + QUEUE_LIST;
-	look->at = pointer_at(look->list);
-	look->number = __sync_fetch_and_add(&listener->looks, 1) + 1;
-	look->all = look->exclusive = look->unnamed = 0;
-	look->found = look->begun = 0;
+	sample->own = sample->queue = queue + WAIT_QUEUE;
+	sample->list = sample->own + QUEUE_LIST;
+	sample->at = pointer_at(sample->list);
+	sample->number = __sync_fetch_and_add(&listener->samples, 1) + 1;
+	sample->all = sample->exclusive = sample->unnamed = 0;
+	sample->found = sample->begun = 0;
 #pragma clang loop unroll(disable)
-	for (step = 0; step < MOST_STEPS; step++)
-		if (!look_further(look, listener))
+	for (step = 0; step < MAX_STEPS; step++)
+		if (!sample_step(sample, listener))
 			break;
-	if (look->unnamed || step == MOST_STEPS)
-		count_waiting(listener, NOBODY_KNOWN, look->number);
-	__sync_fetch_and_add(&listener->waiters, look->all);
-	__sync_fetch_and_add(&listener->exclusive, look->exclusive);
-	if (look->all > 1)
-		__sync_fetch_and_add(&listener->looks_several, 1);
-	if (look->number > 1 && (u32)look->all != listener->waiting)
-		__sync_fetch_and_add(&listener->looks_changed, 1);
-	listener->waiting = look->all;
+	if (sample->unnamed || step == MAX_STEPS)
+		count_waiting(listener, UNKNOWN_WORKER, sample->number);
+	__sync_fetch_and_add(&listener->waiters, sample->all);
+	__sync_fetch_and_add(&listener->exclusive, sample->exclusive);
+	if (sample->all > 1)
+		__sync_fetch_and_add(&listener->samples_several, 1);
+	if (sample->number > 1 && (u32)sample->all != listener->waiting)
+		__sync_fetch_and_add(&listener->samples_changed, 1);
+	listener->waiting = sample->all;
 }

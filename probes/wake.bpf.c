@@ -13,23 +13,23 @@ int on_waking(struct bpf_raw_tracepoint_args *ctx)
 	u64 both = bpf_get_current_pid_tgid();
 	u32 pid = 0;
 
-	worker = worker_of(both);
+	worker = find_worker(both);
 	if (!worker)
 		return 0;
-	PEEK(pid, wakee->tgid);
+	READ_KERNEL(pid, wakee->tgid);
 	if (pid != both >> 32)
 		return 0;
-	PEEK(key.wakee, wakee->pid);
+	READ_KERNEL(key.wakee, wakee->pid);
 	if (key.wakee == (u32)both)
 		return 0;
-	HAPPENED(EVENT_WAKE, worker, 0, 0, key.wakee, bpf_ktime_get_ns());
+	EMIT_EVENT(EVENT_WAKE, worker, 0, 0, key.wakee, bpf_ktime_get_ns());
 	key.waker = worker->id;
 	count = wakes.lookup(&key);
 	if (!count) {
 		wakes.insert(&key, &none);
 		count = wakes.lookup(&key);
 		if (!count) {
-			lose(LOSS_WAKES_FULL);
+			count_loss(LOSS_WAKES_FULL);
 			return 0;
 		}
 	}

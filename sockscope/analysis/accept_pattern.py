@@ -67,7 +67,7 @@ def accept_axis(
     says = f"{most} threads accepted {total} connections on one listening socket"
     acceptors = [snapshot.workers[number] for number in real & snapshot.workers.keys()]
     apart = len({worker.pid for worker in acceptors}) == len(acceptors)
-    turns = _turns(acceptors) if is_traced(snapshot, "waits", "wakeups_wasted") else ()
+    turns = _turns(acceptors) if is_traced(snapshot, "waits", "wakeups_spurious") else ()
     return "shared", (says, *turns, *_waiting(snapshot, group, used, acceptors, apart))
 
 
@@ -95,13 +95,13 @@ def _by_one(
 def _turns(acceptors: list[Worker]) -> tuple[str, ...]:
     """Who is woken for a connection, and who of them comes for nothing."""
     accepts = sum(worker.accepts for worker in acceptors)
-    empty = sum(worker.accepts_empty for worker in acceptors)
+    empty = sum(worker.accepts_eagain for worker in acceptors)
     waits = sum(worker.waits for worker in acceptors)
     if not accepts:
         return ()
     if not empty and not waits:
         return ("they wait in accept itself: the kernel wakes one of them for each connection",)
-    wasted = sum(worker.wakeups_wasted for worker in acceptors)
+    wasted = sum(worker.wakeups_spurious for worker in acceptors)
     each = f"{empty} accepts found nothing (EAGAIN), {empty / accepts:.2f} for each connection"
     if wasted >= _IN_VAIN * accepts:
         come = 1 + wasted / accepts
@@ -120,11 +120,11 @@ def _waiting(
     :param apart: whether each acceptor is a process of its own; threads may all wait in one epoll instance
     """
     listeners = [listener for listener in group.listeners if listener.id in used]
-    looks = sum(listener.looks for listener in listeners)
+    looks = sum(listener.samples for listener in listeners)
     waiters = sum(listener.waiters for listener in listeners)
     if looks < FEWEST_LOOKS or not waiters:
         return ()
-    several = sum(listener.looks_several for listener in listeners) / looks
+    several = sum(listener.samples_several for listener in listeners) / looks
     exclusive = sum(listener.exclusive for listener in listeners) / waiters
     each = waiters / looks
     # an epoll instance watches a listener whether its thread is busy or idle: who does not is kept from it
@@ -134,7 +134,7 @@ def _waiting(
             f"one at a time watches the listening socket ({looks} looks at its wait queue found two or more in "
             f"{100 * several:.0f} %): a lock lets one accept at a time",
         )
-    changed = sum(listener.looks_changed for listener in listeners)
+    changed = sum(listener.samples_changed for listener in listeners)
     if watching and exclusive <= 0.5 and changed >= max(_FEWEST_CHANGES, _CHANGES * looks):
         return (
             f"{each:.1f} watch the listening socket at a time, on average, and come and go (another number at "
@@ -176,11 +176,11 @@ def _siblings(snapshot: Snapshot, group: Group, used: set[int], acceptor: Worker
     same socket held.  With an accept lock, or little to do, one of them may well take everything."""
     if acceptor is None:
         return 0
-    holders = {held.pid for listener in group.listeners if listener.id in used for held in listener.holders}
+    owners = {held.pid for listener in group.listeners if listener.id in used for held in listener.owners}
     alike = {
         worker.pid
         for worker in snapshot.workers.values()
-        if worker.pid in holders
+        if worker.pid in owners
         and worker.tid == worker.pid
         and (worker.parent_pid, worker.comm) == (acceptor.parent_pid, acceptor.comm)
     }

@@ -98,7 +98,7 @@ def _by_waking(snapshot: Snapshot, readers: dict[int, Worker]) -> Handed:
     }
     reads = sum(worker.reads for worker in readers.values())
     # a thread that never waits for events has no turns: each read counts
-    turns = sum(worker.bursts if worker.waits else worker.reads for worker in readers.values())
+    turns = sum(worker.read_turns if worker.waits else worker.reads for worker in readers.values())
     if not turns or after_read / turns < _HANDED_A_TURN or not wakees:
         return _without_waking(snapshot, readers, wakes)
     says = (
@@ -188,7 +188,7 @@ def _answers(readers: Iterable[Worker]) -> tuple[int, int]:
     # one that neither waits for events nor asks in vain is blocked in between: it has no turns
     turning = [worker for worker in readers if worker.waits or _found_nothing(worker)]
     answers = sum(int(worker.answer.sum()) for worker in turning)
-    return answers, sum(worker.answers_later for worker in turning)
+    return answers, sum(worker.deferred_replies for worker in turning)
 
 
 def _threads(count: int) -> str:
@@ -202,4 +202,4 @@ def _polls(worker: Worker) -> bool:
 
 
 def _found_nothing(worker: Worker) -> int:
-    return worker.reads_empty + worker.accepts_empty + max(worker.waits - worker.wakeups, 0)
+    return worker.reads_eagain + worker.accepts_eagain + max(worker.waits - worker.wakeups, 0)

@@ -21,8 +21,8 @@ NEEDS: Mapping[str, frozenset[str]] = {
         "readers": "read",
         "reads": "read",
         "bytes_read": "read",
-        "reads_empty": "read",
-        "ends_of_stream": "read",
+        "reads_eagain": "read",
+        "eof_reads": "read",
         "open connections": "read",
         "CPU time": "read",
         "writers": "write",
@@ -39,9 +39,9 @@ NEEDS: Mapping[str, frozenset[str]] = {
         "stall_max_ns": "wait",
         "busy time": "wait read",
         # woken, and nothing that it tried gave anything: every kind of deed must be seen
-        "wakeups_wasted": "wait read write",
+        "wakeups_spurious": "wait read write",
         # which of a worker's turns it is, is told by its waits and by what it tried for nothing
-        "answers_later": "wait read write",
+        "deferred_replies": "wait read write",
         "wakes": "wake read",
         # the dashboard's words
         "reader": "read",
@@ -61,7 +61,7 @@ NEEDS: Mapping[str, frozenset[str]] = {
 
 def untraced(meta: Meta) -> frozenset[str]:
     """The signals that were not traced."""
-    return frozenset(signal.name for signal in meta.signals if not signal.way)
+    return frozenset(signal.name for signal in meta.signals if not signal.method)
 
 
 def missing(snapshot: Snapshot, what: str) -> frozenset[str]:

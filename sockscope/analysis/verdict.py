@@ -191,9 +191,9 @@ def _one_by_one(workers: tuple[Worker, ...]) -> tuple[Worker, ...]:
 def _process(snapshot: Snapshot, group: Group, acceptors: tuple[Worker, ...]) -> tuple[int, str]:
     """The process that stands for the server: the acceptors' own or their common parent, else a holder."""
     pids = {worker.pid for worker in acceptors}
-    holders = {holding.pid for listener in group.listeners for holding in listener.holders}
+    owners = {holding.pid for listener in group.listeners for holding in listener.owners}
     if not pids:
-        pids = holders
+        pids = owners
     parents = {worker.parent_pid for worker in acceptors}
     if len(pids) == 1:
         pid = next(iter(pids))
@@ -212,9 +212,9 @@ def _process(snapshot: Snapshot, group: Group, acceptors: tuple[Worker, ...]) ->
 def _all_workers(snapshot: Snapshot, group: Group, *did: tuple[Worker, ...]) -> tuple[Worker, ...]:
     """Those that did something, then the other threads of the processes that hold the listeners."""
     found = {worker.id: worker for workers in did for worker in workers}
-    holders = {holding.pid for listener in group.listeners for holding in listener.holders}
+    owners = {holding.pid for listener in group.listeners for holding in listener.owners}
     for worker in snapshot.workers.values():
-        if worker.pid in holders:
+        if worker.pid in owners:
             found.setdefault(worker.id, worker)
     return tuple(found.values())
 

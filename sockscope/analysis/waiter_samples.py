@@ -13,15 +13,15 @@ FEWEST_LOOKS = 8
 
 @dataclass(frozen=True)
 class Waited:
-    """How often one worker waited.  ``times`` of ``looks`` at the listeners that it ever waited for."""
+    """How often one worker waited.  ``times`` of ``samples`` at the listeners that it ever waited for."""
 
     times: int
-    looks: int
+    samples: int
 
     @property
     def part(self) -> float:
         """0 to 1."""
-        return self.times / self.looks if self.looks else 0.0
+        return self.times / self.samples if self.samples else 0.0
 
 
 @dataclass(frozen=True)
@@ -33,32 +33,34 @@ class WhoWaited:
     :param unnamed: looks at which some waited that could not be named
     """
 
-    looks: int
+    samples: int
     by_worker: dict[int, Waited]
     unnamed: int
 
     @property
     def tells(self) -> bool:
         """Whether it is enough to tell anything."""
-        return self.looks >= FEWEST_LOOKS and bool(self.by_worker)
+        return self.samples >= FEWEST_LOOKS and bool(self.by_worker)
 
     @property
     def at_a_time(self) -> float:
         """How many named threads waited at a look, on average."""
-        return sum(waited.times for waited in self.by_worker.values()) / self.looks if self.looks else 0.0
+        return sum(waited.times for waited in self.by_worker.values()) / self.samples if self.samples else 0.0
 
 
 def who_waited(snapshot: Snapshot, listeners: Collection[int]) -> WhoWaited:
     """Who waited for the listeners with these ids."""
-    looks = {listener.id: listener.looks for listener in snapshot.listeners if listener.id in listeners}
+    looks = {listener.id: listener.samples for listener in snapshot.listeners if listener.id in listeners}
     found: dict[int, Waited] = {}
     unnamed = 0
     for waiting in snapshot.waiting:
         if waiting.listener not in looks:
             continue
         if not waiting.worker:
-            unnamed += waiting.looks
+            unnamed += waiting.samples
             continue
         before = found.get(waiting.worker, Waited(0, 0))
-        found[waiting.worker] = Waited(before.times + waiting.looks, before.looks + looks[waiting.listener])
+        found[waiting.worker] = Waited(
+            before.times + waiting.samples, before.samples + looks[waiting.listener]
+        )
     return WhoWaited(sum(looks.values()), found, unnamed)

@@ -213,7 +213,7 @@ def _could_play(worker: Worker, patterns: set[_Pattern], processes: set[int]) ->
 
 
 def _holders(server: Server) -> set[int]:
-    return {holding.pid for listener in server.group.listeners for holding in listener.holders}
+    return {holding.pid for listener in server.group.listeners for holding in listener.owners}
 
 
 def _open_before(connections: Records) -> Any:

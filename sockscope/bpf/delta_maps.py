@@ -12,21 +12,21 @@ from typing import Any
 import numpy as np
 
 from sockscope.bpf.maps import Map, Records
-from sockscope.records.batch import MORE_IO, WAITING, WAKE
+from sockscope.records.batch import IO_OVERFLOW, WAITING, WAKE
 
 #: How often to look for threads that are gone when there is little room left.
 _LOOK_TICKS = 10
 
 
 class DeltaMaps:
-    """The maps ``more_io``, ``wakes`` and ``waiting``: for each tick the rows that changed.
+    """The maps ``io_overflow``, ``wakes`` and ``waiting``: for each tick the rows that changed.
 
     :param room_for_wakes: how many pairs there may be
     """
 
     def __init__(self, maps: Mapping[str, Map], room_for_wakes: int) -> None:
         self._maps, self._room_for_wakes = maps, room_for_wakes
-        self._told = {name: _Previous() for name in ("more_io", "wakes", "waiting")}
+        self._told = {name: _Previous() for name in ("io_overflow", "wakes", "waiting")}
         self._ticks = 0
 
     def anew(self) -> None:
@@ -34,12 +34,12 @@ class DeltaMaps:
         for told in self._told.values():
             told.anew()
 
-    def more_io(self, closed: Records) -> Records:
-        """MORE_IO rows.  Those of ``closed`` connections are over."""
-        held = self._maps["more_io"]
-        found = rows(held, MORE_IO)
+    def io_overflow(self, closed: Records) -> Records:
+        """IO_OVERFLOW rows.  Those of ``closed`` connections are over."""
+        held = self._maps["io_overflow"]
+        found = rows(held, IO_OVERFLOW)
         forget(held, found, np.isin(found["connection"], closed["id"]))
-        return self._told["more_io"].changed(found, "connection", "worker")
+        return self._told["io_overflow"].changed(found, "connection", "worker")
 
     def wakes(self, ended: Records) -> Records:
         """WAKE rows.  Those of workers that have ``ended`` are over, and those of any thread that is gone:

@@ -2,7 +2,7 @@
 
 A record's index is its place.  A place is used again, so a record counts only while it has an id;
 the probes write the id last and take it away first.  How many places were ever used is in the map
-``fresh_places``: nothing beyond them is looked at, nor mapped.
+``slots_used``: nothing beyond them is looked at, nor mapped.
 """
 
 from __future__ import annotations

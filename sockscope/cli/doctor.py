@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at: ``state`` is ``ok``, ``weaker`` or ``missing``."""
+    """One thing that was looked at: ``state`` is ``ok``, ``limitations`` or ``missing``."""
 
     what: str
     state: str
@@ -130,14 +130,18 @@ def _btf() -> Check:
 
 def _signal(signal: SignalReport) -> Check:
     what = f"signal {signal.name}"
-    if not signal.way:
+    if not signal.method:
         ways = "; ".join(f"{way.name}: {way.why_not}" for way in signal.ways)
-        return Check(what, "missing" if signal.needed else "weaker", f"no way, {signal.weaker} ({ways})")
-    if not signal.weaker:
-        return Check(what, "ok", f"by {signal.way}: {signal.tells}")
-    better = signal.ways[: [way.name for way in signal.ways].index(signal.way)]
+        return Check(
+            what, "missing" if signal.needed else "weaker", f"no way, {signal.limitations} ({ways})"
+        )
+    if not signal.limitations:
+        return Check(what, "ok", f"by {signal.method}: {signal.tells}")
+    better = signal.ways[: [way.name for way in signal.ways].index(signal.method)]
     why = "; ".join(f"{way.name}: {way.why_not}" for way in better)
-    return Check(what, "weaker", f"by {signal.way}: {signal.weaker}" + (f" ({why})" if why else ""))
+    return Check(
+        what, "weaker", f"by {signal.method}: {signal.limitations}" + (f" ({why})" if why else "")
+    )
 
 
 def _load() -> Check:

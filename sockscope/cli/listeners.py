@@ -181,17 +181,17 @@ def _user(uid: int) -> str:
 
 def _lines(row: _Row, sizes: list[int], gap: int, width: int) -> list[str]:
     """A row as a line, and before or behind it what is too long for its column."""
-    label, *numbers, holders = row
+    label, *numbers, owners = row
     above = [label] if len(label) > sizes[0] else []
     cells = ["" if above else label, *numbers]
     line = cells[0].ljust(sizes[0])
     for cell, size in zip(cells[1:], sizes[1:], strict=True):
         line += " " * gap + cell.rjust(size)
     below = []
-    if len(line) + gap + len(holders) <= width:
-        line += " " * gap + holders
+    if len(line) + gap + len(owners) <= width:
+        line += " " * gap + owners
     elif row is not _HEADINGS:
-        below = [" " * 4 + holders]
+        below = [" " * 4 + owners]
     return [shortened.rstrip() for shortened in (_cut(text, width) for text in (*above, line, *below))]
 
 

@@ -116,7 +116,7 @@ def _measured(recorded: Sequence[Recorded], name: str, servers: tuple[Server | N
         *(_percentile(title, counts, part) for title, counts in waits for part in (0.5, 0.99)),
     ]
     measures += [_dropped(there), *_shares(there)]
-    if all(is_traced(one.frame.snapshot, "wakeups_wasted") for one, _ in there):
+    if all(is_traced(one.frame.snapshot, "wakeups_spurious") for one, _ in there):
         measures.append(_wasted(there))
     return Pairing(name, servers, tuple(measures), waits)
 
@@ -166,12 +166,14 @@ def _shares(there: Sequence[tuple[Recorded, Server]]) -> Iterator[Measure]:
 
 
 def _wasted(there: Sequence[tuple[Recorded, Server]]) -> Measure:
-    some = [sum(worker.wakeups_wasted for worker in server.workers) for _, server in there]
+    some = [sum(worker.wakeups_spurious for worker in server.workers) for _, server in there]
     whole = [sum(worker.wakeups for worker in server.workers) for _, server in there]
     changes = tuple(
         proportion_change(some[0], whole[0], *pair) for pair in zip(some[1:], whole[1:], strict=True)
     )
-    return Measure("wakeups_wasted", "wake-ups for nothing", "part", tuple(map(_part, some, whole)), changes)
+    return Measure(
+        "wakeups_spurious", "wake-ups for nothing", "part", tuple(map(_part, some, whole)), changes
+    )
 
 
 def _part(some: int, whole: int) -> float:

@@ -39,7 +39,7 @@ _WORK: tuple[tuple[str, str, str, float], ...] = (
     ("read_bytes", "bytes_read", "Bytes read", 1),
     ("written_bytes", "bytes_written", "Bytes written", 1),
     ("wakeups", "wakeups", "Wake-ups", 1),
-    ("wakeups_wasted", "wakeups_wasted", "Wake-ups for nothing", 1),
+    ("wakeups_spurious", "wakeups_spurious", "Wake-ups for nothing", 1),
     ("busy_seconds", "busy_ns", "Time away from waiting", 1e-9),
     ("cpu_seconds", "cpu_ns", "CPU time since the thread was made", 1e-9),
 )

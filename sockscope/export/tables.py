@@ -18,7 +18,8 @@ from sockscope.export.table_format import FORMULA
 from sockscope.fleet.rows import TABLES as DERIVED
 from sockscope.records.batch import Meta
 from sockscope.store import Reader
-from sockscope.store.database import CATALOG, TABLES, explained, literal, open_memory
+from sockscope.store.database import CATALOG, explained, literal, open_memory
+from sockscope.store.earlier_names import use_present_names
 from sockscope.store.schema import Schema
 from sockscope.store.secure_file import hand_over
 from sockscope.store.views import view_statements
@@ -93,7 +94,7 @@ def _opened(path: Path, directory: Path, schema: Schema) -> DuckDBPyConnection:
             database.execute(f"SET allowed_directories = [{literal(f'{directory.resolve()}/')}]")
             database.execute("SET enable_external_access = false")
             database.execute("SET lock_configuration = true")
-            for statement in view_statements(TABLES, schema):
+            for statement in view_statements(use_present_names(database, schema), schema):
                 database.execute(statement)
         except BaseException:
             database.close()
@@ -102,7 +103,10 @@ def _opened(path: Path, directory: Path, schema: Schema) -> DuckDBPyConnection:
 
 
 def _chosen(database: DuckDBPyConnection, wanted: Sequence[str]) -> list[str]:
-    query = "SELECT view_name FROM duckdb_views() WHERE database_name = 'memory' AND NOT internal"
+    query = (
+        "SELECT view_name FROM duckdb_views()"
+        " WHERE database_name = 'memory' AND schema_name = 'main' AND NOT internal"
+    )
     views = sorted({*(str(row[0]) for row in database.execute(query).fetchall()), *DERIVED})
     for name in wanted:
         if name not in views:

@@ -142,7 +142,9 @@ def _recording(frame: Frame) -> RecordingRow:
         connections=snapshot.connections_total,
         exact=int(np.count_nonzero(is_exact(snapshot.connections))),
         lost=sum(number for _, number in snapshot.health.lost),
-        weaker="; ".join(f"{signal.name}: {signal.weaker}" for signal in meta.signals if signal.weaker),
+        weaker="; ".join(
+            f"{signal.name}: {signal.limitations}" for signal in meta.signals if signal.limitations
+        ),
     )
 
 

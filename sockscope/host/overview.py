@@ -62,7 +62,7 @@ class NotVisible:
     """What we were not allowed to see, in numbers and names; all empty when there is nothing.
 
     ``descriptors``: processes whose descriptors are hidden, so that listeners may have more
-    holders; ``namespaces_of``: processes whose network namespace is hidden; ``namespaces``: those
+    owners; ``namespaces_of``: processes whose network namespace is hidden; ``namespaces``: those
     that we know of and may not enter; ``outside``: why whole processes are hidden from us;
     ``without_owner``: listeners that no process we see holds.
     """

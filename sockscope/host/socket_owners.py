@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from sockscope.host import procfs
-from sockscope.records.batch import HOLDER, Records
+from sockscope.records.batch import OWNER, Records
 
 
 class SocketOwners(NamedTuple):
-    """HOLDER records, and the processes whose descriptors we were not allowed to see."""
+    """OWNER records, and the processes whose descriptors we were not allowed to see."""
 
     rows: Records
     refused: tuple[int, ...]
@@ -39,7 +39,7 @@ def find_socket_owners(sockets: Mapping[int, int], proc: str = procfs.PROC) -> S
             refused.append(pid)
         except OSError:
             continue  # it ended
-    return SocketOwners(np.array(found, HOLDER), tuple(refused))
+    return SocketOwners(np.array(found, OWNER), tuple(refused))
 
 
 def _descriptors(path: str, links: Mapping[str, int]) -> list[tuple[int, int]]:

@@ -19,12 +19,12 @@ _Thing = TypeVar("_Thing")
 
 #: What adds up.  Of times the first or the last counts, of what was longest the longest.
 _OF_THREADS = (
-    "threads", "accepts", "accepts_empty", "accepts_failed", "reads", "bytes_read", "reads_empty",
-    "ends_of_stream", "writes", "bytes_written", "waits", "wakeups", "wakeups_wasted", "bursts",
-    "answers_later", "wait_ns", "busy_ns", "cpu_ns", "cpu_wait_ns", "queue_wait", "data_wait", "answer", "stall",
+    "threads", "accepts", "accepts_eagain", "accepts_failed", "reads", "bytes_read", "reads_eagain",
+    "eof_reads", "writes", "bytes_written", "waits", "wakeups", "wakeups_spurious", "read_turns",
+    "deferred_replies", "wait_ns", "busy_ns", "cpu_ns", "cpu_wait_ns", "queue_wait", "data_wait", "answer", "stall",
 )  # fmt: skip
 _OF_LISTENERS = (
-    "sockets", "drops", "established", "accepted", "looks", "looks_several", "looks_changed", "waiters",
+    "sockets", "drops", "established", "accepted", "samples", "samples_several", "samples_changed", "waiters",
     "exclusive",
 )  # fmt: skip
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.records.batch import MORE_IO
+from sockscope.records.batch import IO_OVERFLOW
 from sockscope.records.layout import INLINE_IO, ConnectionFlag
 from sockscope.records.structured import concat
 
 Records = np.ndarray[Any, np.dtype[Any]]
 
 #: A thread's deeds on a connection: the same columns, wherever the kernel kept them.
-CONNECTION_IO = MORE_IO
+CONNECTION_IO = IO_OVERFLOW
 
 #: A connection's part in its server's way of working.  ``reader`` and ``writer`` are the threads
 #: that read and wrote most often (0: nobody did); ``readers`` and ``writers`` count them all.
@@ -51,15 +51,15 @@ _FEW = 65536
 _EXACT = 2.0**52
 
 
-def get_connection_io(connections: Records, more_io: Records) -> Records:
+def get_connection_io(connections: Records, io_overflow: Records) -> Records:
     """All deeds on the given connections, in the order of the connections' ids.
 
     :param connections: CONNECTION records
-    :param more_io: MORE_IO rows; those of other connections are left out
+    :param io_overflow: IO_OVERFLOW rows; those of other connections are left out
     """
     parts = [_inline_io(connections, slot) for slot in range(INLINE_IO)]
-    if len(more_io):
-        parts.append(more_io[np.isin(more_io["connection"], connections["id"])])
+    if len(io_overflow):
+        parts.append(io_overflow[np.isin(io_overflow["connection"], connections["id"])])
     some = [rows for rows in parts if len(rows)]
     return sort_by_connection(some[0] if len(some) == 1 else concat(parts))
 

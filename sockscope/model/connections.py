@@ -19,7 +19,7 @@ from sockscope.model.connection_io import (
     sum_by_listener,
 )
 from sockscope.model.cow_table import CowTable
-from sockscope.records.batch import MORE_IO
+from sockscope.records.batch import IO_OVERFLOW
 from sockscope.records.layout import CONNECTION, ConnectionFlag
 from sockscope.records.structured import concat, take
 
@@ -37,7 +37,7 @@ class Connections:
         self._open = CowTable(CONNECTION)
         self._closed: list[Records] = []
         self._kept = 0
-        self._more_io = np.empty(0, MORE_IO)
+        self._more_io = np.empty(0, IO_OVERFLOW)
         self._roles: dict[bytes, int] = {}
         self._listener_io = np.empty(0, LISTENER_IO)
         self._open_deeds: Records | None = None
@@ -45,11 +45,11 @@ class Connections:
         self._shown_deeds = ReusedArray()
         self.closed_total = 0
 
-    def apply(self, records: Records, more_io: Records) -> None:
+    def apply(self, records: Records, io_overflow: Records) -> None:
         """Take in what changed: a later record of a connection replaces the earlier one."""
-        if len(more_io):
+        if len(io_overflow):
             self._open_deeds = None
-            both = np.concatenate([self._more_io, more_io])
+            both = np.concatenate([self._more_io, io_overflow])
             keys = both[["connection", "worker"]]
             _, last = np.unique(keys[::-1], return_index=True)
             self._more_io = both[len(both) - 1 - last]

@@ -201,7 +201,7 @@ class History:
         now = np.stack(
             [
                 records["accepts"], records["reads"], records["bytes_read"] + records["bytes_written"],
-                records["writes"], records["wakeups"], records["wakeups_wasted"],
+                records["writes"], records["wakeups"], records["wakeups_spurious"],
             ],
             axis=1,
         ).astype(float)  # fmt: skip

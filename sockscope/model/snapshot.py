@@ -18,7 +18,7 @@ Records = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Holding:
+class SocketOwner:
     """A process that holds a listening socket, and under which descriptors."""
 
     pid: int
@@ -29,8 +29,8 @@ class Holding:
 class Listener:
     """One listening socket.  Queue lengths are connections; ``backlog`` is the limit in force.
 
-    ``looks`` counts arrivals at which its wait queue was looked at (one in 16), ``looks_several`` those
-    at which two or more entries were in it, ``looks_changed`` those at which another number of entries
+    ``samples`` counts arrivals at which its wait queue was looked at (one in 16), ``samples_several`` those
+    at which two or more entries were in it, ``samples_changed`` those at which another number of entries
     was in it than at the look before, ``waiters`` and ``exclusive`` add up these entries (epoll
     instances that watch it, threads in accept or poll), and how many of them are woken one at a time.
     ``sockets`` is more than 1 where closed ones were put together (model/past.py).
@@ -54,10 +54,10 @@ class Listener:
     listened_ns: int
     listened_by: int
     closed_ns: int
-    holders: tuple[Holding, ...] = ()
-    looks: int = 0
-    looks_several: int = 0
-    looks_changed: int = 0
+    owners: tuple[SocketOwner, ...] = ()
+    samples: int = 0
+    samples_several: int = 0
+    samples_changed: int = 0
     waiters: int = 0
     exclusive: int = 0
     sockets: int = 1
@@ -82,19 +82,19 @@ class Worker:
     last_wait: int
     cgroup: int
     accepts: int
-    accepts_empty: int
+    accepts_eagain: int
     accepts_failed: int
     reads: int
     bytes_read: int
-    reads_empty: int
-    ends_of_stream: int
+    reads_eagain: int
+    eof_reads: int
     writes: int
     bytes_written: int
     waits: int
     wakeups: int
-    wakeups_wasted: int
-    bursts: int
-    answers_later: int
+    wakeups_spurious: int
+    read_turns: int
+    deferred_replies: int
     wait_ns: int
     busy_ns: int
     stall_max_ns: int
@@ -119,7 +119,7 @@ class Worker:
 
     @property
     def did_something(self) -> bool:
-        return bool(self.accepts or self.accepts_empty or self.reads or self.writes)
+        return bool(self.accepts or self.accepts_eagain or self.reads or self.writes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +134,12 @@ class Wake:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """At how many of a listener's ``looks`` a worker (both by id) waited for it; worker 0: some that could
+    """At how many of a listener's ``samples`` a worker (both by id) waited for it; worker 0: some that could
     not be named."""
 
     listener: int
     worker: int
-    looks: int
+    samples: int
 
 
 @dataclass(frozen=True)

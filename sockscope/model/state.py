@@ -17,7 +17,7 @@ from sockscope.model.compaction import (
     thread_group_key,
 )
 from sockscope.model.connections import Connections
-from sockscope.model.snapshot import Holding, Listener, Snapshot, Waiting, Wake, Worker
+from sockscope.model.snapshot import Listener, Snapshot, SocketOwner, Waiting, Wake, Worker
 from sockscope.records.batch import Batch, Health, HostCounters, Process
 from sockscope.records.layout import ConnectionFlag, WorkerFlag
 from sockscope.records.sanitize import sanitize
@@ -58,7 +58,7 @@ class State:
         self._closed = None if keep_closed is None else Compactor(_KEPT_LISTENERS, merge_listeners)
         self._workers: dict[int, Worker] = {}
         self._listeners: dict[int, Listener] = {}
-        self._holders: dict[tuple[int, int], tuple[Holding, ...]] = {}
+        self._holders: dict[tuple[int, int], tuple[SocketOwner, ...]] = {}
         self._queues: dict[tuple[int, int], tuple[int, int, int, int]] = {}
         self._queue_peaks: dict[tuple[int, int], int] = {}
         self._wakes: dict[tuple[int, int], Wake] = {}
@@ -82,15 +82,15 @@ class State:
             worker = self._workers[int(record["id"])] = _worker(record)
             if self._ended and worker.ended_ns:
                 self._ended.add(worker.id)
-        self._connections.apply(self._resolve(batch.connections), batch.more_io)
+        self._connections.apply(self._resolve(batch.connections), batch.io_overflow)
         for row in batch.wakes:
             wake = Wake(*(int(row[name]) for name in ("waker", "wakee", "wakes", "after_read")))
             self._wakes[wake.waker, wake.wakee] = wake
         for row in batch.waiting:
-            waiting = Waiting(*(int(row[name]) for name in ("listener", "worker", "looks")))
+            waiting = Waiting(*(int(row[name]) for name in ("listener", "worker", "samples")))
             self._waiting[waiting.listener, waiting.worker] = waiting
-        if len(batch.holders):
-            self._holders = _holders(batch.holders)
+        if len(batch.owners):
+            self._holders = _holders(batch.owners)
         for row in batch.queues:
             key = (int(row["netns"]), int(row["inode"]))
             self._queues[key] = tuple(int(row[name]) for name in ("queue", "backlog", "drops", "syn_queue"))  # type: ignore[assignment]
@@ -155,7 +155,7 @@ class State:
             pair = of_listeners.get(one.listener, one.listener), of_threads.get(one.worker, one.worker)
             if pair[0] in self._listeners:
                 before = self._waiting.get(pair)
-                self._waiting[pair] = Waiting(*pair, one.looks + (before.looks if before else 0))
+                self._waiting[pair] = Waiting(*pair, one.samples + (before.samples if before else 0))
         known = {(worker.pid, worker.tid) for worker in self._workers.values()}
         known |= {(int(row["pid"]), int(row["tid"])) for row in batch.threads}
         self._cpu = {thread: spent for thread, spent in self._cpu.items() if thread in known}
@@ -187,14 +187,14 @@ class State:
 
     def _with_queue(self, listener: Listener) -> Listener:
         key = (listener.netns, listener.inode)
-        holders = self._holders.get(key, ())
+        owners = self._holders.get(key, ())
         sampled = self._queues.get(key)
         if sampled is None or listener.closed_ns:
-            return replace(listener, holders=holders)
+            return replace(listener, owners=owners)
         queue, backlog, drops, syn_queue = sampled
         return replace(
             listener,
-            holders=holders,
+            owners=owners,
             queue=queue,
             queue_max=max(listener.queue_max, self._queue_peaks[key]),
             backlog=backlog or listener.backlog,
@@ -238,9 +238,9 @@ def _listener(record: Any) -> Listener:
         listened_ns=int(record["listened_ns"]),
         listened_by=int(record["listened_by"]),
         closed_ns=int(record["closed_ns"]),
-        looks=int(record["looks"]),
-        looks_several=int(record["looks_several"]),
-        looks_changed=int(record["looks_changed"]),
+        samples=int(record["samples"]),
+        samples_several=int(record["samples_several"]),
+        samples_changed=int(record["samples_changed"]),
         waiters=int(record["waiters"]),
         exclusive=int(record["exclusive"]),
     )
@@ -254,12 +254,12 @@ def _worker(record: Any) -> Worker:
     return Worker(**values)
 
 
-def _holders(rows: Any) -> dict[tuple[int, int], tuple[Holding, ...]]:
+def _holders(rows: Any) -> dict[tuple[int, int], tuple[SocketOwner, ...]]:
     held: dict[tuple[int, int], dict[int, list[int]]] = {}
     for row in rows:
         processes = held.setdefault((int(row["netns"]), int(row["inode"])), {})
         processes.setdefault(int(row["pid"]), []).append(int(row["fd"]))
     return {
-        key: tuple(Holding(pid, tuple(sorted(numbers))) for pid, numbers in sorted(processes.items()))
+        key: tuple(SocketOwner(pid, tuple(sorted(numbers))) for pid, numbers in sorted(processes.items()))
         for key, processes in held.items()
     }

@@ -18,7 +18,7 @@ from sockscope.records.layout import CONNECTION, EVENT, LISTENER, WORKER
 Records = np.ndarray[Any, np.dtype[Any]]
 
 #: Deeds of a further thread on a connection that has no free slot in its own record.
-MORE_IO = np.dtype(
+IO_OVERFLOW = np.dtype(
     [
         ("connection", "<u8"),
         ("worker", "<u4"),
@@ -32,11 +32,11 @@ MORE_IO = np.dtype(
 #: How often a worker woke another thread of its process; ``wakee`` is a tid.
 WAKE = np.dtype([("waker", "<u4"), ("wakee", "<u4"), ("wakes", "<u8"), ("after_read", "<u8")])
 
-#: At how many of a listener's ``looks`` a worker waited for it; worker 0: those that could not be named.
-WAITING = np.dtype([("listener", "<u4"), ("worker", "<u4"), ("looks", "<u8")])
+#: At how many of a listener's ``samples`` a worker waited for it; worker 0: those that could not be named.
+WAITING = np.dtype([("listener", "<u4"), ("worker", "<u4"), ("samples", "<u8")])
 
 #: A process that holds a listening socket, under which descriptor.
-HOLDER = np.dtype([("netns", "<u4"), ("inode", "<u8"), ("pid", "<u4"), ("fd", "<u4")])
+OWNER = np.dtype([("netns", "<u4"), ("inode", "<u8"), ("pid", "<u4"), ("fd", "<u4")])
 
 #: A listener's queues, as inet_diag tells them at one moment.  ``syn_queue`` counts handshakes
 #: under way on its address and port (shared by the members of a group: the kernel keeps no more).
@@ -110,11 +110,11 @@ class Health:
 
 @dataclass(frozen=True)
 class AttachedSignal:
-    """How a signal was got on this kernel: ``way`` is empty when it was not."""
+    """How a signal was got on this kernel: ``method`` is empty when it was not."""
 
     name: str
-    way: str
-    weaker: str
+    method: str
+    limitations: str
 
 
 @dataclass(frozen=True)
@@ -146,12 +146,12 @@ class Batch:
 
     time_ns: int
     connections: Records = field(default_factory=_no(CONNECTION))
-    more_io: Records = field(default_factory=_no(MORE_IO))
+    io_overflow: Records = field(default_factory=_no(IO_OVERFLOW))
     workers: Records = field(default_factory=_no(WORKER))
     listeners: Records = field(default_factory=_no(LISTENER))
     wakes: Records = field(default_factory=_no(WAKE))
     waiting: Records = field(default_factory=_no(WAITING))
-    holders: Records = field(default_factory=_no(HOLDER))
+    owners: Records = field(default_factory=_no(OWNER))
     queues: Records = field(default_factory=_no(QUEUE))
     threads: Records = field(default_factory=_no(THREAD_CPU))
     events: Records = field(default_factory=_no(EVENT))

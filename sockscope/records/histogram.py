@@ -23,5 +23,5 @@ EDGES: Counts = _edges()
 
 
 def bucket_of(ns: int) -> int:
-    """The bucket of a duration; what ``bucket_of`` in probes/state.bpf.c computes."""
+    """The bucket of a duration; what ``histogram_bucket`` in probes/maps.bpf.c computes."""
     return int(np.searchsorted(EDGES, ns, side="right")) - 1

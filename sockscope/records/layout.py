@@ -41,12 +41,12 @@ class WorkerFlag(IntFlag):
 
     IN_WAIT = 0x1
     WOKEN = 0x2
-    CAME_EMPTY = 0x4
-    GOT_WORK = 0x8
+    GOT_EAGAIN = 0x4
+    DID_WORK = 0x8
     READ_SINCE = 0x10
     SEEDED = 0x20
     ENDED = 0x40
-    READ_THIS_TIME = 0x80
+    READ_THIS_TURN = 0x80
 
 
 class Loss(IntEnum):
@@ -55,8 +55,8 @@ class Loss(IntEnum):
     CONNECTIONS_FULL = 0
     CLOSED_RING_FULL = 1
     WORKERS_FULL = 2
-    ENDED_RING_FULL = 3
-    MORE_IO_FULL = 4
+    EXITED_RING_FULL = 3
+    IO_OVERFLOW_FULL = 4
     LISTENERS_FULL = 5
     WAKES_FULL = 6
     ACCEPTS_UNKNOWN = 7
@@ -70,7 +70,7 @@ class Phase(IntEnum):
     """What a session is about, as the probes are told."""
 
     TRACING = 0
-    SETTLING = 1
+    INITIAL_SCAN = 1
     ENDING = 2
 
 
@@ -147,19 +147,19 @@ WORKER = np.dtype(
         # raw bytes: numpy's S16 would lose trailing NULs, which a comm may not have but a test may
         ("comm", "u1", 16),
         ("accepts", "<u8"),
-        ("accepts_empty", "<u8"),
+        ("accepts_eagain", "<u8"),
         ("accepts_failed", "<u8"),
         ("reads", "<u8"),
         ("bytes_read", "<u8"),
-        ("reads_empty", "<u8"),
-        ("ends_of_stream", "<u8"),
+        ("reads_eagain", "<u8"),
+        ("eof_reads", "<u8"),
         ("writes", "<u8"),
         ("bytes_written", "<u8"),
         ("waits", "<u8"),
         ("wakeups", "<u8"),
-        ("wakeups_wasted", "<u8"),
-        ("bursts", "<u8"),
-        ("answers_later", "<u8"),
+        ("wakeups_spurious", "<u8"),
+        ("read_turns", "<u8"),
+        ("deferred_replies", "<u8"),
         ("wait_ns", "<u8"),
         ("busy_ns", "<u8"),
         ("stall_max_ns", "<u8"),
@@ -181,8 +181,8 @@ LISTENER = np.dtype(
         ("established", "<u8"),
         ("accepted", "<u8"),
         ("drops", "<u8"),
-        ("looks", "<u8"),
-        ("looks_several", "<u8"),
+        ("samples", "<u8"),
+        ("samples_several", "<u8"),
         ("waiters", "<u8"),
         ("exclusive", "<u8"),
         ("id", "<u4"),
@@ -192,7 +192,7 @@ LISTENER = np.dtype(
         ("queue", "<u4"),
         ("queue_max", "<u4"),
         ("waiting", "<u4"),
-        ("looks_changed", "<u4"),
+        ("samples_changed", "<u4"),
         ("address", "u1", 16),
         ("port", "<u2"),
         ("family", "u1"),
@@ -206,9 +206,9 @@ WAKE_KEY = np.dtype([("waker", "<u4"), ("wakee", "<u4")])
 WAKE_COUNT = np.dtype([("wakes", "<u8"), ("after_read", "<u8")])
 
 WAITING_KEY = np.dtype([("listener", "<u4"), ("worker", "<u4")])
-WAITING_COUNT = np.dtype([("looks", "<u8"), ("last_look", "<u8")])
+WAITING_COUNT = np.dtype([("samples", "<u8"), ("last_sample", "<u8")])
 
-HOLDING = np.dtype(
+SOCKET_OWNER = np.dtype(
     [
         ("socket", "<u8"),
         ("inode", "<u8"),
@@ -262,7 +262,7 @@ TWINS: tuple[tuple[str, np.dtype[np.void]], ...] = (
     ("wake_count", WAKE_COUNT),
     ("waiting_key", WAITING_KEY),
     ("waiting_count", WAITING_COUNT),
-    ("holding", HOLDING),
+    ("socket_owner", SOCKET_OWNER),
     ("target", TARGET),
     ("event", EVENT),
 )

@@ -66,7 +66,7 @@ def _health(snapshot: Snapshot) -> dict[str, Any]:
     health, spent = snapshot.health, own_cost(snapshot)
     return {
         "lost": [_loss(text, number) for text, number in health.lost],
-        "own_cost": asdict(health.cost) | {"request_ns": spent.request_ns if spent else None},
+        "overhead": asdict(health.cost) | {"request_ns": spent.request_ns if spent else None},
         "notes": list(health.notes),
         "hosts": [asdict(host) for host in snapshot.hosts],
     }
@@ -93,16 +93,16 @@ def _listener(snapshot: Snapshot, listener: Listener) -> dict[str, Any]:
         "syn_queue": listener.syn_queue,
         "established": listener.established,
         "accepts": listener.accepted,
-        "looks": listener.looks,
-        "looks_several": listener.looks_several,
-        "looks_changed": listener.looks_changed,
+        "samples": listener.samples,
+        "samples_several": listener.samples_several,
+        "samples_changed": listener.samples_changed,
         "waiters": listener.waiters,
         "exclusive": listener.exclusive,
         "waiting": _waiting(snapshot, listener),
-        "looks_unnamed": who_waited(snapshot, {listener.id}).unnamed,
-        "holders": [
+        "samples_unnamed": who_waited(snapshot, {listener.id}).unnamed,
+        "owners": [
             {"pid": held.pid, "comm": _comm(snapshot, held.pid), "descriptors": list(held.descriptors)}
-            for held in listener.holders
+            for held in listener.owners
         ],
         "listened_ns": listener.listened_ns or None,
         "listened_by": {"pid": by.pid, "tid": by.tid, "comm": by.comm} if by else None,
@@ -114,7 +114,7 @@ def _waiting(snapshot: Snapshot, listener: Listener) -> list[dict[str, Any]]:
     """Which threads waited for it, most often first."""
     found = who_waited(snapshot, {listener.id}).by_worker
     return [
-        {"pid": worker.pid, "tid": worker.tid, "comm": worker.comm, "looks": waited.times}
+        {"pid": worker.pid, "tid": worker.tid, "comm": worker.comm, "samples": waited.times}
         for number, waited in sorted(found.items(), key=lambda item: (-item[1].times, item[0]))
         for worker in [snapshot.workers.get(number)]
         if worker is not None
@@ -165,8 +165,8 @@ def _worker(
     snapshot: Snapshot, worker: Worker, roles: list[str], wakes: list[dict[str, int]]
 ) -> dict[str, Any]:
     counted = (
-        "accepts", "accepts_empty", "accepts_failed", "reads", "bytes_read", "reads_empty", "ends_of_stream",
-        "writes", "bytes_written", "waits", "wakeups", "wakeups_wasted", "answers_later", "wait_ns", "busy_ns",
+        "accepts", "accepts_eagain", "accepts_failed", "reads", "bytes_read", "reads_eagain", "eof_reads",
+        "writes", "bytes_written", "waits", "wakeups", "wakeups_spurious", "deferred_replies", "wait_ns", "busy_ns",
         "stall_max_ns", "cpu_ns", "cpu_wait_ns",
     )  # fmt: skip
     return {

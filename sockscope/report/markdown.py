@@ -79,8 +79,8 @@ def _lines(frame: Frame) -> Iterator[str]:
     )
     yield exactness(frame)
     for signal in frame.meta.signals:
-        if signal.weaker:
-            yield f"Signal {escaped(signal.name)} ({escaped(signal.way) or NOT_TRACED}): {escaped(signal.weaker)}."
+        if signal.limitations:
+            yield f"Signal {escaped(signal.name)} ({escaped(signal.method) or NOT_TRACED}): {escaped(signal.limitations)}."
     yield cost(frame)
 
 

@@ -150,13 +150,13 @@ def busy_words(worker: Worker) -> str:
 def waited_words(found: WhoWaited, worker: Worker) -> str:
     """The part of the looks at its listeners at which a thread waited for them."""
     waited = found.by_worker.get(worker.id)
-    return formatting.share(waited.times, waited.looks) if waited else "–"
+    return formatting.share(waited.times, waited.samples) if waited else "–"
 
 
 def _waited_lines(found: WhoWaited) -> Iterator[str]:
-    yield f"  (waited: for the listener, at so many of {formatting.count(found.looks)} arrivals that were looked at)"
+    yield f"  (waited: for the listener, at so many of {formatting.count(found.samples)} arrivals that were looked at)"
     if found.unnamed:
-        yield f"  (at {formatting.share(found.unnamed, found.looks)} of them some waited that could not be named)"
+        yield f"  (at {formatting.share(found.unnamed, found.samples)} of them some waited that could not be named)"
 
 
 def _wait(wait: Wait) -> str:
@@ -184,9 +184,9 @@ def _health(frame: Frame) -> Iterator[str]:
             yield f"lost: {formatting.count(number)} {what}"
     else:
         yield "lost: nothing"
-    weaker = [signal for signal in frame.meta.signals if signal.weaker]
+    weaker = [signal for signal in frame.meta.signals if signal.limitations]
     for signal in weaker:
-        yield f"signal {signal.name} ({signal.way or NOT_TRACED}): {signal.weaker}"
+        yield f"signal {signal.name} ({signal.method or NOT_TRACED}): {signal.limitations}"
     for note in health.notes:
         yield f"note: {note}"
     cost = own_cost(frame.snapshot)

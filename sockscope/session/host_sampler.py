@@ -48,7 +48,7 @@ class HostSampler:
         for number in self._queues.keys() - inodes.keys():
             self._leave(number)
         queues = [self._sample(number, wanted) for number, wanted in inodes.items()]
-        mentioned = (batch.workers["pid"], batch.workers["parent_pid"], batch.holders["pid"])
+        mentioned = (batch.workers["pid"], batch.workers["parent_pid"], batch.owners["pid"])
         pids = {int(pid) for pid in np.unique(np.concatenate(mentioned)) if pid > 1}
         fresh = pids - self._pids
         self._pids |= pids
@@ -77,7 +77,7 @@ class HostSampler:
     def _parents(self, batch: Batch) -> set[int]:
         """Processes that are only named as parents: a shell's threads are nobody's workers."""
         self._working |= {
-            int(pid) for pid in np.unique(np.concatenate([batch.workers["pid"], batch.holders["pid"]]))
+            int(pid) for pid in np.unique(np.concatenate([batch.workers["pid"], batch.owners["pid"]]))
         }
         return self._pids - self._working
 

@@ -15,7 +15,7 @@ from sockscope.model.history import History, HistoryView
 from sockscope.records.batch import Batch, Records
 from sockscope.session.frames import frame_of_batches
 from sockscope.store import Reader
-from sockscope.store.database import TABLES, explained
+from sockscope.store.database import explained
 from sockscope.store.schema import Schema
 from sockscope.store.tables import RecordTable
 
@@ -38,20 +38,20 @@ def read(path: Path) -> tuple[Frame, HistoryView]:
         with explained(path, "read"):
             database = reader.connection()
             times = database.execute("SELECT time_ns FROM raw.ticks ORDER BY tick").fetchall()
-            found = _batches(database, reader.schema, [int(row[0]) for row in times])
+            found = _batches(database, reader.tables, reader.schema, [int(row[0]) for row in times])
             history = history_of(found, len(times))
         meta, batches = reader.meta, [reader.final_batch()]
     # the largest by far comes last, when the database has given its memory back
     return frame_of_batches(meta, batches), history
 
 
-def _batches(database: DuckDBPyConnection, schema: Schema, times: list[int]) -> Iterator[Batch]:
+def _batches(database: DuckDBPyConnection, tables: str, schema: Schema, times: list[int]) -> Iterator[Batch]:
     """What series are made of, tick by tick.  Connections, most of a recording, are not read again."""
     parts = [(part.field, part.table) for part in schema.parts if part.field in _SERIES]
     size = 1
     for _, table in parts:
         if isinstance(table, RecordTable):
-            rows = database.execute(f"SELECT count(*) FROM raw.{table.name}").fetchall()[0][0]
+            rows = database.execute(f"SELECT count(*) FROM {tables}.{table.name}").fetchall()[0][0]
             size += rows * table.dtype.itemsize
     step = max(_AT_ONCE * len(times) // size, 1)
     for start in range(0, len(times), step):
@@ -59,7 +59,7 @@ def _batches(database: DuckDBPyConnection, schema: Schema, times: list[int]) -> 
         found: dict[str, Any] = {}
         for field, table in parts:
             if isinstance(table, RecordTable):
-                ticks, records = table.fetch_ticks(database, TABLES, start, end - 1)
+                ticks, records = table.fetch_ticks(database, tables, start, end - 1)
                 found[field] = records, np.searchsorted(ticks, np.arange(start, end + 1))
         for index in range(end - start):
             now: dict[str, Any] = {

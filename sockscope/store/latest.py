@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from sockscope.records.layout import ConnectionFlag
 
-#: What identifies a thing, for each part of a batch.  Of the holders of listening sockets the whole
+#: What identifies a thing, for each part of a batch.  Of the owners of listening sockets the whole
 #: last list counts: who is no longer in it holds nothing.
 IDENTITIES: dict[str, tuple[str, ...]] = {
     "connections": ("id",),
-    "more_io": ("connection", "worker"),
+    "io_overflow": ("connection", "worker"),
     "workers": ("id",),
     "listeners": ("id",),
     "wakes": ("waker", "wakee"),
     "waiting": ("listener", "worker"),
-    "holders": (),
+    "owners": (),
     "queues": ("netns", "inode"),
     "threads": ("pid", "tid"),
     "processes": ("pid",),

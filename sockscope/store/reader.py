@@ -14,6 +14,7 @@ from sockscope.errors import SockscopeError
 from sockscope.records.batch import Batch, Meta, Records
 from sockscope.store.columns import Array
 from sockscope.store.database import CATALOG, RAW, TABLES, explained, literal, open_memory
+from sockscope.store.earlier_names import use_present_names
 from sockscope.store.final_state import read_final_batch
 from sockscope.store.format_check import check_file, check_schema
 from sockscope.store.header import read_header
@@ -53,10 +54,16 @@ class Reader:
                 self._database.execute("SET enable_external_access = false")
                 self._database.execute("SET lock_configuration = true")
                 self.schema = check_schema(self._database, self.path, SCHEMA)
-                self.meta: Meta = read_header(self._database, TABLES)
+                self._tables = use_present_names(self._database, self.schema)
+                self.meta: Meta = read_header(self._database, self._tables)
             except BaseException:
                 self.close()
                 raise
+
+    @property
+    def tables(self) -> str:
+        """The schema in which :meth:`connection` finds the tables with their row numbers."""
+        return self._tables
 
     def batches(self, *, events: bool = True) -> Iterator[Batch]:
         """Every batch, in order and equal to what was written.
@@ -80,12 +87,13 @@ class Reader:
         :raises SockscopeError: when the file is damaged, or has no batch
         """
         with explained(self.path, "read"):
-            last = self._database.execute(f"SELECT max(tick) FROM {TABLES}.ticks").fetchall()[0][0]
+            last = self._database.execute(f"SELECT max(tick) FROM {self._tables}.ticks").fetchall()[0][0]
             if last is None:
                 raise SockscopeError(f"{self.path} holds no batch, it ended before the first; record again")
-            row = self.schema.ticks.fetch(self._database, TABLES, f"tick = {last}")[0]
+            row = self.schema.ticks.fetch(self._database, self._tables, f"tick = {last}")[0]
             return typing.cast(
-                Batch, self.schema.build_batch(row[1:], read_final_batch(self._database, TABLES, self.schema))
+                Batch,
+                self.schema.build_batch(row[1:], read_final_batch(self._database, self._tables, self.schema)),
             )
 
     def count_events(self) -> int:
@@ -93,7 +101,7 @@ class Reader:
         if all(part.field != "events" for part in self.schema.parts):
             return 0
         with explained(self.path, "read"):
-            return int(self._database.execute(f"SELECT count(*) FROM {TABLES}.events").fetchall()[0][0])
+            return int(self._database.execute(f"SELECT count(*) FROM {self._tables}.events").fetchall()[0][0])
 
     def events(self, first_ns: int = 0, last_ns: int = 2**64 - 1) -> Iterator[Records]:
         """The events of ``record --detail`` between two moments, those of a thread in their order.
@@ -105,14 +113,14 @@ class Reader:
             return
         with explained(self.path, "read"):
             lowest, highest = self._database.execute(
-                f"SELECT min(rowid), max(rowid) FROM {TABLES}.events WHERE time_ns BETWEEN ? AND ?",
+                f"SELECT min(rowid), max(rowid) FROM {self._tables}.events WHERE time_ns BETWEEN ? AND ?",
                 [first_ns, last_ns],
             ).fetchall()[0]
         for start in range(lowest, highest + 1, ROWS_AT_ONCE) if lowest is not None else ():
             end = min(start + ROWS_AT_ONCE, highest + 1)
             with explained(self.path, "read"):
                 rows = table.room_for(end - start)
-                table.fetch(self._database, TABLES, f"rowid BETWEEN {start} AND {end - 1}", rows)
+                table.fetch(self._database, self._tables, f"rowid BETWEEN {start} AND {end - 1}", rows)
             yield rows[(rows["time_ns"] >= first_ns) & (rows["time_ns"] <= last_ns)]
 
     def connection(self) -> DuckDBPyConnection:
@@ -139,24 +147,25 @@ class Reader:
     def _make_views(self) -> None:
         run = self._database.execute
         run(f"CREATE SCHEMA memory.{RAW}")
+        columns = "*" if self._tables == TABLES else "* EXCLUDE (rowid)"
         for table in (
             "meta",
             "ticks",
             *(part.table.name for part in (*self.schema.parts, *self.schema.meta_lists)),
         ):
-            run(f"CREATE VIEW memory.{RAW}.{table} AS SELECT * FROM {TABLES}.{table}")
-        for statement in view_statements(TABLES, self.schema):
+            run(f"CREATE VIEW memory.{RAW}.{table} AS SELECT {columns} FROM {self._tables}.{table}")
+        for statement in view_statements(self._tables, self.schema):
             run(statement)
 
     def _stretches(self, parts: tuple[Part, ...]) -> Iterator[tuple[int, int]]:
         """Ranges of ticks, from the first to the last, with about as much to read in each."""
         run = self._database.execute
-        count = run(f"SELECT count(*) FROM {TABLES}.ticks").fetchall()[0][0]
+        count = run(f"SELECT count(*) FROM {self._tables}.ticks").fetchall()[0][0]
         weight: Array = np.full(count, STRETCH_BYTES // STRETCH_TICKS, np.int64)
         for part in parts:
             size = part.table.dtype.itemsize if isinstance(part.table, RecordTable) else 200
             found = run(
-                f"SELECT tick, count(*) AS rows FROM {TABLES}.{part.table.name} GROUP BY tick"
+                f"SELECT tick, count(*) AS rows FROM {self._tables}.{part.table.name} GROUP BY tick"
             ).fetchnumpy()
             weight[np.asarray(found["tick"])] += np.asarray(found["rows"]) * size
         ends = np.cumsum(weight)
@@ -168,7 +177,7 @@ class Reader:
             start = end
 
     def _read(self, parts: tuple[Part, ...], start: int, end: int) -> list[Batch]:
-        head = self.schema.ticks.fetch(self._database, TABLES, f"tick BETWEEN {start} AND {end - 1}")
+        head = self.schema.ticks.fetch(self._database, self._tables, f"tick BETWEEN {start} AND {end - 1}")
         columns = {part.field: self._read_part(part, start, end) for part in parts}
         return [
             self.schema.build_batch(row[1:], {field: values[index] for field, values in columns.items()})
@@ -178,12 +187,12 @@ class Reader:
     def _read_part(self, part: Part, start: int, end: int) -> list[Any]:
         """The part of each batch in a range of ticks."""
         if isinstance(part.table, RecordTable):
-            ticks, records = part.table.fetch_ticks(self._database, TABLES, start, end - 1)
+            ticks, records = part.table.fetch_ticks(self._database, self._tables, start, end - 1)
             if end - start == 1:
                 return [records]
             cuts = np.searchsorted(ticks, np.arange(start, end + 1))
             return [records[cuts[index] : cuts[index + 1]].copy() for index in range(end - start)]
         things: list[list[Any]] = [[] for _ in range(start, end)]
-        for row in part.table.fetch(self._database, TABLES, f"tick BETWEEN {start} AND {end - 1}"):
+        for row in part.table.fetch(self._database, self._tables, f"tick BETWEEN {start} AND {end - 1}"):
             things[row[0] - start].append(object_of(part, row[1:]))
         return [tuple(many) if part.many else many[0] for many in things]

@@ -25,11 +25,19 @@ from sockscope.records.structured import take
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _COUNTS = (
-    "accepts", "accepts_empty", "accepts_failed", "reads", "bytes_read", "reads_empty", "ends_of_stream",
-    "writes", "bytes_written", "waits", "wakeups", "wakeups_wasted", "bursts", "answers_later",
+    "accepts", "accepts_eagain", "accepts_failed", "reads", "bytes_read", "reads_eagain", "eof_reads",
+    "writes", "bytes_written", "waits", "wakeups", "wakeups_spurious", "read_turns", "deferred_replies",
     "queue_wait", "data_wait", "answer", "stall",
 )  # fmt: skip
-_OF_LISTENER = ("established", "accepted", "looks", "looks_several", "looks_changed", "waiters", "exclusive")
+_OF_LISTENER = (
+    "established",
+    "accepted",
+    "samples",
+    "samples_several",
+    "samples_changed",
+    "waiters",
+    "exclusive",
+)
 _IO = ("reads", "bytes_read", "writes", "bytes_written")
 _BEFORE = ("established_ns", "accepted_ns", "first_data_ns", "first_read_ns", "first_write_ns")
 _BEFORE_TOO = ("acceptor", "accepted_cpu", "established_cpu", "first_read_cpu")
@@ -47,7 +55,7 @@ class Rebaser:
         self.started_ns = base.time_ns
         self.meta = replace(meta, started_ns=base.time_ns, monotonic_offset_ns=offset_ns)
         self._connections = _Known(base.connections, ("id",))
-        self._more_io = _Known(base.more_io, ("connection", "worker"))
+        self._more_io = _Known(base.io_overflow, ("connection", "worker"))
         self._workers = _Known(base.workers, ("id",))
         self._listeners = _Known(base.listeners, ("id",))
         self._wakes = _Known(base.wakes, ("waker", "wakee"))
@@ -75,11 +83,11 @@ class Rebaser:
         return replace(
             batch,
             connections=self._of_connections(batch.connections),
-            more_io=_less(batch.more_io, self._more_io, _IO),
+            io_overflow=_less(batch.io_overflow, self._more_io, _IO),
             workers=self._of_workers(batch.workers),
             listeners=self._of_listeners(batch.listeners),
             wakes=_less(batch.wakes, self._wakes, ("wakes", "after_read")),
-            waiting=_less(batch.waiting, self._waiting, ("looks",)),
+            waiting=_less(batch.waiting, self._waiting, ("samples",)),
             health=self._of_health(batch.health),
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +20,53 @@ from sockscope.store.objects import build, get_attributes
 from sockscope.store.tables import ObjectTable, RecordTable
 
 #: Grows with every change that a reader of an older recording would stumble over.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 #: Tables by the version that brought them: a recording of an earlier one lacks just them.
 SINCE = {"events": 2, "waiting": 3}
 #: Columns by the version that brought them, for each table: read as 0 from an earlier recording.
-COLUMNS_SINCE = {"listeners": {"looks_changed": 4, "waiting": 4}}
+COLUMNS_SINCE = {"listeners": {"samples_changed": 4, "waiting": 4}}
 OLDEST_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """A table whose names changed: what it and its columns are called in earlier recordings.
+
+    :param version: the first with the new names
+    :param table: its earlier name
+    :param columns: column → its earlier name
+    """
+
+    version: int
+    table: str
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+#: Tables by their present name.
+RENAMED = {
+    "io_overflow": Renamed(5, "more_io"),
+    "owners": Renamed(5, "holders"),
+    "waiting": Renamed(5, "waiting", {"samples": "looks"}),
+    "listeners": Renamed(
+        5,
+        "listeners",
+        {"samples": "looks", "samples_several": "looks_several", "samples_changed": "looks_changed"},
+    ),
+    "workers": Renamed(
+        5,
+        "workers",
+        {
+            "accepts_eagain": "accepts_empty",
+            "reads_eagain": "reads_empty",
+            "eof_reads": "ends_of_stream",
+            "wakeups_spurious": "wakeups_wasted",
+            "read_turns": "bursts",
+            "deferred_replies": "answers_later",
+        },
+    ),
+    "signals": Renamed(5, "signals", {"method": "way", "limitations": "weaker"}),
+}
 
 _META = "key VARCHAR NOT NULL, value VARCHAR NOT NULL"
 
@@ -62,15 +103,23 @@ class Schema:
     def as_of(self, version: int) -> Schema:
         """The tables that recordings of this version have."""
         parts = tuple(_as_of(part, version) for part in self.parts if SINCE.get(part.field, 0) <= version)
-        return dataclasses.replace(self, parts=parts)
+        meta_lists = tuple(_as_of(part, version) for part in self.meta_lists)
+        return dataclasses.replace(self, parts=parts, meta_lists=meta_lists)
+
+    @property
+    def tables(self) -> tuple[RecordTable | ObjectTable, ...]:
+        """All tables but ``meta``, which has keys and values."""
+        return (self.ticks, *(part.table for part in (*self.parts, *self.meta_lists)))
 
     def statements(self, catalog: str) -> list[str]:
         """The SQL that makes the tables."""
-        tables = [self.ticks, *(part.table for part in (*self.parts, *self.meta_lists))]
         return [
             f"CREATE SCHEMA {catalog}.{RAW}",
             f"CREATE TABLE {catalog}.{RAW}.meta ({_META})",
-            *(f"CREATE TABLE {catalog}.{RAW}.{table.name} ({table.definition()})" for table in tables),
+            *(
+                f"CREATE TABLE {catalog}.{RAW}.{table.stored_name} ({table.definition()})"
+                for table in self.tables
+            ),
         ]
 
     def build_batch(self, ticks_row: tuple[Any, ...], values: dict[str, Any]) -> Any:
@@ -108,11 +157,17 @@ def schema_of(batch: type, meta: type) -> Schema:
 
 
 def _as_of(part: Part, version: int) -> Part:
-    columns = COLUMNS_SINCE.get(part.field, {})
-    lacks = frozenset(name for name, since in columns.items() if since > version)
-    if not lacks or not isinstance(part.table, RecordTable):
-        return part
-    return dataclasses.replace(part, table=dataclasses.replace(part.table, lacks=lacks))
+    table = part.table
+    if isinstance(table, RecordTable):
+        columns = COLUMNS_SINCE.get(part.field, {})
+        lacks = frozenset(name for name, since in columns.items() if since > version)
+        table = dataclasses.replace(table, lacks=lacks)
+    renamed = RENAMED.get(part.field)
+    if renamed and renamed.version > version:
+        table = dataclasses.replace(
+            table, earlier_name=renamed.table, earlier_columns=tuple(renamed.columns.items())
+        )
+    return dataclasses.replace(part, table=table)
 
 
 def object_of(part: Part, row: tuple[Any, ...]) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -31,11 +31,20 @@ class RecordTable:
     """A table of numpy records, each row with the number of the tick that it came in.
 
     :param lacks: fields for which an older recording has no column; they are read as 0
+    :param earlier_name: its name in the file, if an older recording calls it otherwise
+    :param earlier_columns: (column, its name in the file) of those that an older recording calls otherwise
     """
 
     name: str
     dtype: np.dtype[Any]
     lacks: frozenset[str] = frozenset()
+    earlier_name: str = ""
+    earlier_columns: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def stored_name(self) -> str:
+        """Its name in the file."""
+        return self.earlier_name or self.name
 
     @cached_property
     def columns(self) -> tuple[Column, ...]:
@@ -48,7 +57,9 @@ class RecordTable:
 
     def definition(self) -> str:
         """The columns as ``CREATE TABLE`` wants them."""
-        return _definition((column.name, column.type) for column in self.columns)
+        return _definition(
+            ((column.name, column.type) for column in self.columns), dict(self.earlier_columns)
+        )
 
     def insert(self, connection: DuckDBPyConnection, schema: str, tick: int, records: Records) -> None:
         """Append ``records``."""
@@ -130,10 +141,19 @@ class ObjectTable:
 
     name: str
     attributes: tuple[Attribute, ...]
+    earlier_name: str = ""
+    earlier_columns: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def stored_name(self) -> str:
+        """Its name in the file."""
+        return self.earlier_name or self.name
 
     def definition(self) -> str:
         """The columns as ``CREATE TABLE`` wants them."""
-        return _definition((attribute.name, attribute.type) for attribute in self.attributes)
+        return _definition(
+            ((attribute.name, attribute.type) for attribute in self.attributes), dict(self.earlier_columns)
+        )
 
     def insert(self, connection: DuckDBPyConnection, schema: str, tick: int, things: Iterable[Any]) -> None:
         """Append a row for each of ``things``.
@@ -171,6 +191,6 @@ class ObjectTable:
         ).fetchall()
 
 
-def _definition(columns: Iterable[tuple[str, str]]) -> str:
-    named = "".join(f", {quoted(name)} {kind} NOT NULL" for name, kind in columns)
+def _definition(columns: Iterable[tuple[str, str]], earlier: Mapping[str, str]) -> str:
+    named = "".join(f", {quoted(earlier.get(name, name))} {kind} NOT NULL" for name, kind in columns)
     return f"tick UINTEGER NOT NULL{named}"

@@ -92,7 +92,7 @@ def _views(tables: str, lacking: frozenset[str]) -> dict[str, str]:
     workers = _latest(tables, "workers")
     threads = f"(SELECT id, pid, tid, name_text(comm) AS comm FROM {workers})"
     kinds = " ".join(f"WHEN {kind.value} THEN '{kind.name.lower()}'" for kind in EventKind)
-    changed = "NULL" if "listeners.looks_changed" in lacking else "l.looks_changed"
+    changed = "NULL" if "listeners.samples_changed" in lacking else "l.samples_changed"
     histograms = [str(name) for name in WORKER.names or () if WORKER[name].shape == (BUCKETS,)]
     return {
         "connections": f"""
@@ -127,13 +127,13 @@ def _views(tables: str, lacking: frozenset[str]) -> dict[str, str]:
         "listeners": f"""
             SELECT l.id, endpoint_text(l.address, l.port) AS address, l.netns, l.inode, l.family,
                 l.reuseport <> 0 AS reuseport, l.v6only <> 0 AS v6only, l.backlog, l.queue, l.queue_max,
-                l.established, l.accepted, l.drops, l.looks, l.looks_several,
-                {changed} AS looks_changed, l.waiters, l.exclusive,
+                l.established, l.accepted, l.drops, l.samples, l.samples_several,
+                {changed} AS samples_changed, l.waiters, l.exclusive,
                 w.pid AS listened_pid, w.tid AS listened_tid, w.comm AS listened_comm,
                 wall_clock(l.listened_ns) AS listened_at, wall_clock(l.closed_ns) AS closed_at
             FROM {_latest(tables, "listeners")} AS l LEFT JOIN {threads} AS w ON w.id = l.listened_by""",
         "waiting": f"""
-            SELECT s.listener, nullif(s.worker, 0) AS worker, w.pid, w.tid, w.comm, s.looks
+            SELECT s.listener, nullif(s.worker, 0) AS worker, w.pid, w.tid, w.comm, s.samples
             FROM {_latest(tables, "waiting")} AS s LEFT JOIN {threads} AS w ON w.id = s.worker""",
         "queue_samples": f"""
             SELECT wall_clock(t.time_ns) AS sampled_at, t.time_ns, endpoint_text(q.address, q.port) AS address,
@@ -156,7 +156,7 @@ def _views(tables: str, lacking: frozenset[str]) -> dict[str, str]:
 
 
 def _slots(tables: str, connections: str) -> str:
-    """What each worker did on each connection: from the connection's own slots, and from more_io."""
+    """What each worker did on each connection: from the connection's own slots, and from io_overflow."""
     counts = ("reads", "bytes_read", "writes", "bytes_written")
     slots = [
         f"SELECT id AS connection, io_{slot}_worker AS worker,"
@@ -164,6 +164,6 @@ def _slots(tables: str, connections: str) -> str:
         f" FROM {connections} WHERE io_{slot}_worker <> 0"
         for slot in range(CONNECTION["io"].shape[0])
     ]
-    more_io = _latest(tables, "more_io")
-    more = f"SELECT connection, worker, {', '.join(counts)} FROM {more_io}"
+    io_overflow = _latest(tables, "io_overflow")
+    more = f"SELECT connection, worker, {', '.join(counts)} FROM {io_overflow}"
     return " UNION ALL ".join([*slots, more])

@@ -32,7 +32,7 @@ class Hook:
 
 @dataclass(frozen=True)
 class AttachMethod:
-    """One way to get a signal; ``weaker`` says what it cannot tell, empty if nothing.
+    """One way to get a signal; ``limitations`` says what it cannot tell, empty if nothing.
 
     A way that is not ``exact`` may tell something wrong, or miss something without counting it: every
     connection seen by it is marked.
@@ -40,7 +40,7 @@ class AttachMethod:
 
     name: str
     hooks: tuple[Hook, ...]
-    weaker: str = ""
+    limitations: str = ""
     exact: bool = True
 
     @property

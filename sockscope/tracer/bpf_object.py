@@ -34,14 +34,30 @@ from sockscope.tracer.function_constants import function_constants
 from sockscope.tracer.map_defs import EVENTS, MAPS, PRIVATE, RINGS, SLOT_ARRAYS, MapSizes
 from sockscope.tracer.wait_queues import wait_queues
 
+#: The probes' files in the order in which they become one text: what others use comes first.
 PROBES = (
-    "places", "state", "threads", "sockets", "connections", "waiters",
-    "turns", "lifecycle", "states", "accept", "io", "by_functions", "wait", "wake", "tasks", "seed", "unseen",
-)  # fmt: skip
+    "slot_index",
+    "maps",
+    "threads",
+    "sockets",
+    "connections",
+    "waiters",
+    "recursion_guard",
+    "lifecycle",
+    "sock_state",
+    "accept",
+    "io",
+    "fallback_hooks",
+    "wait",
+    "wake",
+    "tasks",
+    "initial_scan",
+    "reap",
+)
 #: What of the kernel's a function bpf_iter__NAME runs over.
 _ITERATORS = ("task_file", "task", "tcp")
 #: Functions run_NAME that user space runs itself.
-_RUN = ("unseen",)
+_RUN = ("reap",)
 
 
 def probe_directory() -> Path:
@@ -155,7 +171,7 @@ class BpfObject:
         room = limits.room()
         self.maps["bucket_count"].put(0, room["buckets"])
         self.places = {
-            name: SlotArray(loaded.maps[name], record, room[name], (self.maps["fresh_places"], index))
+            name: SlotArray(loaded.maps[name], record, room[name], (self.maps["slots_used"], index))
             for name, (index, record) in SLOT_ARRAYS.items()
         }
         self.rings = {

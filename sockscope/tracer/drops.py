@@ -10,8 +10,8 @@ NAMES = {
     layout.Loss.CONNECTIONS_FULL: "connections: no room for another open one",
     layout.Loss.CLOSED_RING_FULL: "connections: closed faster than they were read",
     layout.Loss.WORKERS_FULL: "deeds of threads: no room for another thread",
-    layout.Loss.ENDED_RING_FULL: "threads: ended faster than they were read",
-    layout.Loss.MORE_IO_FULL: "reads and writes: no room for a further thread on a connection",
+    layout.Loss.EXITED_RING_FULL: "threads: ended faster than they were read",
+    layout.Loss.IO_OVERFLOW_FULL: "reads and writes: no room for a further thread on a connection",
     layout.Loss.LISTENERS_FULL: "listeners: no room for another",
     layout.Loss.WAKES_FULL: "wake-ups: no room for another pair of threads",
     layout.Loss.ACCEPTS_UNKNOWN: "accepts: of connections that have no record",
@@ -24,7 +24,7 @@ NAMES = {
 _MISSED = "events: a probe was at work on that CPU already"
 #: Probes whose counts are of use though one in a million is missing.
 _BEST_EFFORT = frozenset({"on_waking"})
-#: Probes that have a second one beside them, NAME_again (probes/turns.bpf.c, ``enum turns``).
+#: Probes that have a second one beside them, NAME_again (probes/recursion_guard.bpf.c, ``enum guarded``).
 TWO_FOR_ONE = ("on_state", "on_destroy")
 
 

@@ -57,12 +57,12 @@ SIGNALS: tuple[Signal, ...] = (
             AttachMethod(
                 "fentry",
                 (Hook("fentry", "sock_def_readable", "on_readable", "1"),),
-                weaker=f"bytes of {_OWN_CALLBACKS} are not seen to arrive",
+                limitations=f"bytes of {_OWN_CALLBACKS} are not seen to arrive",
             ),
             AttachMethod(
                 "kprobe",
                 (Hook("kprobe", "sock_def_readable", "on_readable_probed", "1"),),
-                weaker=f"bytes of {_OWN_CALLBACKS} are not seen to arrive",
+                limitations=f"bytes of {_OWN_CALLBACKS} are not seen to arrive",
             ),
             AttachMethod(
                 "state-changes",
@@ -73,7 +73,7 @@ SIGNALS: tuple[Signal, ...] = (
                         "tcp_sock.tsq_node,tcp_sock.rcv_nxt,sk_buff.cb,tcp_skb_cb.end_seq",
                     ),
                 ),
-                weaker="best effort: bytes that come with the handshake's last packet, or after this side "
+                limitations="best effort: bytes that come with the handshake's last packet, or after this side "
                 "shut down, are not seen to arrive; Fast Open connections are known from accept on",
                 exact=False,
             ),
@@ -101,14 +101,14 @@ SIGNALS: tuple[Signal, ...] = (
                     Hook("fexit", "inet_csk_accept", "on_accept_return", "2|4"),
                     Hook("fentry", "security_sock_graft", "on_graft", "2"),
                 ),
-                weaker="best effort: an accept that a thread was in already when tracing began, of a "
+                limitations="best effort: an accept that a thread was in already when tracing began, of a "
                 "listener that was not traced yet, is not seen",
                 exact=False,
             ),
             AttachMethod(
                 "kprobe",
                 (Hook("kprobe", "security_sock_graft", "on_graft_probed", "2"),),
-                weaker="best effort: accepts that find nothing are not seen; a listener that the target "
+                limitations="best effort: accepts that find nothing are not seen; a listener that the target "
                 "was handed after tracing began is not learnt by being accepted from",
                 exact=False,
             ),
@@ -127,7 +127,7 @@ SIGNALS: tuple[Signal, ...] = (
                     Hook("fexit", "inet6_recvmsg", "on_recv_return", "4", optional=True),
                     _SPLICE,
                 ),
-                weaker=_UNDER_WAY,
+                limitations=_UNDER_WAY,
             ),
             AttachMethod(
                 "kprobe",
@@ -138,7 +138,7 @@ SIGNALS: tuple[Signal, ...] = (
                     Hook("kprobe", "inet6_recvmsg", "on_recv_probed", "4", optional=True),
                     _SPLICE,
                 ),
-                weaker=_RETURNS,
+                limitations=_RETURNS,
             ),
             AttachMethod(
                 "system-calls",
@@ -149,7 +149,7 @@ SIGNALS: tuple[Signal, ...] = (
                     _call("exit_recvmsg", "on_recvmsg_exit"),
                     _SPLICE,
                 ),
-                weaker="best effort: reads through io_uring and recvmmsg are not seen; a descriptor closed and "
+                limitations="best effort: reads through io_uring and recvmmsg are not seen; a descriptor closed and "
                 "reused while a read is under way can mislead",
                 exact=False,
             ),
@@ -169,7 +169,7 @@ SIGNALS: tuple[Signal, ...] = (
                     Hook("fexit", "inet6_sendmsg", "on_send_return", "3", optional=True),
                     Hook("fexit", "inet_sendpage", "on_sendpage_return", "5", optional=True),
                 ),
-                weaker=_UNDER_WAY,
+                limitations=_UNDER_WAY,
             ),
             AttachMethod(
                 "kprobe",
@@ -183,7 +183,7 @@ SIGNALS: tuple[Signal, ...] = (
                         for place, reads in _SENDS
                     ),
                 ),
-                weaker=_RETURNS,
+                limitations=_RETURNS,
             ),
             AttachMethod(
                 "system-calls",
@@ -194,7 +194,7 @@ SIGNALS: tuple[Signal, ...] = (
                     _call("exit_sendmsg", "on_write_exit"),
                     _call("exit_sendfile64", "on_write_exit"),
                 ),
-                weaker="best effort: writes through io_uring, splice and sendmmsg are not seen; a "
+                limitations="best effort: writes through io_uring, splice and sendmmsg are not seen; a "
                 "descriptor closed and reused while a write is under way can mislead",
                 exact=False,
             ),

@@ -1,4 +1,4 @@
-"""Constants of probes/by_functions.bpf.c: where this kernel keeps what those programs read.
+"""Constants of probes/fallback_hooks.bpf.c: where this kernel keeps what those programs read.
 
 Newer kernels never run them, and a kernel that lacks one of the structs has another way: so what is
 missing is 0 here, and a hook that ``reads`` it is not offered (availability.py).

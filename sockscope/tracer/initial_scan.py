@@ -21,23 +21,23 @@ Holdings = np.ndarray[Any, np.dtype[Any]]
 
 
 def scan_existing(program: BpfObject, scope: TargetFilter, left_out: Counter[layout.Loss]) -> Holdings:
-    """Learn the target's listeners, their holders' threads, their open and waiting connections.
+    """Learn the target's listeners, their owners' threads, their open and waiting connections.
 
     :param left_out: counts what has no room
-    :returns: one :data:`layout.HOLDING` for each descriptor of each listener learnt
+    :returns: one :data:`layout.SOCKET_OWNER` for each descriptor of each listener learnt
     """
-    found = program.iterate("task_file", layout.HOLDING)
+    found = program.iterate("task_file", layout.SOCKET_OWNER)
     wanted = _wanted(found, scope)
     for holding in wanted[np.unique(wanted["socket"], return_index=True)[1]]:
         place = int(holding["netns"]) << 32 | int(holding["port"])
-        if not program.maps["seed_ports"].add(place, 1) or not program.maps["seeds"].add(
+        if not program.maps["initial_ports"].add(place, 1) or not program.maps["initial_listeners"].add(
             int(holding["socket"]), 1
         ):
             left_out[layout.Loss.LISTENERS_FULL] += 1
     if not len(wanted):
         return wanted
-    program.iterate("task_file", layout.HOLDING)  # the listeners
-    held = program.iterate("task_file", layout.HOLDING)  # their connections, the ports known now
+    program.iterate("task_file", layout.SOCKET_OWNER)  # the listeners
+    held = program.iterate("task_file", layout.SOCKET_OWNER)  # their connections, the ports known now
     program.iterate("tcp", _NOTHING)
     held = held[held["listener"] > 0]
     adopt(program, {int(pid) for pid in held["pid"]}, left_out)
@@ -46,7 +46,7 @@ def scan_existing(program: BpfObject, scope: TargetFilter, left_out: Counter[lay
 
 def find_owners(program: BpfObject) -> Holdings:
     """Who holds the traced listeners now; processes that came to hold one become servers."""
-    found = program.iterate("task_file", layout.HOLDING)
+    found = program.iterate("task_file", layout.SOCKET_OWNER)
     return found[found["listener"] > 0]
 
 

@@ -17,24 +17,24 @@ _NOTHING = np.dtype([])
 #: Map → (key, value) for :class:`Map`; a queue has no keys.
 MAPS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "listeners": (_U64, layout.LISTENER),
-    "more_io": (layout.IO_KEY, layout.IO),
+    "io_overflow": (layout.IO_KEY, layout.IO),
     "wakes": (layout.WAKE_KEY, layout.WAKE_COUNT),
     "waiting": (layout.WAITING_KEY, layout.WAITING_COUNT),
     "servers": (_U32, _U8),
     "target_pids": (_U32, _U8),
     "target_ports": (_U16, _U8),
-    "seeds": (_U64, _U8),
-    "seed_ports": (_U64, _U8),
+    "initial_listeners": (_U64, _U8),
+    "initial_ports": (_U64, _U8),
     "target": (_U32, layout.TARGET),
-    "serials": (_U32, _U64),
+    "last_ids": (_U32, _U64),
     "losses": (_U32, _U64),
     "rescued": (_U32, _U64),
-    "fresh_places": (_U32, _U64),
+    "slots_used": (_U32, _U64),
     "bucket_count": (_U32, _U32),
-    "crowded": (_U64, _U32),
-    "gone": (_NOTHING, _U64),
+    "slot_overflow": (_U64, _U32),
+    "reap_queue": (_NOTHING, _U64),
 }
-#: Array of records → its index in ``fresh_places`` (``enum kept``), and the record.
+#: Array of records → its index in ``slots_used`` (``enum slot_kind``), and the record.
 SLOT_ARRAYS: dict[str, tuple[int, np.dtype[Any]]] = {
     "connections": (0, layout.CONNECTION),
     "workers": (1, layout.WORKER),
@@ -42,18 +42,22 @@ SLOT_ARRAYS: dict[str, tuple[int, np.dtype[Any]]] = {
 #: Maps that only the probes themselves use.
 PRIVATE = (
     "births",
-    "blank_worker",
+    "zero_worker",
     "buckets",
     "calls",
     "free_connections",
     "free_workers",
     "listener_keys",
-    "look_under_way",
-    "told",
+    "sample_scratch",
+    "dispatch_states",
     "unrecorded",
 )
 #: Rings, and the record that each carries.
-RINGS = {"closed": layout.CONNECTION, "ended": layout.WORKER, "shut": layout.LISTENER}
+RINGS = {
+    "closed_connections": layout.CONNECTION,
+    "exited_threads": layout.WORKER,
+    "closed_listeners": layout.LISTENER,
+}
 #: The ring that is there only with ``detail``.
 EVENTS = "events"
 
@@ -69,12 +73,12 @@ class MapSizes:
     listeners: int = 4096
     workers: int = 8192
     processes: int = 4096
-    more_io: int = 65536
+    io_overflow: int = 65536
     wakes: int = 16384
     waiting: int = 16384
     closed_pages: int = 4096
-    ended_pages: int = 2048
-    shut_pages: int = 16
+    exited_pages: int = 2048
+    closed_listeners_pages: int = 16
     events_pages: int = 16384
 
     def room(self) -> dict[str, int]:
@@ -85,20 +89,20 @@ class MapSizes:
             "free_connections": self.connections,
             "free_workers": self.workers,
             "buckets": bucket_count(places),
-            "crowded": overflow_capacity(places),
+            "slot_overflow": overflow_capacity(places),
             "listeners": self.listeners,
             "listener_keys": self.listeners,
-            "seeds": self.listeners,
-            "seed_ports": self.listeners,
+            "initial_listeners": self.listeners,
+            "initial_ports": self.listeners,
             "workers": self.workers,
             "calls": 2 * self.workers,
             "servers": self.processes,
             "target_pids": self.processes,
-            "more_io": self.more_io,
+            "io_overflow": self.io_overflow,
             "wakes": self.wakes,
             "waiting": self.waiting,
-            "closed": self.closed_pages * mmap.PAGESIZE,
-            "ended": self.ended_pages * mmap.PAGESIZE,
-            "shut": self.shut_pages * mmap.PAGESIZE,
+            "closed_connections": self.closed_pages * mmap.PAGESIZE,
+            "exited_threads": self.exited_pages * mmap.PAGESIZE,
+            "closed_listeners": self.closed_listeners_pages * mmap.PAGESIZE,
             "events": self.events_pages * mmap.PAGESIZE,
         }

@@ -15,19 +15,19 @@ class MethodReport:
 
     name: str
     exact: bool
-    weaker: str
+    limitations: str
     why_not: str
 
 
 @dataclass(frozen=True)
 class SignalReport:
-    """A signal: ``way`` is the one that tracing would take, empty when there is none."""
+    """A signal: ``method`` is the one that tracing would take, empty when there is none."""
 
     name: str
     tells: str
-    way: str
+    method: str
     exact: bool
-    weaker: str
+    limitations: str
     needed: bool
     ways: tuple[MethodReport, ...]
 
@@ -44,10 +44,10 @@ def report_signals(availability: FeatureProbe) -> tuple[SignalReport, ...]:
                 signal.tells,
                 way.name if way else "",
                 way.exact if way else False,
-                way.weaker if way else signal.without,
+                way.limitations if way else signal.without,
                 signal.needed,
                 tuple(
-                    MethodReport(known.name, known.exact, known.weaker, availability.why_not_way(known))
+                    MethodReport(known.name, known.exact, known.limitations, availability.why_not_way(known))
                     for known in signal.ways
                 ),
             )

@@ -1,4 +1,4 @@
-"""Which connections' sockets are gone, by a program that looks at them (probes/unseen.bpf.c)."""
+"""Which connections' sockets are gone, by a program that looks at them (probes/reap.bpf.c)."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def find_gone_sockets(program: BpfObject) -> Ids:
     found = []
     buckets = int(program.maps["bucket_count"].get(0) or 0)
     for first in range(0, buckets, BUCKETS_A_RUN):
-        if program.run("unseen", 0, first):
-            found.append(program.maps["gone"].pop_all())
-    for key, place in zip(*program.maps["crowded"].read_all(), strict=True):
-        if key >= _SOCKETS and program.run("unseen", int(key), int(place)):
-            found.append(program.maps["gone"].pop_all())
+        if program.run("reap", 0, first):
+            found.append(program.maps["reap_queue"].pop_all())
+    for key, place in zip(*program.maps["slot_overflow"].read_all(), strict=True):
+        if key >= _SOCKETS and program.run("reap", int(key), int(place)):
+            found.append(program.maps["reap_queue"].pop_all())
     return np.unique(np.concatenate(found)) if found else np.empty(0, _ID)

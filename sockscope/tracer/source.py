@@ -18,7 +18,7 @@ from sockscope.bpf.delta_maps import DeltaMaps
 from sockscope.errors import SockscopeError
 from sockscope.host import clock, privileges
 from sockscope.records import layout
-from sockscope.records.batch import HOLDER, Batch, Cost, Health
+from sockscope.records.batch import OWNER, Batch, Cost, Health
 from sockscope.records.batch import AttachedSignal as SignalInUse
 from sockscope.records.layout import Phase
 from sockscope.records.structured import concat
@@ -85,7 +85,7 @@ class KernelSource:
         self._stats_since = 0
         self._sampled_ns = 0
         self._sampled_reads = self._reads_since = 0
-        self._holders = np.empty(0, HOLDER)
+        self._holders = np.empty(0, OWNER)
         self._listeners_known: set[int] = set()
         self._notes: tuple[str, ...] = ()
 
@@ -95,7 +95,9 @@ class KernelSource:
         for signal in SIGNALS:
             way = self._chosen[signal.name]
             without = f"left out: {signal.without}" if signal.name in self._unwanted else signal.without
-            told.append(SignalInUse(signal.name, way.name if way else "", way.weaker if way else without))
+            told.append(
+                SignalInUse(signal.name, way.name if way else "", way.limitations if way else without)
+            )
         return tuple(told)
 
     def start(self) -> int:
@@ -106,7 +108,7 @@ class KernelSource:
         for pid in scope.pids:
             if not maps["target_pids"].add(pid, 1):
                 self._left_out[layout.Loss.PROCESSES_FULL] += 1
-        self._enter(Phase.SETTLING)
+        self._enter(Phase.INITIAL_SCAN)
         for hook in self._hooks:
             self._program.attach(hook)
         held = initial_scan.scan_existing(self._program, scope, self._left_out)
@@ -126,7 +128,7 @@ class KernelSource:
         """What changed since the last batch, or all that is in the maps (``whole``).
 
         Rings are read before maps: what closes in between is in the next batch; in a ``whole`` one,
-        and in the last (``final``), they are read once more.  The deeds in ``more_io`` come last.
+        and in the last (``final``), they are read once more.  The deeds in ``io_overflow`` come last.
         """
         program = self._program
         if whole:
@@ -157,7 +159,7 @@ class KernelSource:
                 records["flags"] |= int(layout.ConnectionFlag.BEST_EFFORT)
             elif self._chosen["data-ready"] is not None:
                 records["flags"][_unannounced(records)] |= int(layout.ConnectionFlag.BEST_EFFORT)
-        more_io = self._pairs.more_io(closed)
+        io_overflow = self._pairs.io_overflow(closed)
         self._refresh_holders(listeners, final)
         self._sample_statistics(now)
         self._ticks += 1
@@ -165,12 +167,12 @@ class KernelSource:
         return Batch(
             time_ns=now,
             connections=concat([closed, connections]),
-            more_io=more_io,
+            io_overflow=io_overflow,
             workers=concat([workers, ended]),
             listeners=concat([listeners, shut]),
             wakes=self._pairs.wakes(ended),
             waiting=waiting,
-            holders=self._holders,
+            owners=self._holders,
             events=events,
             health=self._health(now),
             final=final,
@@ -200,7 +202,11 @@ class KernelSource:
     def _ended_things(self) -> tuple[Any, Any, Any]:
         """Final records of connections, threads and listeners that have come since the last time."""
         rings = self._program.rings
-        return rings["closed"].drain(), rings["ended"].drain(), rings["shut"].drain()
+        return (
+            rings["closed_connections"].drain(),
+            rings["exited_threads"].drain(),
+            rings["closed_listeners"].drain(),
+        )
 
     def close(self) -> None:
         """Give everything back to the kernel."""
@@ -220,7 +226,7 @@ class KernelSource:
                 self._refresh_notes()
 
     def _keep_holders(self, held: Any) -> None:
-        rows = np.empty(len(held), HOLDER)
+        rows = np.empty(len(held), OWNER)
         for name in ("netns", "inode", "pid", "fd"):
             rows[name] = held[name]
         fresh = set(rows["pid"].tolist()) - set(self._holders["pid"].tolist())

@@ -92,7 +92,7 @@ def _loop(context: FrameContext, worker: Worker, palette: Palette, width: int) -
     _pair(line, palette, "busy", f"{busy:.0f} %" if waits else NOT_TRACED)
     _pair(line, palette, "CPU", f"{cpu:.0f} %")
     if waits:
-        wasted = formatting.share(worker.wakeups_wasted, worker.wakeups)
+        wasted = formatting.share(worker.wakeups_spurious, worker.wakeups)
         vain = f", {wasted} for nothing" if is_traced(snapshot, "wasted") else ""
         _pair(line, palette, "wake-ups", f"{formatting.count(worker.wakeups)}{vain}")
     if worker.stall_max_ns:

@@ -125,7 +125,7 @@ def _written(program: Any, name: str, record: Any, count: int) -> Iterator[Any]:
     """The array of records in the kernel, for us to write; so many places count as used."""
     fd = program.places[name]._fd
     size = -(-count * record.itemsize // mmap.PAGESIZE) * mmap.PAGESIZE
-    program.maps["fresh_places"].put({"connections": 0, "workers": 1}[name], count)
+    program.maps["slots_used"].put({"connections": 0, "workers": 1}[name], count)
     yield np.frombuffer(mmap.mmap(fd, size), record, count)
 
 

@@ -54,7 +54,7 @@ class Outcome:
 
     @property
     def empty(self) -> int:
-        return sum(worker.accepts_empty for worker in self.server.acceptors)
+        return sum(worker.accepts_eagain for worker in self.server.acceptors)
 
     @property
     def said(self) -> str:

@@ -99,7 +99,7 @@ def test_whatever_hook_is_missing_nothing_is_told_wrong_and_what_is_weaker_is_sa
                 continue
             with session:
                 assert missing not in {hook.place for hook in session._source._hooks}
-                weaker += [missing for used in session.meta.signals if used.weaker][:1]
+                weaker += [missing for used in session.meta.signals if used.limitations][:1]
                 session.start()
                 answers = [ask(port, 1 + number % 5) for number in range(30)]
                 state = State()
@@ -183,8 +183,8 @@ def test_another_tracer_on_the_same_server_changes_nothing_that_is_told(other: s
 
 @pytest.mark.slow
 def test_with_no_room_anywhere_it_goes_on_and_says_what_is_missing(tmp_path: Path, told: Told) -> None:
-    names = ("connections", "listeners", "workers", "processes", "more_io", "wakes", "closed_pages",
-             "ended_pages", "shut_pages")  # fmt: skip
+    names = ("connections", "listeners", "workers", "processes", "io_overflow", "wakes", "closed_pages",
+             "exited_pages", "closed_listeners_pages")  # fmt: skip
     out = tmp_path / "run.sockscope"
     limits = [word for name in names for word in ("--limits", f"{name}=1")]
     with servers.start("reuseport", workers=3) as server:

@@ -63,7 +63,7 @@ def _blind(source: KernelSource, functions: tuple[str, ...]) -> None:
 def _crowd(program: BpfObject) -> None:
     """Move all connections out of their buckets to where those go that find no room in one."""
     buckets = Map(program._loaded.maps["buckets"], np.dtype("<u4"), _BUCKET)
-    crowded = Map(program._loaded.maps["crowded"], np.dtype("<u8"), np.dtype("<u4"))
+    crowded = Map(program._loaded.maps["slot_overflow"], np.dtype("<u8"), np.dtype("<u4"))
     numbers, held = buckets.read_all()
     for number, bucket in zip(numbers, held, strict=True):
         bucket["spilled"] = 1

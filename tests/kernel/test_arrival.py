@@ -37,7 +37,7 @@ def test_bytes_arrive_after_the_client_sends_and_before_the_server_reads(
     with servers.start("single") as server:
         with leaving_at_once(LiveSession(Target(ports=(server.port,)))) as session:
             kinds = session._source._program._loaded.typed
-            ways = {signal.name: signal.way for signal in session.meta.signals}
+            ways = {signal.name: signal.method for signal in session.meta.signals}
             session.start()
             for _ in range(_CONNECTIONS):
                 with socket.create_connection(("127.0.0.1", server.port)) as client:

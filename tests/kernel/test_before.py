@@ -131,7 +131,7 @@ def test_threads_already_waiting_and_processes_that_only_hold_the_listener_are_k
     assert len(workers) == 3
     assert all(WorkerFlag.IN_WAIT in worker.flags and WorkerFlag.SEEDED in worker.flags for worker in workers)
     (listener,) = found["listeners"]
-    assert {held["pid"] for held in listener["holders"]} >= {worker.pid for worker in workers}
+    assert {held["pid"] for held in listener["owners"]} >= {worker.pid for worker in workers}
     assert listener["accepts"] == 0
     assert found["servers"][0]["model"] == "unknown"
     assert "too few connections" in found["servers"][0]["why"]

@@ -160,11 +160,11 @@ def test_with_a_ring_of_one_page_events_lost_and_recorded_add_up() -> None:
     workers = {int(row["id"]): row for batch in batches for row in batch.workers}
     connection_io = (
         "accepts",
-        "accepts_empty",
+        "accepts_eagain",
         "accepts_failed",
         "reads",
-        "reads_empty",
-        "ends_of_stream",
+        "reads_eagain",
+        "eof_reads",
         "writes",
     )
     happened = sum(int(row[name]) for row in workers.values() for name in connection_io)

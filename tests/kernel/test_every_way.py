@@ -68,7 +68,7 @@ def test_every_way_says_what_the_server_itself_says(
 ) -> None:
     books, documents = tmp_path / "ledger.jsonl", []
     with servers.start(model, ledger=books, host=host, **options) as server, contextlib.ExitStack() as stack:
-        limits = MapSizes(connections=8192, workers=1024, more_io=8192)
+        limits = MapSizes(connections=8192, workers=1024, io_overflow=8192)
         sessions = [
             stack.enter_context(LiveSession(Target(ports=(server.port,)), limits, wishes))
             for wishes in ladder()
@@ -88,7 +88,7 @@ def test_every_way_says_what_the_server_itself_says(
     assert len(ledger) == CONNECTIONS
     found = [
         {
-            "ways": {signal["name"]: signal["way"] for signal in seen["meta"]["signals"]},
+            "ways": {signal["name"]: signal["method"] for signal in seen["meta"]["signals"]},
             "connections": len(ledger),
             "complaints": complaints(seen, ledger),
         }
@@ -175,7 +175,9 @@ def _plain(essence: tuple[Any, ...]) -> str:
 def _labels(seen: dict[str, Any]) -> list[str]:
     """A signal that can err marks every connection, and none is marked without one."""
     weak = [
-        signal["name"] for signal in seen["meta"]["signals"] if signal["weaker"].startswith("best effort")
+        signal["name"]
+        for signal in seen["meta"]["signals"]
+        if signal["limitations"].startswith("best effort")
     ]
     marked = {row["exact"] for row in seen["connections"]}
     return [] if marked == {not weak} else [f"exact is {marked}, with {weak} by best effort"]

@@ -52,6 +52,8 @@ def test_without_reads_writes_and_waits_a_request_meets_no_program_and_accepts_s
     assert all(row["queue_wait_ns"] is not None for row in plain["connections"])
     assert {worker["reads"] for worker in plain["workers"]} == {None}
     assert plain["servers"][0]["model"] == "unknown"
-    missing = {signal["name"]: signal["weaker"] for signal in plain["meta"]["signals"] if not signal["way"]}
+    missing = {
+        signal["name"]: signal["limitations"] for signal in plain["meta"]["signals"] if not signal["method"]
+    }
     assert missing.keys() == {"read", "data-ready", "wake", "write", "wait"}
     assert all(words.startswith("left out: ") for words in missing.values())

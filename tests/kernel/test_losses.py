@@ -63,7 +63,7 @@ def test_with_room_for_one_thread_the_deeds_of_others_are_counted_as_lost(tmp_pa
 def test_with_no_room_for_further_threads_on_a_connection_it_is_marked_inexact(tmp_path: Path) -> None:
     run = run_traced(
         tmp_path, "dispatch", {"workers": 4}, ("--connections", 300, "--concurrency", 32, "--requests", 12),
-        limits=MapSizes(more_io=2),
+        limits=MapSizes(io_overflow=2),
     )  # fmt: skip
     lost = _lost(run.seen, "no room for a further thread on a connection")
     assert lost > 0
@@ -84,4 +84,4 @@ def test_with_room_for_one_that_waits_for_a_listener_the_others_are_counted(tmp_
     lost = _lost(run.seen, "no room for a further one")
     assert lost > 0
     # a thread that is blocked in accept has one entry in the wait queue: each entry is named, or counted as lost
-    assert waited["looks"] + lost == listener["waiters"]
+    assert waited["samples"] + lost == listener["waiters"]

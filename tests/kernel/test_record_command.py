@@ -36,7 +36,7 @@ def test_a_recording_holds_every_connection_and_the_report_tells_them(tmp_path: 
     found = report(out)
     assert len(found["connections"]) == 1000
     assert found["health"]["lost"] == []
-    assert found["health"]["own_cost"]["resident_bytes"] < 200_000_000
+    assert found["health"]["overhead"]["resident_bytes"] < 200_000_000
     assert found["servers"][0]["model"] == "reuseport"
     keys = {"meta", "health", "listeners", "groups", "workers", "connections", "servers", "findings"}
     assert found.keys() == keys

@@ -76,8 +76,8 @@ def _seen(found: dict[str, Any]) -> dict[str, Counter[Any]]:
             seen["writes"][writer["tid"], row["remote"]] += writer["writes"]
             seen["bytes_written"][writer["tid"], row["remote"]] += writer["bytes"]
     for worker in found["workers"]:
-        if worker["accepts_empty"]:
-            seen["empty"][worker["tid"]] = worker["accepts_empty"]
+        if worker["accepts_eagain"]:
+            seen["empty"][worker["tid"]] = worker["accepts_eagain"]
     return seen
 
 

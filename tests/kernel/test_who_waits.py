@@ -74,8 +74,8 @@ class Looks:
         batch = self.session.batch()
         self._threads |= {int(one["id"]): (int(one["pid"]), int(one["tid"])) for one in batch.workers}
         self._inode = int(batch.listeners["inode"][0])
-        before, self._looks = self._looks, int(batch.listeners["looks"][0])
-        now = {int(row["worker"]): int(row["looks"]) for row in batch.waiting}
+        before, self._looks = self._looks, int(batch.listeners["samples"][0])
+        now = {int(row["worker"]): int(row["samples"]) for row in batch.waiting}
         waited, self._waited = self._waited, now
         assert self._looks - before in (0, 1)
         if self._looks == before:

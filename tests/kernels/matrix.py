@@ -133,7 +133,7 @@ def _cell(outcome: Outcome, signal: str, way: str) -> str:
     wrong = [run for run in runs if run["complaints"]]
     words = f"{sum(run['connections'] for run in runs)} connections " + ("**wrong**" if wrong else "agree")
     words += "" if told["exact"] else ", best effort"
-    return f"**{words}**" if tried["way"] == way and not wrong else words
+    return f"**{words}**" if tried["method"] == way and not wrong else words
 
 
 def write(outcomes: Sequence[Outcome]) -> None:

@@ -31,7 +31,7 @@ def main() -> None:
     assert len(records) == 64, len(records)
     (listener,) = batch.listeners
     # four arrivals were to be looked at, each when the next child on its CPU was established
-    assert 1 <= listener["looks"] <= 4, listener["looks"]
+    assert 1 <= listener["samples"] <= 4, listener["samples"]
     for record in records:
         assert record["flags"] & ConnectionFlag.FAST_OPEN, hex(record["flags"])
         assert record["acceptor"], record

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sockscope.records.batch import (
-    HOLDER,
+    OWNER,
     QUEUE,
     THREAD_CPU,
     WAKE,
@@ -44,7 +44,7 @@ def wakes(workers: Array, times: Array) -> Array:
     return rows
 
 
-def holders(scenario: Scenario, workers: Array, listeners: Array) -> Array:
+def owners(scenario: Scenario, workers: Array, listeners: Array) -> Array:
     pids = np.unique(workers["pid"])
     pairs = [
         (NETNS, int(listener["inode"]), int(pid), 6)
@@ -52,7 +52,7 @@ def holders(scenario: Scenario, workers: Array, listeners: Array) -> Array:
         for order, pid in enumerate(pids)
         if scenario.kind != "reuseport" or order == index
     ]
-    return np.array(pairs, HOLDER)
+    return np.array(pairs, OWNER)
 
 
 def queues(scenario: Scenario, listeners: Array) -> Array:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.records.batch import HOLDER, QUEUE, WAKE, Batch, HostCounters, Meta
+from sockscope.records.batch import OWNER, QUEUE, WAKE, Batch, HostCounters, Meta
 from sockscope.records.histogram import EDGES
 from sockscope.records.layout import BUCKETS, CONNECTION, LISTENER, WORKER, ConnectionFlag, WorkerFlag
 from tests.synthetic import host
@@ -75,7 +75,7 @@ class SyntheticSource:
             workers=self._worker.copy(),
             listeners=self._listener.copy(),
             wakes=host.wakes(self._worker, self._wakes) if scenario.kind == "dispatch" else np.empty(0, WAKE),
-            holders=np.empty(0, HOLDER) if gone else host.holders(scenario, self._worker, self._listener),
+            owners=np.empty(0, OWNER) if gone else host.owners(scenario, self._worker, self._listener),
             queues=np.empty(0, QUEUE) if gone else host.queues(scenario, self._listener),
             threads=host.threads(self._worker),
             processes=host.processes(scenario, self._worker),
@@ -260,8 +260,8 @@ class SyntheticSource:
         worker["wait_ns"] += (scenario.interval_ns - busy).astype(np.uint64)
         worker["waits"] += 40
         worker["wakeups"] += 38
-        worker["wakeups_wasted"] += np.uint64(9 if scenario.kind == "shared" else 1)
-        worker["accepts_empty"] += np.uint64(8 if scenario.kind == "shared" else 0)
+        worker["wakeups_spurious"] += np.uint64(9 if scenario.kind == "shared" else 1)
+        worker["accepts_eagain"] += np.uint64(8 if scenario.kind == "shared" else 0)
         self._count("stall", np.arange(len(worker)), stall, np.ones(len(worker), int))
         longer = stall > worker["stall_max_ns"]
         worker["stall_max_at_ns"] = np.where(

@@ -11,7 +11,7 @@ from sockscope.analysis.frame import Server
 from sockscope.analysis.groups import groups_of
 from sockscope.analysis.verdict import verdict
 from sockscope.model.state import State
-from sockscope.records.batch import HOLDER, THREAD_CPU, WAITING, WAKE, Batch
+from sockscope.records.batch import OWNER, THREAD_CPU, WAITING, WAKE, Batch
 from sockscope.records.layout import CONNECTION, LISTENER, WORKER, ConnectionFlag
 
 S, MS, US = 10**9, 10**6, 10**3
@@ -25,13 +25,13 @@ class Small:
         self.listeners: list[Any] = []
         self.workers: list[Any] = []
         self.connections: list[Any] = []
-        self.holders: list[tuple[int, int, int, int]] = []
+        self.owners: list[tuple[int, int, int, int]] = []
         self.wakes: list[tuple[int, int, int, int]] = []
         self.cpu: list[tuple[int, int, int, int]] = []
         self.waiting: list[tuple[int, int, int]] = []
 
     def listener(
-        self, *holders: int, listened_ns: int = 0, closed_ns: int = 0, reuseport: bool = False
+        self, *owners: int, listened_ns: int = 0, closed_ns: int = 0, reuseport: bool = False
     ) -> int:
         record = np.zeros((), LISTENER)
         record["id"] = len(self.listeners) + 1
@@ -39,7 +39,7 @@ class Small:
         record["address"][10:] = LOOPBACK
         record["listened_ns"], record["closed_ns"], record["reuseport"] = listened_ns, closed_ns, reuseport
         self.listeners.append(record)
-        self.holders += [(0, int(record["inode"]), pid, 3) for pid in holders]
+        self.owners += [(0, int(record["inode"]), pid, 3) for pid in owners]
         return int(record["id"])
 
     def worker(self, pid: int, tid: int = 0, cpu_ns: int = 0, **values: int) -> int:
@@ -77,7 +77,7 @@ class Small:
                 connections=np.array(self.connections, CONNECTION),
                 wakes=np.array(self.wakes, WAKE),
                 waiting=np.array(self.waiting, WAITING),
-                holders=np.array(self.holders, HOLDER),
+                owners=np.array(self.owners, OWNER),
                 threads=np.array(self.cpu, THREAD_CPU),
             )
         )
@@ -170,9 +170,9 @@ def test_who_comes_for_nothing_is_told() -> None:
         return world.verdict().evidence[1]
 
     assert turns() == "they wait in accept itself: the kernel wakes one of them for each connection"
-    assert "hardly ever do two come for the same" in turns(waits=100, accepts_empty=2)
-    assert "end a burst" in turns(waits=100, accepts_empty=45, wakeups_wasted=5)
-    herd = turns(waits=100, accepts_empty=60, wakeups_wasted=55)
+    assert "hardly ever do two come for the same" in turns(waits=100, accepts_eagain=2)
+    assert "end a burst" in turns(waits=100, accepts_eagain=45, wakeups_spurious=5)
+    herd = turns(waits=100, accepts_eagain=60, wakeups_spurious=55)
     assert herd == (
         "120 accepts found nothing (EAGAIN), 1.20 for each connection, and 110 wake-ups were for nothing: "
         "2.10 come for each connection"
@@ -190,7 +190,7 @@ def _reader_that_wakes(
     """One thread reads so often and answers 900 times, waking others, who spend so much for each wake-up."""
     world = Small()
     reader = world.worker(
-        10, cpu_ns=180 * MS, reads=reads, bursts=410, waits=588, wakeups=558, answers_later=later
+        10, cpu_ns=180 * MS, reads=reads, read_turns=410, waits=588, wakeups=558, deferred_replies=later
     )
     world.workers[0]["answer"][20] = 900
     for tid, after_read in zip(others, after_reads, strict=False):
@@ -284,7 +284,7 @@ def test_without_cpu_times_waking_alone_decides() -> None:
 def _polling(cpu_of_others: int, later: int = 880, empty: int = 23_000, **values: int) -> Server:
     """One thread reads and writes 900 times without ever sleeping, beside three that touch no socket."""
     world = Small()
-    reader = world.worker(10, cpu_ns=2 * S, reads=900, reads_empty=empty, answers_later=later, **values)
+    reader = world.worker(10, cpu_ns=2 * S, reads=900, reads_eagain=empty, deferred_replies=later, **values)
     world.workers[0]["answer"][20] = 900
     for tid in (11, 12, 13):
         world.worker(10, tid, cpu_ns=cpu_of_others)
@@ -353,7 +353,7 @@ def test_workers_that_are_started_while_tracing_are_handed_descriptors() -> None
 
 
 @pytest.mark.parametrize(
-    ("looks_several", "looks_changed", "waiters", "exclusive", "call", "says"),
+    ("samples_several", "samples_changed", "waiters", "exclusive", "call", "says"),
     [
         (2, 3, 41, 0, 232, "one at a time watches the listening socket"),
         (39, 4, 111, 0, 232, "2.8 watch the listening socket at a time, on average, and come and go (another number"
@@ -365,12 +365,12 @@ def test_workers_that_are_started_while_tracing_are_handed_descriptors() -> None
     ],
 )  # fmt: skip
 def test_who_waits_for_the_listener_tells_of_a_lock(
-    looks_several: int, looks_changed: int, waiters: int, exclusive: int, call: int, says: str
+    samples_several: int, samples_changed: int, waiters: int, exclusive: int, call: int, says: str
 ) -> None:
     world = Small()
     listener = world.listener(10, 11, 12)
     row = world.listeners[0]
-    row["looks"], row["looks_several"], row["looks_changed"] = 40, looks_several, looks_changed
+    row["samples"], row["samples_several"], row["samples_changed"] = 40, samples_several, samples_changed
     row["waiters"], row["exclusive"] = waiters, exclusive
     for pid in (10, 11, 12):
         world.connect(50, listener, world.worker(pid, waits=60, wakeups=60, last_wait=call))
@@ -380,7 +380,7 @@ def test_who_waits_for_the_listener_tells_of_a_lock(
 def test_the_threads_that_waited_are_told_with_how_often_each_did() -> None:
     world = Small()
     listener = world.listener(10, 11)
-    world.listeners[0]["looks"], world.listeners[0]["looks_several"] = 40, 40
+    world.listeners[0]["samples"], world.listeners[0]["samples_several"] = 40, 40
     world.listeners[0]["waiters"] = world.listeners[0]["exclusive"] = 80  # both watch it, idle or busy
     workers = [world.worker(pid, waits=60, wakeups=60, last_wait=232) for pid in (10, 11)]
     for worker in workers:
@@ -412,7 +412,7 @@ def test_workers_that_are_never_idle_are_told_by_late_answers_and_their_work(
 ) -> None:
     world = Small()
     reader = world.worker(
-        10, cpu_ns=180 * MS, reads=900, bursts=800, waits=900, wakeups=890, answers_later=later
+        10, cpu_ns=180 * MS, reads=900, read_turns=800, waits=900, wakeups=890, deferred_replies=later
     )
     world.workers[0]["answer"][20] = 900
     for tid in (11, 12):

@@ -17,8 +17,8 @@ def meant_for(case: Case, listener: Listener) -> Worker | None:
 
     There is none for a descriptor that leaked into a process of another kind.
     """
-    holders = {holding.pid for holding in listener.holders}
+    owners = {holding.pid for holding in listener.owners}
     for worker in case.accepting:
-        if worker.pid in holders and not case.group.accepts.get(worker.id):
+        if worker.pid in owners and not case.group.accepts.get(worker.id):
             return worker
     return None

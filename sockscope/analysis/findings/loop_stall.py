@@ -136,7 +136,7 @@ def _victims(case: Case, worker: Worker, longest: int, away: int) -> tuple[int, 
 
 def _blocks(worker: Worker, longest: int) -> bool:
     """Whether it was one long piece of work, not a great many short ones that were ready at once."""
-    events = worker.reads + worker.accepts + worker.ends_of_stream
+    events = worker.reads + worker.accepts + worker.eof_reads
     if events < _BATCH * max(worker.wakeups, 1):
         return True
     return bool(worker.answer[bucket_of(round(0.7 * longest)) :].any())

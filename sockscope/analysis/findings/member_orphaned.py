@@ -28,10 +28,10 @@ class MemberOrphaned:
             if not len(stuck) or float(stuck.ns.max()) < case.thresholds.hang_ns:
                 continue
             held = (
-                ", ".join(f"process {h.pid} (descriptor {h.descriptors[0]})" for h in listener.holders)
+                ", ".join(f"process {h.pid} (descriptor {h.descriptors[0]})" for h in listener.owners)
                 or "nobody"
             )
-            look = [f"ls -l /proc/{h.pid}/fd/{h.descriptors[0]}" for h in listener.holders[:1]]
+            look = [f"ls -l /proc/{h.pid}/fd/{h.descriptors[0]}" for h in listener.owners[:1]]
             part = listener.established / total if total else 0.0
             yield diagnosis(
                 self,
@@ -48,7 +48,7 @@ class MemberOrphaned:
                     "oldest_ms": round(float(stuck.ns.max()) / 1e6, 1),
                     "established": listener.established,
                     "part": round(part, 4),
-                    "holders": held,
+                    "owners": held,
                 },
                 (
                     "Close the descriptor in every process that holds it "

@@ -17,7 +17,7 @@ class ReuseportUnused:
         if not case.group.reuseport or len(case.listeners) != 1:
             return
         listener = case.listeners[0]
-        holders = {holding.pid for holding in listener.holders}
+        owners = {holding.pid for holding in listener.owners}
         processes = {worker.pid for worker in case.accepting}
         if len(case.accepting) < 2:
             return
@@ -34,7 +34,7 @@ class ReuseportUnused:
             {
                 "listeners": 1,
                 "acceptors": others,
-                "holders": len(holders),
+                "owners": len(owners),
                 "inode": listener.inode,
                 "accepts": shares(case.figures.accepts.values),
             },

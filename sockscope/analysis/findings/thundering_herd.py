@@ -21,12 +21,12 @@ class ThunderingHerd:
         if len(crowd) < 2 or accepts < limits.fewest:
             return
         # a loop that accepts until nothing is left ends each burst with one empty accept: no herd
-        vain = sum(min(worker.wakeups_wasted, worker.accepts_empty) for worker in crowd)
+        vain = sum(min(worker.wakeups_spurious, worker.accepts_eagain) for worker in crowd)
         each, rate = vain / accepts, case.per_second(vain)
         if each < limits.herd:
             return
         costly = case.long_enough and rate >= limits.herd_rate
-        several = sum(worker.accepts_empty > 0 for worker in crowd)
+        several = sum(worker.accepts_eagain > 0 for worker in crowd)
         yield diagnosis(
             self,
             ("warning" if each >= 1 else "notice") if costly and several > 1 else "info",

@@ -17,7 +17,7 @@ class WastedWakeups:
     def look(self, case: Case) -> Iterator[Diagnosis]:
         limits = case.thresholds
         for worker in case.server.readers:
-            vain = min(worker.wakeups_wasted, worker.reads_empty)
+            vain = min(worker.wakeups_spurious, worker.reads_eagain)
             rate = case.per_second(vain)
             if vain < 100 or vain < limits.wasted * worker.wakeups:
                 continue
@@ -32,7 +32,7 @@ class WastedWakeups:
                 {
                     "wakeups": worker.wakeups,
                     "wakeups_for_nothing": vain,
-                    "empty_reads": worker.reads_empty,
+                    "empty_reads": worker.reads_eagain,
                     "per_second": round(rate, 1),
                 },
                 (

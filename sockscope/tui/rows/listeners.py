@@ -144,10 +144,10 @@ class ListenerRows:
 
 
 def _held(listener: Listener, names: dict[int, str]) -> str:
-    if not listener.holders:
+    if not listener.owners:
         return "nobody" if listener.closed_ns else "not known"
-    first = listener.holders[0]
-    more = f" +{len(listener.holders) - 1}" if len(listener.holders) > 1 else ""
+    first = listener.owners[0]
+    more = f" +{len(listener.owners) - 1}" if len(listener.owners) > 1 else ""
     return f"{names.get(first.pid, 'pid')} {first.pid}{more}"
 
 

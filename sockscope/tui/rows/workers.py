@@ -75,7 +75,7 @@ class WorkerRows:
             "bytes": _array(workers, "bytes_read") + _array(workers, "bytes_written"),
             "answers": _array(workers, "writes"),
             "wakeups": _array(workers, "wakeups"),
-            "wasted": _array(workers, "wakeups_wasted"),
+            "wasted": _array(workers, "wakeups_spurious"),
             "stall": _array(workers, "stall_max_ns"),
             "busy": busy,
             "cpu": cpu,

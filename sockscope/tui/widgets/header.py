@@ -91,7 +91,7 @@ class Header(BaseWidget):
 
 
 def _signals(signals: tuple[AttachedSignal, ...], *, short: bool) -> str:
-    missing = [plain(signal.name) for signal in signals if not signal.way]
+    missing = [plain(signal.name) for signal in signals if not signal.method]
     seen = f"{len(signals) - len(missing)} of {len(signals)} signals"
     if not missing or short:
         return seen

@@ -15,8 +15,8 @@ from sockscope.analysis.thresholds import Thresholds
 from sockscope.model.histogram import bucket_of
 from sockscope.model.state import State
 from sockscope.records.batch import (
-    HOLDER,
-    MORE_IO,
+    IO_OVERFLOW,
+    OWNER,
     QUEUE,
     THREAD_CPU,
     AttachedSignal,
@@ -43,8 +43,8 @@ class World:
         self.listeners: list[Any] = []
         self.workers: list[Any] = []
         self.connections: list[Any] = []
-        self.holders: list[tuple[int, int, int, int]] = []
-        self.more_io: list[tuple[int, int, int, int, int, int]] = []
+        self.owners: list[tuple[int, int, int, int]] = []
+        self.io_overflow: list[tuple[int, int, int, int, int, int]] = []
         self.syn_queue = 0
         self.somaxconn = 4096
         self.cpu: dict[int, tuple[int, int]] = {}
@@ -54,7 +54,7 @@ class World:
     def listener(
         self,
         *,
-        holders: Sequence[int] = (),
+        owners: Sequence[int] = (),
         reuseport: bool = False,
         backlog: int = 511,
         queue_max: int = 0,
@@ -69,8 +69,8 @@ class World:
         row["backlog"], row["queue_max"], row["drops"] = backlog, queue_max, drops
         row["listened_ns"] = self.start_ns + listened_ms * MS if listened_ms else 0
         self.listeners.append(row)
-        for pid in holders:
-            self.holders.append((NETNS, int(row["inode"]), pid, 7))
+        for pid in owners:
+            self.owners.append((NETNS, int(row["inode"]), pid, 7))
         return int(row["id"])
 
     def worker(
@@ -90,7 +90,7 @@ class World:
         away_ms: float = 0,
         wasted: int = 0,
         empty: int = 0,
-        reads_empty: int = 0,
+        reads_eagain: int = 0,
         cpu: float | None = None,
         cpu_wait: float = 0,
         last_cpu: int = 0,
@@ -103,7 +103,7 @@ class World:
         row["first_seen_ns"] = row["start_ns"] = self.start_ns
         row["waits"], row["last_wait"] = waits, last_wait
         row["wakeups"] = waits if wakeups is None else wakeups
-        row["wakeups_wasted"], row["accepts_empty"], row["reads_empty"] = wasted, empty, reads_empty
+        row["wakeups_spurious"], row["accepts_eagain"], row["reads_eagain"] = wasted, empty, reads_eagain
         row["flags"] = flags
         if load is not None:
             row["busy_ns"] = load * (self.end_ns - self.start_ns)
@@ -206,10 +206,10 @@ class World:
             Batch(
                 self.end_ns,
                 connections=_stack(self.connections, CONNECTION),
-                more_io=np.array(self.more_io, MORE_IO),
+                io_overflow=np.array(self.io_overflow, IO_OVERFLOW),
                 workers=_stack(self.workers, WORKER),
                 listeners=_stack(self.listeners, LISTENER),
-                holders=np.array(self.holders, HOLDER),
+                owners=np.array(self.owners, OWNER),
                 queues=queues,
                 threads=np.array(threads, THREAD_CPU),
                 hosts=(HostCounters(NETNS, 0, 0, self.somaxconn),),

@@ -42,14 +42,14 @@ def parsed(*words: str) -> int:
 
 def healthy(world: World) -> World:
     it = world()
-    it.serve(300, it.listener(holders=[200]), it.worker(pid=200))
+    it.serve(300, it.listener(owners=[200]), it.worker(pid=200))
     return it
 
 
 def late(world: World) -> World:
     """Connections wait 250 ms to be accepted: a warning."""
     it = world()
-    it.serve(300, it.listener(holders=[200]), it.worker(pid=200, comm="w\x1b[31m"), queue_ms=250)
+    it.serve(300, it.listener(owners=[200]), it.worker(pid=200, comm="w\x1b[31m"), queue_ms=250)
     return it
 
 
@@ -81,13 +81,13 @@ def test_the_bar_may_be_findings(world: World, run: Run) -> None:
 def test_a_symptom_fails_though_its_cause_took_it_in(world: World, run: Run) -> None:
     it = world()
     it.somaxconn = 128
-    it.serve(300, it.listener(holders=[200], backlog=128, queue_max=129, drops=9), it.worker(pid=200))
+    it.serve(300, it.listener(owners=[200], backlog=128, queue_max=129, drops=9), it.worker(pid=200))
     assert run(it, "--fail-on", "queue-overflow") == 3
 
 
 def test_too_few_connections_is_1(world: World, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     it = world()
-    it.serve(3, it.listener(holders=[200]), it.worker(pid=200))
+    it.serve(3, it.listener(owners=[200]), it.worker(pid=200))
     assert run(it) == 1
     assert "3 connections, 20 are needed to tell" in capsys.readouterr().out
 
@@ -99,7 +99,7 @@ def test_nobody_listening_is_1(world: World, run: Run, capsys: pytest.CaptureFix
 
 def test_own_limits_fail_whatever_the_bar(world: World, run: Run) -> None:
     it = world()
-    listener = it.listener(holders=[200, 201])
+    listener = it.listener(owners=[200, 201])
     for number, pid in ((150, 200), (140, 201)):
         it.serve(number, listener, it.worker(pid=pid, parent=100))
     assert run(it) == 0

@@ -17,7 +17,7 @@ def ids(workers: tuple[Worker, ...]) -> list[int]:
 
 def test_accepts_reads_bytes_and_open_connections_are_told_apart(world: World) -> None:
     it = world()
-    listeners = [it.listener(holders=[200 + n], reuseport=True) for n in range(2)]
+    listeners = [it.listener(owners=[200 + n], reuseport=True) for n in range(2)]
     workers = [it.worker(pid=200 + n, parent=100) for n in range(2)]
     it.serve(50, listeners[0], workers[0], reads=1, read_bytes=10, write_bytes=90)
     it.serve(50, listeners[1], workers[1], reads=3, read_bytes=10, write_bytes=10, is_open=True)
@@ -34,7 +34,7 @@ def test_accepts_reads_bytes_and_open_connections_are_told_apart(world: World) -
 
 def test_idle_workers_of_the_same_kind_share(world: World) -> None:
     it = world()
-    listener = it.listener(holders=[100, 200, 201, 202])
+    listener = it.listener(owners=[100, 200, 201, 202])
     first = it.worker(pid=200, parent=100, comm="worker-0")
     idle = [it.worker(pid=201 + n, parent=100, comm=f"worker-{n + 1}") for n in range(2)]
     it.worker(pid=100, comm="main")
@@ -48,7 +48,7 @@ def test_idle_workers_of_the_same_kind_share(world: World) -> None:
 
 def test_threads_of_another_kind_do_not_share(world: World) -> None:
     it = world()
-    listener = it.listener(holders=[200, 300])
+    listener = it.listener(owners=[200, 300])
     loop = it.worker(pid=200, comm="node")
     it.worker(pid=200, tid=201, comm="node", waits=0, last_wait=202, flags=0)  # sleeps in futex
     it.worker(pid=200, tid=202, comm="node", waits=50)  # a timer thread: its own loop, not the main thread
@@ -62,7 +62,7 @@ def test_threads_of_another_kind_do_not_share(world: World) -> None:
 
 def test_workers_that_came_late_or_have_ended_are_not_compared(world: World) -> None:
     it = world()
-    listener = it.listener(holders=[100, 200, 201, 202])
+    listener = it.listener(owners=[100, 200, 201, 202])
     workers = [it.worker(pid=200 + n, parent=100) for n in range(3)]
     it.serve(300, listener, workers[0])
     it.serve(20, listener, workers[1], from_ms=9000)
@@ -75,7 +75,7 @@ def test_workers_that_came_late_or_have_ended_are_not_compared(world: World) -> 
 
 def test_behind_a_dispatcher_those_that_answer_share(world: World) -> None:
     it = world()
-    listener = it.listener(holders=[100])
+    listener = it.listener(owners=[100])
     reader = it.worker(pid=100, comm="dispatch")
     workers = [it.worker(pid=100, tid=101 + n, waits=0, last_wait=202, flags=0) for n in range(2)]
     it.serve(60, listener, reader, reader=reader, writer=workers[0])
@@ -89,7 +89,7 @@ def test_behind_a_dispatcher_those_that_answer_share(world: World) -> None:
 
 def test_few_connections_are_too_few_to_tell(world: World) -> None:
     it = world()
-    listener = it.listener(holders=[100, 200, 201, 202])
+    listener = it.listener(owners=[100, 200, 201, 202])
     workers = [it.worker(pid=200 + n, parent=100) for n in range(3)]
     it.serve(2, listener, workers[1])
     frame = it.frame()
@@ -100,7 +100,7 @@ def test_few_connections_are_too_few_to_tell(world: World) -> None:
 
 def test_a_server_that_has_ended_was_shared_by_those_that_were_there_to_its_end(world: World) -> None:
     it = world()
-    listeners = [it.listener(holders=[200 + n], reuseport=True) for n in range(3)]
+    listeners = [it.listener(owners=[200 + n], reuseport=True) for n in range(3)]
     workers = [it.worker(pid=200 + n, parent=100) for n in range(3)]
     for listener, worker in zip(listeners, workers, strict=True):
         it.serve(50, listener, worker)

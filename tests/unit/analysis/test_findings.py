@@ -34,7 +34,7 @@ def shared(world: World, each: list[int], **options: Any) -> World:
     """One socket, a worker for each number of connections."""
     it = world()
     pids = [200 + index for index in range(len(each))]
-    listener = it.listener(holders=[100, *pids])
+    listener = it.listener(owners=[100, *pids])
     workers = [it.worker(pid=pid, parent=100, **options) for pid in pids]
     for worker, number in zip(workers, each, strict=True):
         it.serve(number, listener, worker)
@@ -47,7 +47,7 @@ def group(world: World, each: list[int], **options: Any) -> tuple[World, list[in
     listeners, workers = [], []
     for index, number in enumerate(each):
         pid = 200 + index
-        listeners.append(it.listener(holders=[pid], reuseport=True))
+        listeners.append(it.listener(owners=[pid], reuseport=True))
         workers.append(it.worker(pid=pid, parent=100, **options))
         it.serve(number, listeners[-1], workers[-1])
     return it, listeners, workers
@@ -57,7 +57,7 @@ def handoff(
     world: World, readers: int = 4, front: dict[str, Any] | None = None, **back: Any
 ) -> tuple[World, int, int, list[int]]:
     it = world()
-    listener = it.listener(holders=[100])
+    listener = it.listener(owners=[100])
     acceptor = it.worker(pid=100, comm="main", **(front or {}))
     crowd = [it.worker(pid=100, tid=101 + index, comm="reader", **back) for index in range(readers)]
     return it, listener, acceptor, crowd
@@ -67,7 +67,7 @@ def dispatch(
     world: World, workers: int = 3, front: dict[str, Any] | None = None
 ) -> tuple[World, int, int, list[int]]:
     it = world()
-    listener = it.listener(holders=[100])
+    listener = it.listener(owners=[100])
     reader = it.worker(pid=100, comm="dispatch", **(front or {}))
     options = {"comm": "worker", "waits": 0, "last_wait": 202, "flags": 0}
     crowd = [it.worker(pid=100, tid=101 + index, **options) for index in range(workers)]
@@ -81,7 +81,7 @@ def only(findings: tuple[Finding, ...], least: str = "notice") -> list[str]:
 
 def test_a_shared_queue_that_feeds_one_long_lived_worker_is_found(world: World) -> None:
     it = world()
-    listener = it.listener(holders=[100, 200, 201, 202, 203])
+    listener = it.listener(owners=[100, 200, 201, 202, 203])
     top, *rest = [it.worker(pid=200 + n, parent=100, load=0.7 if not n else 0.05) for n in range(4)]
     it.serve(90, listener, top, is_open=True, reads=20)
     for worker in rest:
@@ -101,7 +101,7 @@ def test_lifo_under_light_load_is_no_more_than_a_remark(world: World) -> None:
 
 def test_a_shared_queue_that_starves_all_but_one_worker_counts_the_idle_ones(world: World) -> None:
     it = world()
-    listener = it.listener(holders=[100, 200, 201, 202, 203])
+    listener = it.listener(owners=[100, 200, 201, 202, 203])
     top = it.worker(pid=200, parent=100, comm="worker-0", load=0.95)
     for n in range(1, 4):
         it.worker(pid=200 + n, parent=100, comm=f"worker-{n}", load=0.0)
@@ -135,8 +135,8 @@ def test_a_member_that_joined_late_is_not_compared_for_the_time_before(world: Wo
     it = world()
     workers = [it.worker(pid=200 + n, parent=100) for n in range(2)]
     for worker in workers:
-        it.serve(600, it.listener(holders=[199 + worker], reuseport=True), worker, until_ms=4900)
-    late = it.listener(holders=[300], reuseport=True, listened_ms=5000)
+        it.serve(600, it.listener(owners=[199 + worker], reuseport=True), worker, until_ms=4900)
+    late = it.listener(owners=[300], reuseport=True, listened_ms=5000)
     it.serve(10, late, it.worker(pid=300, parent=100), from_ms=6000)
     it.serve(10, 1, workers[0], from_ms=6000)
     it.serve(10, 2, workers[1], from_ms=6000)
@@ -153,14 +153,14 @@ def test_reuseport_set_on_one_shared_socket_is_found(world: World) -> None:
 
 def test_reuseport_set_by_a_single_worker_is_no_finding(world: World) -> None:
     it = world()
-    listener = it.listener(holders=[200], reuseport=True)
+    listener = it.listener(owners=[200], reuseport=True)
     it.serve(100, listener, it.worker(pid=200))
     assert it.findings() == ()
 
 
 def test_a_few_heavy_connections_are_found_where_accepts_are_even(world: World) -> None:
     it = world()
-    listeners = [it.listener(holders=[200 + n], reuseport=True) for n in range(4)]
+    listeners = [it.listener(owners=[200 + n], reuseport=True) for n in range(4)]
     workers = [it.worker(pid=200 + n, parent=100, load=0.8 if not n else 0.1) for n in range(4)]
     for listener, worker in zip(listeners, workers, strict=True):
         it.serve(50, listener, worker)
@@ -200,13 +200,13 @@ def test_a_herd_with_little_traffic_is_only_a_remark(world: World) -> None:
 
 
 def test_readers_woken_for_nothing_are_found(world: World) -> None:
-    it = shared(world, [500] * 2, wasted=3000, reads_empty=3000, waits=4000)
+    it = shared(world, [500] * 2, wasted=3000, reads_eagain=3000, waits=4000)
     assert [finding.id for finding in it.findings()] == ["wasted-wakeups"]
 
 
 def test_waiting_for_an_accept_lock_is_found(world: World) -> None:
     it = world()
-    listener = it.listener(holders=[100, 200, 201, 202])
+    listener = it.listener(owners=[100, 200, 201, 202])
     for n in range(3):
         worker = it.worker(pid=200 + n, parent=100, waits=500, wakeups=100, load=0.3)
         it.serve(50, listener, worker, queue_ms=150)
@@ -218,7 +218,7 @@ def test_waiting_for_an_accept_lock_is_found(world: World) -> None:
 def test_a_group_has_no_accept_lock(world: World) -> None:
     it = world()
     for n in range(3):
-        listener = it.listener(holders=[200 + n], reuseport=True)
+        listener = it.listener(owners=[200 + n], reuseport=True)
         it.serve(
             50, listener, it.worker(pid=200 + n, parent=100, waits=500, wakeups=100, load=0.3), queue_ms=150
         )
@@ -232,7 +232,7 @@ def test_an_accept_lock_that_nobody_waits_for_is_no_finding(world: World) -> Non
 @pytest.mark.parametrize(("drops", "severity"), [(0, "notice"), (40, "critical")])
 def test_a_full_queue_is_found(world: World, drops: int, severity: str) -> None:
     it = world()
-    listener = it.listener(holders=[200], backlog=16, queue_max=17, drops=drops)
+    listener = it.listener(owners=[200], backlog=16, queue_max=17, drops=drops)
     it.serve(300, listener, it.worker(pid=200))
     (finding,) = it.findings()
     assert (finding.id, finding.severity) == ("queue-overflow", severity)
@@ -241,20 +241,20 @@ def test_a_full_queue_is_found(world: World, drops: int, severity: str) -> None:
 
 def test_drops_of_long_ago_are_only_a_remark(world: World) -> None:
     it = world()
-    it.serve(300, it.listener(holders=[200], backlog=511, queue_max=3, drops=40), it.worker(pid=200))
+    it.serve(300, it.listener(owners=[200], backlog=511, queue_max=3, drops=40), it.worker(pid=200))
     assert only(it.findings()) == []
 
 
 def test_a_queue_near_its_limit_is_found(world: World) -> None:
     it = world()
-    it.serve(300, it.listener(holders=[200], backlog=100, queue_max=85), it.worker(pid=200))
+    it.serve(300, it.listener(owners=[200], backlog=100, queue_max=85), it.worker(pid=200))
     assert only(it.findings()) == ["queue-near-limit"]
 
 
 def test_a_backlog_cut_by_somaxconn_explains_the_overflow(world: World) -> None:
     it = world()
     it.somaxconn = 128
-    it.serve(300, it.listener(holders=[200], backlog=128, queue_max=129, drops=9), it.worker(pid=200))
+    it.serve(300, it.listener(owners=[200], backlog=128, queue_max=129, drops=9), it.worker(pid=200))
     findings = it.findings()
     assert only(findings) == ["backlog-clamped"]
     assert findings[0].severity == "critical"
@@ -263,14 +263,14 @@ def test_a_backlog_cut_by_somaxconn_explains_the_overflow(world: World) -> None:
 
 def test_a_backlog_equal_to_somaxconn_without_need_is_no_finding(world: World) -> None:
     it = world()
-    it.serve(300, it.listener(holders=[200], backlog=4096, queue_max=20), it.worker(pid=200))
+    it.serve(300, it.listener(owners=[200], backlog=4096, queue_max=20), it.worker(pid=200))
     assert it.findings() == ()
 
 
 def test_half_open_handshakes_are_found(world: World) -> None:
     it = world()
     it.syn_queue = 400
-    it.serve(300, it.listener(holders=[200], backlog=511), it.worker(pid=200))
+    it.serve(300, it.listener(owners=[200], backlog=511), it.worker(pid=200))
     assert only(it.findings()) == ["syn-queue-pressure"]
     it.syn_queue = 20
     assert it.findings() == ()
@@ -278,7 +278,7 @@ def test_half_open_handshakes_are_found(world: World) -> None:
 
 def test_a_long_queue_wait_is_found_and_says_that_the_acceptor_is_not_busy(world: World) -> None:
     it = world()
-    it.serve(100, it.listener(holders=[200]), it.worker(pid=200), queue_ms=250)
+    it.serve(100, it.listener(owners=[200]), it.worker(pid=200), queue_ms=250)
     (finding,) = it.findings()
     assert finding.id == "queue-wait-high"
     assert "not short of time" in finding.explanation
@@ -295,23 +295,23 @@ def test_a_member_whose_acceptor_is_stuck_is_found(world: World) -> None:
 
 def test_a_member_that_nobody_accepts_from_is_found_with_who_holds_it(world: World) -> None:
     it, _, _ = group(world, [100, 100])
-    leaked = it.listener(holders=[100], reuseport=True)
+    leaked = it.listener(owners=[100], reuseport=True)
     it.wait_unaccepted(90, leaked, since_ms=8000)
     findings = it.findings()
     assert only(findings) == ["member-orphaned"]
-    assert "process 100" in str(findings[0].evidence["holders"])
+    assert "process 100" in str(findings[0].evidence["owners"])
     assert any("tcp_migrate_req" in line for line in findings[0].remedy)
 
 
 def test_a_member_that_just_got_a_connection_is_not_orphaned(world: World) -> None:
     it, _, _ = group(world, [30, 30])
-    it.wait_unaccepted(1, it.listener(holders=[202], reuseport=True), since_ms=2)
+    it.wait_unaccepted(1, it.listener(owners=[202], reuseport=True), since_ms=2)
     assert only(it.findings()) == []
 
 
 def test_a_blocked_loop_is_found_with_the_thread_and_its_victims(world: World) -> None:
     it = world()
-    listener = it.listener(holders=[200])
+    listener = it.listener(owners=[200])
     worker = it.worker(pid=200, stall_ms=400, stalls=5)
     it.serve(200, listener, worker)
     it.serve(30, listener, worker, data_ms=350)
@@ -323,13 +323,13 @@ def test_a_blocked_loop_is_found_with_the_thread_and_its_victims(world: World) -
 
 def test_a_thread_that_blocks_in_accept_is_no_stalled_loop(world: World) -> None:
     it = world()
-    it.serve(200, it.listener(holders=[200]), it.worker(pid=200, stall_ms=9000, load=0.99))
+    it.serve(200, it.listener(owners=[200]), it.worker(pid=200, stall_ms=9000, load=0.99))
     assert only(it.findings()) == []
 
 
 def test_a_loop_that_is_still_away_is_found(world: World) -> None:
     it = world()
-    listener = it.listener(holders=[200])
+    listener = it.listener(owners=[200])
     it.serve(100, listener, it.worker(pid=200, away_ms=3000), until_ms=7000)
     it.wait_unaccepted(20, listener, since_ms=2000)
     (first, *_) = it.findings()
@@ -340,7 +340,7 @@ def test_a_loop_that_is_still_away_is_found(world: World) -> None:
 def test_a_pause_that_stalls_all_at_once_came_once(world: World, apart_ms: float, severity: str) -> None:
     it = world()
     for index in range(4):
-        listener = it.listener(holders=[200 + index], reuseport=True)
+        listener = it.listener(owners=[200 + index], reuseport=True)
         worker = it.worker(pid=200 + index, stall_ms=150, stall_end_ms=2000 + index * apart_ms)
         it.serve(100, listener, worker)
         it.serve(3, listener, worker, data_ms=140, from_ms=1900, until_ms=1990)
@@ -351,26 +351,26 @@ def test_a_pause_that_stalls_all_at_once_came_once(world: World, apart_ms: float
 
 def test_bytes_that_lie_unread_are_found(world: World) -> None:
     it = world()
-    it.serve(100, it.listener(holders=[200]), it.worker(pid=200), data_ms=300)
+    it.serve(100, it.listener(owners=[200]), it.worker(pid=200), data_ms=300)
     assert only(it.findings()) == ["reader-late"]
 
 
 def test_slow_clients_are_a_remark(world: World) -> None:
     it = world()
-    it.serve(100, it.listener(holders=[200]), it.worker(pid=200), first_data_ms=3000, until_ms=6000)
+    it.serve(100, it.listener(owners=[200]), it.worker(pid=200), first_data_ms=3000, until_ms=6000)
     (finding,) = it.findings()
     assert (finding.id, finding.severity) == ("client-slow", "info")
 
 
 def test_a_saturated_single_thread_is_found(world: World) -> None:
     it = world()
-    it.serve(2000, it.listener(holders=[200]), it.worker(pid=200, load=0.97), data_ms=30, reads=3)
+    it.serve(2000, it.listener(owners=[200]), it.worker(pid=200, load=0.97), data_ms=30, reads=3)
     assert only(it.findings()) == ["single-saturated"]
 
 
 def test_a_busy_single_thread_that_keeps_up_is_no_finding(world: World) -> None:
     it = world()
-    it.serve(2000, it.listener(holders=[200]), it.worker(pid=200, load=0.97))
+    it.serve(2000, it.listener(owners=[200]), it.worker(pid=200, load=0.97))
     assert it.findings() == ()
 
 
@@ -412,7 +412,7 @@ def test_a_dispatcher_in_good_health_is_no_finding(world: World) -> None:
 def test_saturated_workers_of_a_group_are_found(world: World) -> None:
     it = world()
     for n in range(3):
-        listener = it.listener(holders=[200 + n], reuseport=True)
+        listener = it.listener(owners=[200 + n], reuseport=True)
         it.serve(500, listener, it.worker(pid=200 + n, parent=100, load=0.97), data_ms=40)
     assert only(it.findings()) == ["workers-saturated"]
 
@@ -421,7 +421,7 @@ def test_a_straggler_is_found_and_explains_its_stalled_member(world: World) -> N
     it = world()
     for n in range(3):
         slow = n == 1
-        listener = it.listener(holders=[200 + n], reuseport=True)
+        listener = it.listener(owners=[200 + n], reuseport=True)
         worker = it.worker(pid=200 + n, parent=100, load=0.97 if slow else 0.2, cpu=0.9 if slow else 0.1)
         it.serve(
             100,
@@ -439,7 +439,7 @@ def test_a_straggler_is_found_and_explains_its_stalled_member(world: World) -> N
 
 def test_a_straggler_comes_before_the_saturation_of_all(world: World) -> None:
     it = world()
-    listener = it.listener(holders=[100, 200, 201, 202])
+    listener = it.listener(owners=[100, 200, 201, 202])
     for n in range(3):
         worker = it.worker(pid=200 + n, parent=100, load=0.99)
         it.serve(100, listener, worker, service_ms=90 if n == 1 else 10, data_ms=60)
@@ -455,7 +455,7 @@ def test_a_worker_with_larger_replies_is_no_straggler(world: World) -> None:
 def test_workers_that_take_turns_on_one_cpu_are_found(world: World) -> None:
     it = world()
     for n in range(4):
-        listener = it.listener(holders=[200 + n], reuseport=True)
+        listener = it.listener(owners=[200 + n], reuseport=True)
         worker = it.worker(pid=200 + n, parent=100, load=0.9, cpu=0.24, last_cpu=3)
         it.serve(200, listener, worker, data_ms=30)
     findings = it.findings()
@@ -466,7 +466,7 @@ def test_workers_that_take_turns_on_one_cpu_are_found(world: World) -> None:
 def test_workers_that_wait_for_a_cpu_that_others_use_are_found(world: World) -> None:
     it = world()
     for n in range(2):
-        listener = it.listener(holders=[200 + n], reuseport=True)
+        listener = it.listener(owners=[200 + n], reuseport=True)
         worker = it.worker(pid=200 + n, parent=100, load=0.95, cpu=0.3, cpu_wait=0.6, last_cpu=n)
         it.serve(200, listener, worker, data_ms=30)
     findings = it.findings()
@@ -479,7 +479,7 @@ def test_a_straggler_that_burns_cpu_is_named_on_a_busy_machine_too(world: World)
     it = world()
     for n in range(3):
         slow = n == 1
-        listener = it.listener(holders=[200 + n], reuseport=True)
+        listener = it.listener(owners=[200 + n], reuseport=True)
         worker = it.worker(
             pid=200 + n,
             parent=100,
@@ -495,7 +495,7 @@ def test_a_straggler_that_burns_cpu_is_named_on_a_busy_machine_too(world: World)
 def test_workers_that_wait_a_little_for_a_cpu_are_not_starved(world: World) -> None:
     it = world()
     for n in range(2):
-        listener = it.listener(holders=[200 + n], reuseport=True)
+        listener = it.listener(owners=[200 + n], reuseport=True)
         worker = it.worker(pid=200 + n, parent=100, load=0.5, cpu=0.4, cpu_wait=0.1, last_cpu=n)
         it.serve(200, listener, worker, data_ms=1)
     assert it.findings() == ()
@@ -506,7 +506,7 @@ def test_stalls_no_longer_than_the_wait_for_a_cpu_are_not_blamed_on_the_loop(
     world: World, cpu_wait: float, severity: str
 ) -> None:
     it = world()
-    listener = it.listener(holders=[100])
+    listener = it.listener(owners=[100])
     worker = it.worker(pid=100, load=0.5, cpu=0.5, cpu_wait=cpu_wait, stall_ms=150, stalls=6)
     it.serve(100, listener, worker, data_ms=160)
     found = {finding.id: finding.severity for finding in it.findings()}
@@ -524,7 +524,7 @@ def test_idle_workers_are_a_remark(world: World) -> None:
 
 def test_helper_threads_that_never_touch_sockets_are_not_idle_workers(world: World) -> None:
     it = world()
-    listener = it.listener(holders=[200])
+    listener = it.listener(owners=[200])
     it.serve(300, listener, it.worker(pid=200, comm="node"))
     for tid in range(201, 209):
         it.worker(pid=200, tid=tid, comm="node", waits=0, last_wait=202, flags=0)
@@ -552,7 +552,7 @@ def test_limits_that_the_user_sets_are_kept(world: World) -> None:
 
 def test_a_server_that_nobody_used_has_no_findings(world: World) -> None:
     it = world()
-    it.listener(holders=[200, 201])
+    it.listener(owners=[200, 201])
     it.worker(pid=200, parent=100)
     it.worker(pid=201, parent=100)
     assert it.findings() == ()
@@ -560,6 +560,6 @@ def test_a_server_that_nobody_used_has_no_findings(world: World) -> None:
 
 def test_findings_come_severest_first(world: World) -> None:
     it, _, _ = group(world, [500, 480, 0, 0])
-    it.wait_unaccepted(50, it.listener(holders=[100], reuseport=True), since_ms=4000)
+    it.wait_unaccepted(50, it.listener(owners=[100], reuseport=True), since_ms=4000)
     severities = [SEVERITIES.index(finding.severity) for finding in it.findings()]
     assert severities == sorted(severities, reverse=True)

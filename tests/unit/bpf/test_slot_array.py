@@ -105,7 +105,7 @@ def test_the_view_grows_with_the_places_used_up_to_the_room(kernel: Kernel) -> N
     assert len(kernel.places.changed(0)) == ROOM
 
 
-PROBE = (probe_directory() / "places.bpf.c").read_text()
+PROBE = (probe_directory() / "slot_index.bpf.c").read_text()
 BUCKET_KEYS = int(re.findall(r"#define BUCKET_KEYS (\d+)", PROBE)[0])
 ROOMS = pytest.mark.parametrize("places", [1, 8, 9, 1000, 73728, 1_008_192])
 
@@ -125,8 +125,8 @@ def test_each_bucket_has_one_beside_it(places: int) -> None:
 
 
 def _bucket_numbers(keys: Any, count: int) -> Any:
-    """As bucket_number() of the probes, with its constant."""
-    mix = np.uint64(int(re.findall(r"#define MIX (0x[0-9a-f]+)ULL", PROBE)[0], 16))
+    """As bucket_index() of the probes, with its constant."""
+    mix = np.uint64(int(re.findall(r"#define HASH_MULTIPLIER (0x[0-9a-f]+)ULL", PROBE)[0], 16))
     half = np.uint64(32)
     mixed = keys * mix
     mixed ^= mixed << half

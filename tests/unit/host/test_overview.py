@@ -1,4 +1,4 @@
-"""The join of listeners, holders, counters and blind spots, on this machine."""
+"""The join of listeners, owners, counters and blind spots, on this machine."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from sockscope.host import procfs
 from sockscope.host import socket_owners as holders_module
 from sockscope.host.processes import cgroup_of, process
 from sockscope.host.socket_owners import find_socket_owners
-from sockscope.records.batch import HOLDER
+from sockscope.records.batch import OWNER
 
 #: An emulated machine is slow, and that is no fault.
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -72,7 +72,7 @@ def test_a_child_that_inherited_it_is_a_holder() -> None:
 
 def test_nobody_holds_nothing() -> None:
     found = find_socket_owners({})
-    assert found.rows.dtype == HOLDER
+    assert found.rows.dtype == OWNER
     assert len(found.rows) == 0
 
 

@@ -14,7 +14,7 @@ from sockscope.analysis.analyse import analyse
 from sockscope.export.openmetrics import Exposition
 from sockscope.model.history import History
 from sockscope.model.state import State
-from sockscope.records.batch import HOLDER, THREAD_CPU, WAITING, WAKE, Batch, Meta
+from sockscope.records.batch import OWNER, THREAD_CPU, WAITING, WAKE, Batch, Meta
 from sockscope.records.layout import CONNECTION, LISTENER, WORKER, ConnectionFlag
 
 S = 10**9
@@ -100,7 +100,7 @@ def busy_days(how: str) -> Iterator[Batch]:
             connections=connections,
             threads=np.array(clocks, THREAD_CPU),
             wakes=np.array([(number, 77, 2, 1) for number in readers], WAKE),
-            holders=np.array([(1, 1, 77, 3)], HOLDER),
+            owners=np.array([(1, 1, 77, 3)], OWNER),
         )
 
 
@@ -115,7 +115,13 @@ def starts_anew(*, elsewhere: bool = False) -> Iterator[Batch]:
         yield Batch(
             time_ns=now + 30,
             listeners=_listener(
-                tick, now, established=2, accepted=2, looks=3, closed_ns=now + 20, port=80 + elsewhere * tick
+                tick,
+                now,
+                established=2,
+                accepted=2,
+                samples=3,
+                closed_ns=now + 20,
+                port=80 + elsewhere * tick,
             ),
             workers=worker,
             connections=_connections(2 * tick, now, tick, tick, [tick, tick]),
@@ -150,12 +156,12 @@ def _sums(state: State) -> dict[str, Any]:
     }
     found["stall"] = max(worker.stall_max_ns for worker in workers)
     found["data_wait"] = np.sum([worker.data_wait for worker in workers], axis=0).tolist()
-    for name in ("sockets", "established", "accepted", "looks"):
+    for name in ("sockets", "established", "accepted", "samples"):
         found[name] = sum(getattr(listener, name) for listener in listeners)
     found["connections"] = int(snapshot.role_counts.sum()), snapshot.connections_total
     found["by acceptor"] = sum(snapshot.role_counts[snapshot.roles["acceptor"] > 0].tolist())
     found["parts"] = [int(snapshot.listener_io[name].sum()) for name in ("reads", "bytes_read", "writes")]
-    found["looks of them"] = sum(waiting.looks for waiting in snapshot.waiting)
+    found["looks of them"] = sum(waiting.samples for waiting in snapshot.waiting)
     return found
 
 
@@ -246,7 +252,7 @@ def test_processes_of_a_server_that_is_gone_become_one_of_their_parent() -> None
         for each in range(2 * KEPT):  # others come and go; nobody holds the listener of the first
             now = (TICKS + 2) * S + each
             one = _worker(10_000 + each, 5000, 6000 + each, 1, now, reads=1, ended_ns=now + 1)
-            yield Batch(time_ns=now, workers=one, holders=np.array([(1, 1, 5000, 3)], HOLDER))
+            yield Batch(time_ns=now, workers=one, owners=np.array([(1, 1, 5000, 3)], OWNER))
 
     assert _sums(_told(two_lives(), KEPT)) == _sums(_told(two_lives(), None))
     old = [worker for worker in _told(two_lives(), KEPT).snapshot().workers.values() if worker.threads > 1]

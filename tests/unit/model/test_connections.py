@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from sockscope.model.connection_io import get_connection_io, get_roles, is_exact
 from sockscope.model.connections import Connections
-from sockscope.records.batch import MORE_IO
+from sockscope.records.batch import IO_OVERFLOW
 from sockscope.records.layout import CONNECTION, ConnectionFlag
 
-NO_IO = np.empty(0, MORE_IO)
+NO_IO = np.empty(0, IO_OVERFLOW)
 
 
 def _records(*rows: tuple[int, int, dict[str, int]]) -> np.ndarray:  # type: ignore[type-arg]
@@ -24,7 +24,7 @@ def _records(*rows: tuple[int, int, dict[str, int]]) -> np.ndarray:  # type: ign
 
 
 def _io(*rows: tuple[int, int, int, int]) -> np.ndarray:  # type: ignore[type-arg]
-    made = np.zeros(len(rows), MORE_IO)
+    made = np.zeros(len(rows), IO_OVERFLOW)
     for record, (connection, worker, reads, writes) in zip(made, rows, strict=True):
         record["connection"], record["worker"], record["reads"], record["writes"] = (
             connection,

@@ -12,7 +12,7 @@ from sockscope.records.layout import BUCKETS, FIRST_OCTAVE, LAST_OCTAVE
 
 
 def _as_the_probes_do(ns: int) -> int:
-    """bucket_of in probes/state.bpf.c, word for word."""
+    """histogram_bucket in probes/maps.bpf.c, word for word."""
     if ns >> LAST_OCTAVE:
         return BUCKETS - 1
     if not ns >> FIRST_OCTAVE:

@@ -63,7 +63,7 @@ def test_needs_name_signals_that_can_be_missing_and_figures_that_there_are() -> 
 
 def test_whatever_the_counters_of_waits_hold_nothing_of_them_is_told_when_waits_were_not_traced() -> None:
     quiet = dict.fromkeys(
-        ("waits", "wakeups", "wakeups_wasted", "wait_ns", "busy_ns", "stall_max_ns", "stall_max_at_ns"), 0
+        ("waits", "wakeups", "wakeups_spurious", "wait_ns", "busy_ns", "stall_max_ns", "stall_max_at_ns"), 0
     )
     loud = dict.fromkeys(quiet, 987654321)
     told = [everything(without("wait", "wake", **held)) for held in (quiet, loud)]
@@ -139,7 +139,7 @@ def test_recordings_that_traced_different_things_are_compared_by_what_both_did()
     (server,) = json.loads(FORMATS["json"](compare(sides)))["servers"]
     measured = {measure["id"] for measure in server["measures"]}
     assert "accepts_max_over_mean" in measured
-    assert measured.isdisjoint({"reads_max_over_mean", "cpu_time_max_over_mean", "wakeups_wasted"})
+    assert measured.isdisjoint({"reads_max_over_mean", "cpu_time_max_over_mean", "wakeups_spurious"})
     assert "not traced" in FORMATS["html"](compare(sides))
     (row,) = rows_of(sides[1].frame, history)["servers"]
     assert isinstance(row, ServerRow)

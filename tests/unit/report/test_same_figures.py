@@ -53,7 +53,7 @@ def test_the_longest_wait_is_the_one_that_was_measured(kind: str) -> None:
 def test_a_table_without_rows_has_no_head() -> None:
     frame, _ = shown("even")
     idle = {
-        number: replace(worker, accepts=0, accepts_empty=0, reads=0, writes=0)
+        number: replace(worker, accepts=0, accepts_eagain=0, reads=0, writes=0)
         for number, worker in frame.snapshot.workers.items()
     }
     (server,) = frame.servers

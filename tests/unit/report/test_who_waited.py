@@ -18,7 +18,7 @@ def looked_at(looks: int, *waiting: tuple[int, int]) -> Frame:
     (listener,) = frame.snapshot.listeners
     rows = tuple(Waiting(listener.id, worker, times) for worker, times in waiting)
     (server,) = frame.servers
-    listeners = (replace(listener, looks=looks),)
+    listeners = (replace(listener, samples=looks),)
     group = replace(server.group, listeners=listeners)
     snapshot = replace(frame.snapshot, listeners=listeners, waiting=rows)
     return replace(frame, snapshot=snapshot, servers=(replace(server, group=group),))
@@ -44,8 +44,8 @@ def test_those_that_could_not_be_named_are_told() -> None:
     frame = looked_at(40, (1, 10), (0, 4))
     assert "(at 10.0 % of them some waited that could not be named)" in text.render(frame)
     (listener,) = document(frame)["listeners"]
-    assert listener["looks_unnamed"] == 4
-    assert [row["looks"] for row in listener["waiting"]] == [10]
+    assert listener["samples_unnamed"] == 4
+    assert [row["samples"] for row in listener["waiting"]] == [10]
 
 
 def test_a_few_looks_tell_nothing() -> None:

@@ -40,8 +40,17 @@ from tests.unit.store.recordings import META, assert_all_equal
 
 SECOND = 1_000_000_000
 TICKS = 14
-COUNTERS = ("accepts", "reads", "bytes_read", "writes", "bytes_written", "waits", "wakeups", "wakeups_wasted")
-LOOKS = ("looks", "looks_several", "looks_changed", "waiters", "exclusive")
+COUNTERS = (
+    "accepts",
+    "reads",
+    "bytes_read",
+    "writes",
+    "bytes_written",
+    "waits",
+    "wakeups",
+    "wakeups_spurious",
+)
+LOOKS = ("samples", "samples_several", "samples_changed", "waiters", "exclusive")
 SCENARIOS = {
     "reuseport": Scenario("reuseport", lost=2),
     "handoff": Scenario("handoff", workers=4),
@@ -61,7 +70,7 @@ def looked_at(batch: Batch) -> Batch:
     for looks in LOOKS:
         listeners[looks] = listeners["established"] // 16
     waiting = np.zeros(len(listeners), WAITING)
-    waiting["listener"], waiting["worker"], waiting["looks"] = listeners["id"], 1, listeners["looks"]
+    waiting["listener"], waiting["worker"], waiting["samples"] = listeners["id"], 1, listeners["samples"]
     return replace(batch, listeners=listeners, waiting=waiting)
 
 
@@ -102,11 +111,11 @@ def totals(batches: Iterable[Batch]) -> dict[str, Any]:
         for row in batch.wakes:
             found["wakes", int(row["waker"]), int(row["wakee"])] += int(row["wakes"])
         for row in batch.waiting:
-            found["waiting", int(row["listener"]), int(row["worker"])] += int(row["looks"])
+            found["waiting", int(row["listener"]), int(row["worker"])] += int(row["samples"])
         for what, count in batch.health.lost:
             found[what] += count
         found["bytes by connection"] += int(batch.connections["io"]["bytes_read"].sum())
-        found["bytes by connection"] += int(batch.more_io["bytes_read"].sum())
+        found["bytes by connection"] += int(batch.io_overflow["bytes_read"].sum())
     return {key: number for key, number in found.items() if number}
 
 
@@ -156,9 +165,10 @@ def test_what_is_accepted_while_the_batch_at_a_cut_is_read_counts_once(tmp_path:
     connection_io = {"bytes_read": 0, "reads": 0}
     for batch in last(sink.written()):
         for name in connection_io:
-            connection_io[name] += int(batch.connections["io"][name].sum() + batch.more_io[name].sum())
+            connection_io[name] += int(batch.connections["io"][name].sum() + batch.io_overflow[name].sum())
     assert connection_io == {
-        name: int(whole.connections["io"][name].sum() + whole.more_io[name].sum()) for name in connection_io
+        name: int(whole.connections["io"][name].sum() + whole.io_overflow[name].sum())
+        for name in connection_io
     }
 
 

@@ -24,7 +24,7 @@ from sockscope.records.batch import WAITING, Batch
 from sockscope.records.layout import CONNECTION, EVENT, ConnectionFlag
 from sockscope.store import SCHEMA_VERSION, Reader, Writer
 from sockscope.store import reader as reader_module
-from sockscope.store.schema import COLUMNS_SINCE, OLDEST_VERSION
+from sockscope.store.schema import COLUMNS_SINCE, OLDEST_VERSION, RENAMED
 from sockscope.store.secure_file import wal_of
 from tests.synthetic import Scenario, SyntheticSource
 from tests.unit.store.recordings import META, assert_equal, batch, record, run
@@ -85,6 +85,23 @@ def test_older_and_newer_recordings_are_told_apart(tmp_path: Path) -> None:
     assert "other columns" in refusal(lacking)
 
 
+def earlier_names(made_by: int) -> list[str]:
+    """What gives tables and columns the names that they had in recordings of this version."""
+    statements = []
+    for table, renamed in RENAMED.items():
+        if made_by >= renamed.version:
+            continue
+        lacks = {name for name, since in COLUMNS_SINCE.get(table, {}).items() if since > made_by}
+        statements += [
+            f"ALTER TABLE raw.{table} RENAME COLUMN {new} TO {old}"
+            for new, old in renamed.columns.items()
+            if new not in lacks
+        ]
+        if renamed.table != table:
+            statements.append(f"ALTER TABLE raw.{table} RENAME TO {renamed.table}")
+    return statements
+
+
 @pytest.mark.parametrize(
     ("made_by", "lacks"), [(1, {"events": EVENT, "waiting": WAITING}), (2, {"waiting": WAITING})]
 )
@@ -93,7 +110,8 @@ def test_a_recording_from_before_there_was_a_table_is_read_as_one_without_rows_i
 ) -> None:
     without = [f"DROP VIEW main.{name}; DROP TABLE raw.{name}" for name in lacks]
     without += [f"ALTER TABLE raw.listeners DROP COLUMN {name}" for name in COLUMNS_SINCE["listeners"]]
-    with Reader(change(tmp_path / "older", *without, version(made_by))) as reader:
+    renamed = [line for line in earlier_names(made_by) if line.split()[2].removeprefix("raw.") not in lacks]
+    with Reader(change(tmp_path / "older", *without, *renamed, version(made_by))) as reader:
         (found,) = reader.batches()
         assert_equal(
             found,
@@ -113,12 +131,13 @@ def _before_columns(made: Batch) -> Batch:
 def test_a_recording_from_before_there_was_a_column_is_read_with_zeros_in_it(tmp_path: Path) -> None:
     columns = COLUMNS_SINCE["listeners"]
     dropped = [f"ALTER TABLE raw.listeners DROP COLUMN {name}" for name in columns]
-    path = change(tmp_path / "older", *dropped, version(max(columns.values()) - 1))
+    made_by = max(columns.values()) - 1
+    path = change(tmp_path / "older", *dropped, *earlier_names(made_by), version(made_by))
     with Reader(path) as reader:
         (found,) = reader.batches()
         assert_equal(found, _before_columns(batch(0)))
-        assert not reader.final_batch().listeners["looks_changed"].any()
-        rows = reader.connection().execute("SELECT looks_changed FROM listeners").fetchall()
+        assert not reader.final_batch().listeners["samples_changed"].any()
+        rows = reader.connection().execute("SELECT samples_changed FROM listeners").fetchall()
         assert rows
         assert all(row == (None,) for row in rows)
 

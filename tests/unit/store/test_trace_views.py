@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sockscope import formatting
-from sockscope.records.batch import MORE_IO, QUEUE, THREAD_CPU, Batch, Cost, Health
+from sockscope.records.batch import IO_OVERFLOW, QUEUE, THREAD_CPU, Batch, Cost, Health
 from sockscope.records.histogram import EDGES
 from sockscope.records.layout import BUCKETS, CONNECTION, EVENT, LISTENER, WORKER, ConnectionFlag
 from sockscope.store import Reader
@@ -83,7 +83,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     one(CONNECTION, **served, **accepted, io=io((7, 2, 50, 1, 60))),
                 ]
             ),
-            more_io=one(MORE_IO, connection=1, worker=9, reads=1, bytes_read=5),
+            io_overflow=one(IO_OVERFLOW, connection=1, worker=9, reads=1, bytes_read=5),
             workers=worker,
             listeners=one(LISTENER, **listener, queue_max=5, accepted=1, reuseport=1, listened_by=7),
             queues=one(QUEUE, netns=9, inode=55, address=LOOPBACK, port=80, family=4, queue=1, backlog=128),
@@ -99,7 +99,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
             threads=one(THREAD_CPU, pid=100, tid=101, cpu_ns=42, last_cpu=3),
             health=Health((("ring full", 2), ("map full", 0)), Cost(probe_ns=9), ("a note",)),
         ),
-        Batch(time_ns=4_500, more_io=one(MORE_IO, connection=1, worker=9, reads=2, bytes_read=8), final=True,
+        Batch(time_ns=4_500, io_overflow=one(IO_OVERFLOW, connection=1, worker=9, reads=2, bytes_read=8), final=True,
               health=Health((("ring full", 3), ("map full", 0)))),
     ]  # fmt: skip
     return record(tmp_path_factory.mktemp("views") / "x.duckdb", batches)

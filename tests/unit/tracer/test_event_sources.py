@@ -34,7 +34,7 @@ def test_an_older_kernel_gets_the_next_way_and_is_told_what_is_weaker() -> None:
         way = chosen[name]
         assert way is not None
         assert (way.name, way.exact) == ("fentry", True)
-        assert way.weaker
+        assert way.limitations
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_each_way_that_is_refused_leads_to_the_next_one(
 def test_a_way_that_can_err_says_that_it_is_best_effort() -> None:
     for signal in SIGNALS:
         for way in signal.ways:
-            assert way.exact != way.weaker.startswith("best effort: "), (signal.name, way.name)
+            assert way.exact != way.limitations.startswith("best effort: "), (signal.name, way.name)
 
 
 def test_an_optional_hook_may_be_missing_and_a_needed_one_not() -> None:

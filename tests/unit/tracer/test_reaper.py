@@ -28,7 +28,7 @@ class Kernel:
     """Stands for the array of connections; ``gone`` is what looks find, in turn."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.now, self.a_look_takes, self.looks = 0, 0, 0
+        self.now, self.a_look_takes, self.samples = 0, 0, 0
         self.untouched, self.refuses = True, False
         self.gone: list[list[int]] = []
         self.records = _records()
@@ -41,7 +41,7 @@ class Kernel:
         return self.records[np.isin(self.records["id"], ids)]
 
     def look(self) -> Any:
-        self.looks += 1
+        self.samples += 1
         self.now += self.a_look_takes
         if self.refuses:
             raise PermissionError(1, "Operation not permitted")
@@ -60,7 +60,7 @@ def _ends(kernel: Kernel) -> Reaper:
 def _look_at(kernel: Kernel, ends: Reaper, second: int) -> int:
     kernel.now = second * _SECOND
     ends.look(kernel.now)
-    return kernel.looks
+    return kernel.samples
 
 
 def test_sockets_are_looked_for_each_half_minute(kernel: Kernel) -> None:
@@ -139,8 +139,8 @@ def test_where_the_kernel_does_not_let_it_look_that_is_said_and_nothing_fails(ke
 def test_the_probe_goes_through_as_many_buckets_as_user_space_steps_over_and_has_room_for_what_it_finds() -> (
     None
 ):
-    text = "".join((probe_directory() / f"{name}.bpf.c").read_text() for name in ("places", "unseen"))
+    text = "".join((probe_directory() / f"{name}.bpf.c").read_text() for name in ("slot_index", "reap"))
     (keys,) = re.findall(r"#define BUCKET_KEYS (\d+)", text)
-    assert re.findall(r"#define BUCKETS_A_RUN (\d+)", text) == [str(BUCKETS_A_RUN)]
-    (room,) = re.findall(r"BPF_QUEUE\(gone, u64, (\d+)\)", text)
+    assert re.findall(r"#define BUCKETS_PER_RUN (\d+)", text) == [str(BUCKETS_A_RUN)]
+    (room,) = re.findall(r"BPF_QUEUE\(reap_queue, u64, (\d+)\)", text)
     assert int(room) >= BUCKETS_A_RUN * int(keys)

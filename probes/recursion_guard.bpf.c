@@ -11,9 +11,9 @@
  * for, less what the second did in its place, is what went unseen.
  */
 
-enum turns { TURNS_STATE, TURNS_DESTROY, TURNS_COUNT };
+enum guarded { GUARD_STATE, GUARD_DESTROY, GUARD_COUNT };
 
-struct event_told {
+struct dispatched_event {
 	u64 key;
 	u64 what;
 	u64 frame; /* where the kernel keeps the tracepoint's arguments: no two under way share it */
@@ -21,61 +21,61 @@ struct event_told {
 
 /* What the first program was told last on this CPU, until the second has come by; and the same of a
  * thread whose two programs an interrupt came between. */
-struct told {
-	struct event_told last;
-	struct event_told interrupted;
+struct dispatch_state {
+	struct dispatched_event last;
+	struct dispatched_event interrupted;
 };
 
-BPF_PERCPU_ARRAY(told, struct told, TURNS_COUNT);
-BPF_ARRAY(rescued, u64, TURNS_COUNT); /* what the second did since the first was at work */
+BPF_PERCPU_ARRAY(dispatch_states, struct dispatch_state, GUARD_COUNT);
+BPF_ARRAY(rescued, u64, GUARD_COUNT); /* what the second did since the first was at work */
 
 /* What is left there when the first program begins: a thread's, which must find it again, or of an
  * interrupt amid a thread's second program, which nobody comes back for. */
-static __always_inline void set_aside(struct told *told)
+static __always_inline void save_interrupted(struct dispatch_state *state)
 {
 	struct task_struct *task = current_task();
 
-	if (told->last.frame - (u64)LOAD(task, stack) < STACK_AT_MOST)
-		told->interrupted = told->last;
-	told->last.key = 0;
+	if (state->last.frame - (u64)LOAD_FIELD(task, stack) < THREAD_SIZE_MAX)
+		state->interrupted = state->last;
+	state->last.key = 0;
 }
 
-static __always_inline struct told *first_begins(u32 kind)
+static __always_inline struct dispatch_state *first_program_enter(u32 kind)
 {
-	struct told *told_here = told.lookup(&kind);
+	struct dispatch_state *state = dispatch_states.lookup(&kind);
 
-	if (told_here && told_here->last.key)
-		set_aside(told_here);
-	return told_here;
+	if (state && state->last.key)
+		save_interrupted(state);
+	return state;
 }
 
-static __always_inline void first_ends(struct told *told, u64 key, u64 what, void *ctx)
+static __always_inline void first_program_exit(struct dispatch_state *state, u64 key, u64 what, void *ctx)
 {
-	told->last.key = key;
-	told->last.what = what;
-	told->last.frame = (u64)ctx;
+	state->last.key = key;
+	state->last.what = what;
+	state->last.frame = (u64)ctx;
 }
 
-static __always_inline int is_that(struct event_told *event, u64 key, u64 what, void *ctx)
+static __always_inline int is_same_event(struct dispatched_event *event, u64 key, u64 what, void *ctx)
 {
 	return event->key == key && event->what == what && event->frame == (u64)ctx;
 }
 
 /* Is it left to the second program? */
-static __always_inline int is_for_second(u32 kind, u64 key, u64 what, void *ctx)
+static __always_inline int needs_second_program(u32 kind, u64 key, u64 what, void *ctx)
 {
-	struct told *told_here = told.lookup(&kind);
+	struct dispatch_state *state = dispatch_states.lookup(&kind);
 	u64 *count;
 
-	if (!told_here)
+	if (!state)
 		return 0;
-	if (is_that(&told_here->last, key, what, ctx)) {
-		told_here->last.key = 0;
+	if (is_same_event(&state->last, key, what, ctx)) {
+		state->last.key = 0;
 		return 0;
 	}
-	if (is_that(&told_here->interrupted, key, what, ctx)) {
-		told_here->interrupted.key = 0;
-		told_here->last.key = 0;
+	if (is_same_event(&state->interrupted, key, what, ctx)) {
+		state->interrupted.key = 0;
+		state->last.key = 0;
 		return 0;
 	}
 	count = rescued.lookup(&kind);

@@ -9,11 +9,11 @@ struct registers {
 	u64 words[40];
 };
 
-static __always_inline u64 sock_behind(u64 socket)
+static __always_inline u64 sock_of_socket(u64 socket)
 {
 	struct sock *behind = 0;
 
-	PEEK(behind, ((struct socket *)socket)->sk);
+	READ_KERNEL(behind, ((struct socket *)socket)->sk);
 	return (u64)behind;
 }
 
@@ -24,7 +24,7 @@ int on_readable(struct traced *ctx)
 {
 	u32 zero = 0;
 
-	data_ready(PLAIN(ctx->values[0]), births.lookup(&zero), 0);
+	data_ready(TO_SCALAR(ctx->values[0]), births.lookup(&zero), 0);
 	return 0;
 }
 
@@ -39,19 +39,19 @@ int on_readable_probed(struct registers *ctx)
 /* inet_recvmsg(socket, message, size, flags) and inet6_recvmsg: what sock_recvmsg calls. */
 int on_recv_return(struct traced *ctx)
 {
-	u64 key = sock_behind(ctx->values[0]);
-	struct connection *connection = connection_of(key);
+	u64 key = sock_of_socket(ctx->values[0]);
+	struct connection *connection = find_connection(key);
 
 	if (connection)
-		bytes_read(connection, (int)ctx->values[4], ctx->values[3] & PEEK_FLAG);
+		bytes_read(connection, (int)ctx->values[4], ctx->values[3] & MSG_PEEK);
 	return 0;
 }
 
 /* inet_sendmsg(socket, message, size) and inet6_sendmsg. */
 int on_send_return(struct traced *ctx)
 {
-	u64 key = sock_behind(ctx->values[0]);
-	struct connection *connection = connection_of(key);
+	u64 key = sock_of_socket(ctx->values[0]);
+	struct connection *connection = find_connection(key);
 	int result = ctx->values[3];
 
 	if (connection && result > 0)
@@ -63,8 +63,8 @@ int on_send_return(struct traced *ctx)
  * dc97391e6610 "sock: Remove ->sendpage*() in favour of sendmsg(MSG_SPLICE_PAGES)"). */
 int on_sendpage_return(struct traced *ctx)
 {
-	u64 key = sock_behind(ctx->values[0]);
-	struct connection *connection = connection_of(key);
+	u64 key = sock_of_socket(ctx->values[0]);
+	struct connection *connection = find_connection(key);
 	s64 result = ctx->values[5];
 
 	if (connection && result > 0)
@@ -75,59 +75,59 @@ int on_sendpage_return(struct traced *ctx)
 /* A return probe does not tell what the function was called with: its entry is kept until then.
  * The kernel has room for few returns at a time; one that it left out shows at the thread's next
  * call, and is counted. */
-static __always_inline void call_begins(u64 socket, u64 flags, u64 writes)
+static __always_inline void call_enter(u64 socket, u64 flags, u64 writes)
 {
 	u64 key = (u64)(u32)bpf_get_current_pid_tgid() << 1 | writes;
-	struct call fresh = {.socket = sock_behind(socket), .flags = flags};
+	struct pending_call fresh = {.socket = sock_of_socket(socket), .flags = flags};
 
-	if (!connection_of(fresh.socket))
+	if (!find_connection(fresh.socket))
 		return;
 	if (calls.lookup(&key))
-		lose(LOSS_RETURNS_MISSED);
+		count_loss(LOSS_RETURNS_MISSED);
 	if (calls.update(&key, &fresh))
-		lose(LOSS_RETURNS_MISSED);
+		count_loss(LOSS_RETURNS_MISSED);
 }
 
-static __always_inline void call_ends(int result, u64 writes)
+static __always_inline void call_exit(int result, u64 writes)
 {
 	u64 key = (u64)(u32)bpf_get_current_pid_tgid() << 1 | writes;
-	struct call *call = calls.lookup(&key), done;
+	struct pending_call *call = calls.lookup(&key), done;
 	struct connection *connection;
 
 	if (!call)
 		return;
 	done = *call;
 	calls.delete(&key);
-	connection = connection_of(done.socket);
+	connection = find_connection(done.socket);
 	if (!connection)
 		return;
 	if (!writes)
-		bytes_read(connection, result, done.flags & PEEK_FLAG);
+		bytes_read(connection, result, done.flags & MSG_PEEK);
 	else if (result > 0)
 		bytes_written(connection, result);
 }
 
 int on_recv_probed(struct registers *ctx)
 {
-	call_begins(ctx->words[PROBE_FIRST], ctx->words[PROBE_FOURTH], 0);
+	call_enter(ctx->words[PROBE_FIRST], ctx->words[PROBE_FOURTH], 0);
 	return 0;
 }
 
 int on_recv_return_probed(struct registers *ctx)
 {
-	call_ends(ctx->words[PROBE_RESULT], 0);
+	call_exit(ctx->words[PROBE_RESULT], 0);
 	return 0;
 }
 
 int on_send_probed(struct registers *ctx)
 {
-	call_begins(ctx->words[PROBE_FIRST], 0, 1);
+	call_enter(ctx->words[PROBE_FIRST], 0, 1);
 	return 0;
 }
 
 int on_send_return_probed(struct registers *ctx)
 {
-	call_ends(ctx->words[PROBE_RESULT], 1);
+	call_exit(ctx->words[PROBE_RESULT], 1);
 	return 0;
 }
 
@@ -136,17 +136,17 @@ int on_send_return_probed(struct registers *ctx)
  * arguments this kernel's has. */
 int on_accept_return(struct traced *ctx)
 {
-	u64 child = PLAIN(ctx->values[ACCEPT_RESULT]);
+	u64 child = TO_SCALAR(ctx->values[ACCEPT_RESULT]);
 	s32 error = 0;
 
 	if (child) {
-		accepted(child, (struct sock *)PLAIN(ctx->values[0]));
+		accepted(child, (struct sock *)TO_SCALAR(ctx->values[0]));
 		return 0;
 	}
 	bpf_probe_read_kernel(&error, sizeof(error),
 			      (void *)ctx->values[ACCEPT_RESULT == 4 ? 2 : 1] + ACCEPT_ERROR);
 	if (error)
-		came_empty(error);
+		accept_failed(error);
 	return 0;
 }
 
@@ -154,15 +154,15 @@ int on_accept_return(struct traced *ctx)
  * it.  It is entered after the wait, so a thread that was blocked before tracing is seen too. */
 static __always_inline void grafted(u64 key)
 {
-	struct connection *connection = connection_of(key);
+	struct connection *connection = find_connection(key);
 
 	if (connection && is_unaccepted(connection))
-		accepted_silently(connection, current_worker_made(), bpf_ktime_get_ns());
+		accepted_without_syscall(connection, get_or_create_worker(), bpf_ktime_get_ns());
 }
 
 int on_graft(struct traced *ctx)
 {
-	grafted(PLAIN(ctx->values[0]));
+	grafted(TO_SCALAR(ctx->values[0]));
 	return 0;
 }
 
@@ -177,7 +177,7 @@ int on_graft_probed(struct registers *ctx)
 int on_segment(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 key = ctx->args[0];
-	struct connection *connection = connection_of(key);
+	struct connection *connection = find_connection(key);
 	u32 begins = 0, ends = 0, expected = 0;
 	void *control;
 

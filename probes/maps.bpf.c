@@ -7,38 +7,39 @@
  */
 
 /* A read or write under way, from its entry to its return (by_functions.bpf.c). */
-struct call {
+struct pending_call {
 	u64 socket;
 	u64 flags;
 };
 
-BPF_TABLE("hash", u64, struct listener, listeners, SIZED_LATER); /* key: struct sock * */
-BPF_TABLE("hash", u32, u64, listener_keys, SIZED_LATER);	 /* listener.id to struct sock * */
-BPF_TABLE("hash", struct io_key, struct connection_io, more_io, SIZED_LATER);
-BPF_TABLE("hash", struct wake_key, struct wake_count, wakes, SIZED_LATER);
-BPF_TABLE("hash", struct waiting_key, struct waiting_count, waiting, SIZED_LATER);
-BPF_TABLE("hash", u64, struct call, calls, SIZED_LATER); /* key: tid << 1 | whether it writes */
-BPF_TABLE("hash", u32, u8, servers, SIZED_LATER);	 /* processes whose threads are workers */
-BPF_TABLE("hash", u32, u8, target_pids, SIZED_LATER);	 /* what --pid means by now */
+BPF_TABLE("hash", u64, struct listener, listeners, PLACEHOLDER_ENTRIES); /* key: struct sock * */
+BPF_TABLE("hash", u32, u64, listener_keys, PLACEHOLDER_ENTRIES);	 /* listener.id to struct sock * */
+BPF_TABLE("hash", struct io_key, struct connection_io, io_overflow, PLACEHOLDER_ENTRIES);
+BPF_TABLE("hash", struct wake_key, struct wake_count, wakes, PLACEHOLDER_ENTRIES);
+BPF_TABLE("hash", struct waiting_key, struct waiting_count, waiting, PLACEHOLDER_ENTRIES);
+BPF_TABLE("hash", u64, struct pending_call, calls,
+	  PLACEHOLDER_ENTRIES);				      /* key: tid << 1 | whether it writes */
+BPF_TABLE("hash", u32, u8, servers, PLACEHOLDER_ENTRIES);     /* processes whose threads are workers */
+BPF_TABLE("hash", u32, u8, target_pids, PLACEHOLDER_ENTRIES); /* what --pid means by now */
 BPF_TABLE("hash", u16, u8, target_ports, 1024);
-BPF_TABLE("hash", u64, u8, seeds, SIZED_LATER);	     /* listeners to learn: struct sock * */
-BPF_TABLE("hash", u64, u8, seed_ports, SIZED_LATER); /* netns << 32 | port */
+BPF_TABLE("hash", u64, u8, initial_listeners, PLACEHOLDER_ENTRIES); /* listeners to learn: struct sock * */
+BPF_TABLE("hash", u64, u8, initial_ports, PLACEHOLDER_ENTRIES);	    /* netns << 32 | port */
 BPF_ARRAY(target, struct target, 1);
-BPF_ARRAY(blank_worker, struct worker, 1); /* zeros: too large for the stack */
-BPF_ARRAY(serials, u64, 3);		   /* the last id given, by enum serial */
+BPF_ARRAY(zero_worker, struct worker, 1); /* zeros: too large for the stack */
+BPF_ARRAY(last_ids, u64, 3);		  /* the last id given, by enum id_kind */
 BPF_ARRAY(losses, u64, LOSS_COUNT);
-BPF_RINGBUF_OUTPUT(closed, PAGES_LATER); /* struct connection */
-BPF_RINGBUF_OUTPUT(ended, PAGES_LATER);	 /* struct worker */
-BPF_RINGBUF_OUTPUT(shut, PAGES_LATER);	 /* struct listener */
+BPF_RINGBUF_OUTPUT(closed_connections, PLACEHOLDER_PAGES); /* struct connection */
+BPF_RINGBUF_OUTPUT(exited_threads, PLACEHOLDER_PAGES);	   /* struct worker */
+BPF_RINGBUF_OUTPUT(closed_listeners, PLACEHOLDER_PAGES);   /* struct listener */
 #ifdef WITH_DETAIL
-BPF_RINGBUF_OUTPUT(events, PAGES_LATER); /* struct event */
+BPF_RINGBUF_OUTPUT(events, PLACEHOLDER_PAGES); /* struct event */
 #endif
 
-enum serial { SERIAL_CONNECTION, SERIAL_WORKER, SERIAL_LISTENER };
+enum id_kind { ID_CONNECTION, ID_WORKER, ID_LISTENER };
 
 /* bcc before 0.22 does not declare these two (bpf.h: 158 since 5.11, 175 since 5.15). */
 static struct task_struct *(*current_task)(void) = (void *)158;
-static void *(*registers_of)(struct task_struct *task) = (void *)175;
+static void *(*task_pt_regs)(struct task_struct *task) = (void *)175;
 static void *(*tcp_sock_of)(void *socket) = (void *)137; /* bpf_skc_to_tcp_sock, 5.9 */
 
 /* What a function was called with, one argument after another, and then its result; or a
@@ -47,41 +48,41 @@ struct traced {
 	u64 values[8];
 };
 
-#define PEEK(into, from)                                                                        \
+#define READ_KERNEL(into, from)                                                                 \
 	({                                                                                      \
 		_Static_assert(sizeof(into) == sizeof(from), "a field is read whole, no more"); \
 		bpf_probe_read_kernel(&(into), sizeof(into), &(from));                          \
 	})
 /* A load of base->field without a helper: from the stack, or through a pointer whose type the
  * verifier knows.  The structs are declared packed, so clang would load byte by byte. */
-#define LOAD(base, field) \
+#define LOAD_FIELD(base, field) \
 	(*(typeof((base)->field) *)((void *)(base) + __builtin_offsetof(typeof(*(base)), field)))
 /* A pointer as a plain number: the verifier allows no arithmetic on one whose type it knows, and
  * the directory needs it. */
-#define PLAIN(pointer)                                                      \
+#define TO_SCALAR(pointer)                                                  \
 	({                                                                  \
 		u64 number = 0;                                             \
 		bpf_probe_read_kernel(&number, sizeof(number), &(pointer)); \
 		number;                                                     \
 	})
-#define HEAD_OF_SOCKET struct sock_common __attribute__((aligned(8)))
-#define NO_ROOM -7 /* -E2BIG: a hash map is full */
-#define LISTEN_STATE 10
-#define SYN_RECV_STATE 3
-#define SYN_SENT_STATE 2
-#define ESTABLISHED_STATE 1
-#define CLOSE_STATE 7
-#define CLOSE_WAIT_STATE 8
-#define PROTOCOL_TCP 6
-#define FAMILY_INET 2
-#define FAMILY_INET6 10
-#define EMPTY_HANDED (-11)  /* EAGAIN */
-#define PEEK_FLAG 2	    /* MSG_PEEK */
-#define EXITING_FLAG 4	    /* PF_EXITING */
-#define STACK_AT_MOST 32768 /* THREAD_SIZE: 16 KiB, twice that with KASAN */
-#define SLEEPING_STATE 1    /* TASK_INTERRUPTIBLE */
-#define MODE_TYPE 0170000
-#define MODE_SOCKET 0140000
+#define SOCK_COMMON_COPY struct sock_common __attribute__((aligned(8)))
+#define E2BIG 7
+#define TCP_LISTEN 10
+#define TCP_SYN_RECV 3
+#define TCP_SYN_SENT 2
+#define TCP_ESTABLISHED 1
+#define TCP_CLOSE 7
+#define TCP_CLOSE_WAIT 8
+#define IPPROTO_TCP 6
+#define AF_INET 2
+#define AF_INET6 10
+#define EAGAIN 11
+#define MSG_PEEK 2
+#define PF_EXITING 4
+#define THREAD_SIZE_MAX 32768 /* THREAD_SIZE: 16 KiB, twice that with KASAN */
+#define TASK_INTERRUPTIBLE 1
+#define S_IFMT 0170000
+#define S_IFSOCK 0140000
 
 static __always_inline u32 phase(void)
 {
@@ -91,7 +92,7 @@ static __always_inline u32 phase(void)
 	return wanted ? wanted->phase : PHASE_TRACING;
 }
 
-static __always_inline void lose(u32 what)
+static __always_inline void count_loss(u32 what)
 {
 	u64 *count = losses.lookup(&what);
 
@@ -101,8 +102,8 @@ static __always_inline void lose(u32 what)
 
 /* A deed as an event.  Only with --detail: else nothing of it is compiled, and nobody pays for it. */
 #ifdef WITH_DETAIL
-static __always_inline void happened(u16 kind, struct worker *worker, u64 connection, s32 result, u32 about,
-				     u64 now)
+static __always_inline void emit_event(u16 kind, struct worker *worker, u64 connection, s32 result, u32 about,
+				       u64 now)
 {
 	struct event event = {.time_ns = now, .connection = connection, .worker = worker->id};
 
@@ -111,24 +112,24 @@ static __always_inline void happened(u16 kind, struct worker *worker, u64 connec
 	event.kind = kind;
 	event.cpu = bpf_get_smp_processor_id();
 	if (events.ringbuf_output(&event, sizeof(event), BPF_RB_NO_WAKEUP))
-		lose(LOSS_EVENTS_RING_FULL);
+		count_loss(LOSS_EVENTS_RING_FULL);
 }
-#define HAPPENED(...) happened(__VA_ARGS__)
+#define EMIT_EVENT(...) emit_event(__VA_ARGS__)
 #else
-#define HAPPENED(...) \
-	do {          \
+#define EMIT_EVENT(...) \
+	do {            \
 	} while (0)
 #endif
 
-static __always_inline u64 next_serial(u32 kind)
+static __always_inline u64 next_id(u32 kind)
 {
-	u64 *last = serials.lookup(&kind);
+	u64 *last = last_ids.lookup(&kind);
 
 	return last ? __sync_fetch_and_add(last, 1) + 1 : 0;
 }
 
 /* The bucket of a duration in a struct worker's histograms: records.h has the scale. */
-static __always_inline u32 bucket_of(u64 ns)
+static __always_inline u32 histogram_bucket(u64 ns)
 {
 	u32 octave = 0;
 	u64 rest = ns;
@@ -163,9 +164,9 @@ static __always_inline u32 bucket_of(u64 ns)
 
 /* The compiler must use the very register that it compared: the verifier of 6.1 does not see that
  * two registers hold the same number once one of them was shifted. */
-#define COUNT_DURATION(histogram, ns)                    \
+#define HISTOGRAM_ADD(histogram, ns)                     \
 	do {                                             \
-		u64 bucket = bucket_of(ns);              \
+		u64 bucket = histogram_bucket(ns);       \
 		asm volatile("" : "+r"(bucket));         \
 		if (bucket < HISTOGRAM_BUCKETS) {        \
 			asm volatile("" : "+r"(bucket)); \

@@ -11,12 +11,12 @@
  * is being told at this moment is no unseen one.
  */
 
-#define BUCKETS_A_RUN 4 /* the verifier goes through each of them: 3 ms */
+#define BUCKETS_PER_RUN 4 /* the verifier goes through each of them: 3 ms */
 
 /* Ids of the connections that the last run found; user space takes them out before the next one. */
-BPF_QUEUE(gone, u64, 32); /* more than BUCKETS_A_RUN * BUCKET_KEYS */
+BPF_QUEUE(reap_queue, u64, 32); /* more than BUCKETS_PER_RUN * BUCKET_KEYS */
 
-static __always_inline u32 tell_if_gone(u64 key, u32 place)
+static __always_inline u32 queue_if_gone(u64 key, u32 slot)
 {
 	struct sock_common *socket = (struct sock_common *)key;
 	struct connection *connection;
@@ -27,25 +27,25 @@ static __always_inline u32 tell_if_gone(u64 key, u32 place)
 	/* a free key, one that is being set, or a thread's */
 	if (key >> 63 == 0)
 		return 0;
-	connection = connections.lookup(&place);
+	connection = connections.lookup(&slot);
 	if (!connection)
 		return 0;
 	id = *(volatile u64 *)&connection->id;
 	/* the key and the place were read a while ago: do they still belong together? */
-	if (!id || place_of(key) != place)
+	if (!id || find_slot(key) != slot)
 		return 0;
-	PEEK(references, socket->skc_refcnt);
-	PEEK(port, socket->skc_dport);
+	READ_KERNEL(references, socket->skc_refcnt);
+	READ_KERNEL(port, socket->skc_dport);
 	if (references && bpf_ntohs(port) == connection->remote_port)
 		return 0;
 	if (*(volatile u64 *)&connection->id != id)
 		return 0;
-	gone.push(&id, 0);
+	reap_queue.push(&id, 0);
 	return 1;
 }
 
 /* Arguments: a key and its place; or 0 and the first of so many buckets.  Returns how many ids there are. */
-int run_unseen(struct bpf_raw_tracepoint_args *ctx)
+int run_reap(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 key = ctx->args[0];
 	u32 from = ctx->args[1], number, found = 0, i;
@@ -53,15 +53,15 @@ int run_unseen(struct bpf_raw_tracepoint_args *ctx)
 	int k;
 
 	if (key)
-		return tell_if_gone(key, from);
-	for (i = 0; i < BUCKETS_A_RUN; i++) {
+		return queue_if_gone(key, from);
+	for (i = 0; i < BUCKETS_PER_RUN; i++) {
 		number = from + i;
 		bucket = buckets.lookup(&number);
 		if (!bucket)
 			break;
 #pragma unroll
 		for (k = 0; k < BUCKET_KEYS; k++)
-			found += tell_if_gone(*(volatile u64 *)&bucket->keys[k], bucket->places[k]);
+			found += queue_if_gone(*(volatile u64 *)&bucket->keys[k], bucket->slots[k]);
 	}
 	return found;
 }

@@ -5,19 +5,19 @@
  */
 
 /* looking: whether this is where looks are taken that are due */
-static __always_inline void state_changed(u64 key, int before, int after, int looking)
+static __always_inline void state_changed(u64 key, int before, int after, int sample)
 {
 	struct connection *connection;
 	struct birth *birth;
-	u32 zero = 0, place;
+	u32 zero = 0, slot;
 
-	if (before == LISTEN_STATE && after == SYN_RECV_STATE) {
+	if (before == TCP_LISTEN && after == TCP_SYN_RECV) {
 		birth = births.lookup(&zero);
 		if (birth)
 			child_cloned(birth, key);
 		return;
 	}
-	if (before == SYN_RECV_STATE && after == ESTABLISHED_STATE) {
+	if (before == TCP_SYN_RECV && after == TCP_ESTABLISHED) {
 		birth = births.lookup(&zero);
 		if (birth && birth->child == key) {
 			child_established(birth);
@@ -25,96 +25,96 @@ static __always_inline void state_changed(u64 key, int before, int after, int lo
 			birth->late_child = key;
 			birth->late_ns = bpf_ktime_get_ns();
 		}
-		if (birth && looking)
-			look_if_due(birth);
+		if (birth && sample)
+			sample_if_due(birth);
 		return;
 	}
-	if (after == LISTEN_STATE) {
+	if (after == TCP_LISTEN) {
 		listener_opened((struct sock *)key);
 		return;
 	}
-	if (before == LISTEN_STATE) {
-		listener_shut(key);
+	if (before == TCP_LISTEN) {
+		listener_closed(key);
 		return;
 	}
-	place = place_of(key);
-	connection = place == NOWHERE ? 0 : connections.lookup(&place);
-	if (connection && after == SYN_SENT_STATE) { /* the socket is a client's by now */
+	slot = find_slot(key);
+	connection = slot == INVALID_SLOT ? 0 : connections.lookup(&slot);
+	if (connection && after == TCP_SYN_SENT) { /* the socket is a client's by now */
 		if (phase() != PHASE_ENDING)
-			left_behind(key, connection, place);
+			finish_stale_connection(key, connection, slot);
 		return;
 	}
 	/* on its way from the first step of the end to the last nothing of the record changes, and the
 	 * clock is what a state change costs */
-	if (!connection || (connection->ending_ns && after != CLOSE_STATE) || phase() == PHASE_ENDING)
+	if (!connection || (connection->ending_ns && after != TCP_CLOSE) || phase() == PHASE_ENDING)
 		return;
 	connection->touched_ns = bpf_ktime_get_ns();
 	if (!connection->ending_ns) {
 		connection->ending_ns = connection->touched_ns;
-		if (after == CLOSE_WAIT_STATE)
+		if (after == TCP_CLOSE_WAIT)
 			connection->flags |= CONNECTION_PEER_CLOSED_FIRST;
-		else if (after == CLOSE_STATE)
+		else if (after == TCP_CLOSE)
 			connection->flags |= CONNECTION_RESET;
 		else
 			connection->flags |= CONNECTION_WE_CLOSED_FIRST;
 	}
-	if (after == CLOSE_STATE)
+	if (after == TCP_CLOSE)
 		connection->closed_ns = connection->touched_ns;
 }
 
 int on_state(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct told *told = first_begins(TURNS_STATE);
+	struct dispatch_state *state = first_program_enter(GUARD_STATE);
 
-	if (!told)
+	if (!state)
 		return 0;
 	state_changed(ctx->args[0], ctx->args[1], ctx->args[2], 1);
-	first_ends(told, ctx->args[0], ctx->args[1] << 8 | ctx->args[2], ctx);
+	first_program_exit(state, ctx->args[0], ctx->args[1] << 8 | ctx->args[2], ctx);
 	return 0;
 }
 
 int on_state_again(struct bpf_raw_tracepoint_args *ctx)
 {
-	if (is_for_second(TURNS_STATE, ctx->args[0], ctx->args[1] << 8 | ctx->args[2], ctx))
+	if (needs_second_program(GUARD_STATE, ctx->args[0], ctx->args[1] << 8 | ctx->args[2], ctx))
 		state_changed(ctx->args[0], ctx->args[1], ctx->args[2], 0);
 	return 0;
 }
 
 /* The socket is gone: nobody can read or write it any more, so its record is final. */
-static __always_inline void destroyed(u64 key)
+static __always_inline void socket_destroyed(u64 key)
 {
-	u32 place = place_of(key);
-	struct connection *connection = place == NOWHERE ? 0 : connections.lookup(&place);
+	u32 slot = find_slot(key);
+	struct connection *connection = slot == INVALID_SLOT ? 0 : connections.lookup(&slot);
 
 	if (!connection)
 		return;
 	/* at the end it stays as it is being read: open, without what it did since.  Nothing leads to it any
 	 * more, so that it is not taken for one whose end went unseen */
 	if (phase() == PHASE_ENDING) {
-		unsettle(key);
+		slot_remove(key);
 		return;
 	}
 	if (!connection->closed_ns) {
 		connection->touched_ns = bpf_ktime_get_ns();
 		connection->closed_ns = connection->touched_ns;
 	}
-	connection_ended(key, connection, place);
+	finish_connection(key, connection, slot);
 }
 
 int on_destroy(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct told *told = first_begins(TURNS_DESTROY);
+	struct dispatch_state *state = first_program_enter(GUARD_DESTROY);
 
-	if (!told)
+	if (!state)
 		return 0;
-	destroyed(ctx->args[0]);
-	first_ends(told, ctx->args[0], 0, ctx);
+	socket_destroyed(ctx->args[0]);
+	first_program_exit(state, ctx->args[0], 0, ctx);
 	return 0;
 }
 
 int on_destroy_again(struct bpf_raw_tracepoint_args *ctx)
 {
-	if (is_for_second(TURNS_DESTROY, ctx->args[0], 0, ctx))
-		destroyed(ctx->args[0]);
+	if (needs_second_program(GUARD_DESTROY, ctx->args[0], 0, ctx))
+		socket_destroyed(ctx->args[0]);
 	return 0;
 }

@@ -3,7 +3,7 @@
  * What was there before tracing began: BPF iterators over every open file and every TCP socket.
  *
  * task_file prints each TCP socket with its holder.  User space picks the listeners that belong
- * to the target and writes them to seeds (and their ports to seed_ports); a second pass then
+ * to the target and writes them to initial_listeners (and their ports to initial_ports); a second pass then
  * puts them, and a third pass their open connections, into the maps, from inside the kernel,
  * where the file is held: no socket can vanish and its address be used again in between.
  */
@@ -32,25 +32,25 @@ struct bpf_iter__task {
 	struct task_struct *task;
 };
 
-static long (*write_out)(void *seq, const void *data, u32 size) = (void *)127; /* bpf_seq_write */
+static long (*seq_write)(void *seq, const void *data, u32 size) = (void *)127; /* bpf_seq_write */
 
-static __always_inline void seed_connection(struct sock_common *socket, u32 netns, u16 port, u16 flags)
+static __always_inline void scan_connection(struct sock_common *socket, u32 netns, u16 port, u16 flags)
 {
 	u64 port_there = (u64)netns << 32 | port;
 	u64 key = (u64)socket;
 	struct connection *fresh;
-	HEAD_OF_SOCKET head;
-	u32 place = NOWHERE;
+	SOCK_COMMON_COPY head;
+	u32 slot = INVALID_SLOT;
 
-	if (!seed_ports.lookup(&port_there) || place_of(key) != NOWHERE)
+	if (!initial_ports.lookup(&port_there) || find_slot(key) != INVALID_SLOT)
 		return;
 	bpf_probe_read_kernel(&head, sizeof(head), socket);
-	fresh = connection_begun(&head, &place);
+	fresh = new_connection(&head, &slot);
 	if (!fresh)
 		return;
 	fresh->flags = flags;
 	fresh->touched_ns = bpf_ktime_get_ns();
-	connection_known(key, fresh, place);
+	publish_connection(key, fresh, slot);
 }
 
 int bpf_iter__task_file(struct bpf_iter__task_file *ctx)
@@ -60,45 +60,45 @@ int bpf_iter__task_file(struct bpf_iter__task_file *ctx)
 	struct inode *inode = 0;
 	struct socket *holder = 0;
 	struct sock *socket = 0;
-	struct holding found = {};
+	struct socket_owner found = {};
 	struct listener *listener;
 	u16 mode = 0;
 	u64 key;
 
 	if (!task || !file)
 		return 0;
-	PEEK(inode, file->f_inode);
-	PEEK(mode, inode->i_mode);
-	if ((mode & MODE_TYPE) != MODE_SOCKET)
+	READ_KERNEL(inode, file->f_inode);
+	READ_KERNEL(mode, inode->i_mode);
+	if ((mode & S_IFMT) != S_IFSOCK)
 		return 0;
-	PEEK(holder, file->private_data);
+	READ_KERNEL(holder, file->private_data);
 	if (!holder)
 		return 0;
-	PEEK(socket, holder->sk);
+	READ_KERNEL(socket, holder->sk);
 	if (!socket || !is_tcp((struct sock_common *)socket))
 		return 0;
 	key = (u64)socket;
-	PEEK(found.state, ((struct sock_common *)socket)->skc_state);
-	PEEK(found.port, ((struct sock_common *)socket)->skc_num);
+	READ_KERNEL(found.state, ((struct sock_common *)socket)->skc_state);
+	READ_KERNEL(found.port, ((struct sock_common *)socket)->skc_num);
 	found.netns = netns_of((struct sock_common *)socket);
-	if (found.state == LISTEN_STATE) {
-		if (seeds.lookup(&key) && !listeners.lookup(&key))
-			listener_learnt(socket, 0, 0);
+	if (found.state == TCP_LISTEN) {
+		if (initial_listeners.lookup(&key) && !listeners.lookup(&key))
+			add_listener(socket, 0, 0);
 		listener = listeners.lookup(&key);
 		if (listener)
 			found.listener = listener->id;
 	} else {
-		if (found.state != CLOSE_STATE)
-			seed_connection((struct sock_common *)socket, found.netns, found.port,
+		if (found.state != TCP_CLOSE)
+			scan_connection((struct sock_common *)socket, found.netns, found.port,
 					CONNECTION_OPEN_BEFORE);
 		return 0;
 	}
 	found.socket = key;
 	found.inode = inode_of(socket);
-	PEEK(found.pid, task->tgid);
+	READ_KERNEL(found.pid, task->tgid);
 	found.fd = ctx->fd;
 	read_local((struct sock_common *)socket, found.address, &found.family);
-	write_out(ctx->meta->seq, &found, sizeof(found));
+	seq_write(ctx->meta->seq, &found, sizeof(found));
 	return 0;
 }
 
@@ -125,21 +125,21 @@ int bpf_iter__task(struct bpf_iter__task *ctx)
 
 	if (!task)
 		return 0;
-	PEEK(pid, task->tgid);
+	READ_KERNEL(pid, task->tgid);
 	if (!servers.lookup(&pid))
 		return 0;
-	PEEK(flags, task->flags);
-	if (flags & EXITING_FLAG)
+	READ_KERNEL(flags, task->flags);
+	if (flags & PF_EXITING)
 		return 0;
-	PEEK(tid, task->pid);
-	worker = worker_made(tid, pid, task);
+	READ_KERNEL(tid, task->pid);
+	worker = create_worker(tid, pid, task);
 	if (!worker || worker->flags & WORKER_SEEDED)
 		return 0;
 	worker->flags |= WORKER_SEEDED;
-	PEEK(state, task->__state);
-	if (state != SLEEPING_STATE)
+	READ_KERNEL(state, task->__state);
+	if (state != TASK_INTERRUPTIBLE)
 		return 0;
-	bpf_probe_read_kernel(&call, sizeof(call), (void *)registers_of(task) + CALL_NUMBER);
+	bpf_probe_read_kernel(&call, sizeof(call), (void *)task_pt_regs(task) + CALL_NUMBER);
 	worker->last_wait = call;
 	if (waits_for_events(call) && !worker->waits) {
 		worker->flags |= WORKER_IN_WAIT;
@@ -157,17 +157,17 @@ int bpf_iter__tcp(struct bpf_iter__tcp *ctx)
 	u8 state = 0;
 
 	/* as a number: the verifier allows no arithmetic on a pointer whose type it knows */
-	PEEK(socket, ctx->sk_common);
+	READ_KERNEL(socket, ctx->sk_common);
 	if (!socket)
 		return 0;
-	PEEK(state, socket->skc_state);
-	if (state != ESTABLISHED_STATE && state != CLOSE_WAIT_STATE)
+	READ_KERNEL(state, socket->skc_state);
+	if (state != TCP_ESTABLISHED && state != TCP_CLOSE_WAIT)
 		return 0;
-	PEEK(holder, ((struct sock *)socket)->sk_socket);
+	READ_KERNEL(holder, ((struct sock *)socket)->sk_socket);
 	if (holder)
 		return 0;
-	PEEK(port, socket->skc_num);
-	seed_connection(socket, netns_of(socket), port,
+	READ_KERNEL(port, socket->skc_num);
+	scan_connection(socket, netns_of(socket), port,
 			CONNECTION_OPEN_BEFORE | CONNECTION_UNACCEPTED_BEFORE);
 	return 0;
 }
