@@ -132,16 +132,12 @@ def _signal(signal: SignalReport) -> Check:
     what = f"signal {signal.name}"
     if not signal.method:
         ways = "; ".join(f"{way.name}: {way.why_not}" for way in signal.ways)
-        return Check(
-            what, "missing" if signal.needed else "weaker", f"no way, {signal.limitations} ({ways})"
-        )
+        return Check(what, "missing" if signal.needed else "weaker", f"no way, {signal.limitations} ({ways})")
     if not signal.limitations:
         return Check(what, "ok", f"by {signal.method}: {signal.tells}")
     better = signal.ways[: [way.name for way in signal.ways].index(signal.method)]
     why = "; ".join(f"{way.name}: {way.why_not}" for way in better)
-    return Check(
-        what, "weaker", f"by {signal.method}: {signal.limitations}" + (f" ({why})" if why else "")
-    )
+    return Check(what, "weaker", f"by {signal.method}: {signal.limitations}" + (f" ({why})" if why else ""))
 
 
 def _load() -> Check:

@@ -78,7 +78,7 @@ class MapSizes:
     waiting: int = 16384
     closed_pages: int = 4096
     exited_pages: int = 2048
-    closed_listeners_pages: int = 16
+    listener_pages: int = 16
     events_pages: int = 16384
 
     def room(self) -> dict[str, int]:
@@ -103,6 +103,6 @@ class MapSizes:
             "waiting": self.waiting,
             "closed_connections": self.closed_pages * mmap.PAGESIZE,
             "exited_threads": self.exited_pages * mmap.PAGESIZE,
-            "closed_listeners": self.closed_listeners_pages * mmap.PAGESIZE,
+            "closed_listeners": self.listener_pages * mmap.PAGESIZE,
             "events": self.events_pages * mmap.PAGESIZE,
         }

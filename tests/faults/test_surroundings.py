@@ -184,7 +184,7 @@ def test_another_tracer_on_the_same_server_changes_nothing_that_is_told(other: s
 @pytest.mark.slow
 def test_with_no_room_anywhere_it_goes_on_and_says_what_is_missing(tmp_path: Path, told: Told) -> None:
     names = ("connections", "listeners", "workers", "processes", "io_overflow", "wakes", "closed_pages",
-             "exited_pages", "closed_listeners_pages")  # fmt: skip
+             "exited_pages", "listener_pages")  # fmt: skip
     out = tmp_path / "run.sockscope"
     limits = [word for name in names for word in ("--limits", f"{name}=1")]
     with servers.start("reuseport", workers=3) as server:
