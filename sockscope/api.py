@@ -20,7 +20,7 @@ from sockscope.model.state import State
 from sockscope.records.batch import Batch, Meta
 from sockscope.report import FORMATS
 from sockscope.report import render as render_as
-from sockscope.session.live import LiveSession, limits_of
+from sockscope.session.live import LiveSession, get_map_sizes
 from sockscope.session.load_recording import read
 from sockscope.store import Reader
 from sockscope.store.recording import RecordingSink as Writing
@@ -121,8 +121,8 @@ class Recorder:
     :param path: also record into this file
     :param overwrite: replace a file of that name
     :param keep_closed: how many closed connections a frame lists; None: all, which costs memory
-    :param signals: a way for a signal, as ``--signals NAME=WAY``
-    :param limits: sizes of the kernel's tables, as ``--limits NAME=NUMBER``
+    :param signals: a way for a signal, as ``--attach NAME=WAY``
+    :param limits: sizes of the kernel's tables, as ``--map-size NAME=NUMBER``
     :raises SockscopeError: when tracing is not possible here, or the file cannot be written
     """
 
@@ -139,7 +139,7 @@ class Recorder:
         self.target = target or Target()
         self.path = None if path is None else Path(path)
         self._overwrite = overwrite
-        self._how = limits_of(limits or {}), signals
+        self._how = get_map_sizes(limits or {}), signals
         self._state, self._history = State(keep_closed), History()
         self._session: LiveSession | None = None
         self._writing: Writing | None = None
@@ -152,7 +152,7 @@ class Recorder:
         :raises UsageError: before tracing began
         """
         if self._meta is None:
-            raise UsageError("nothing is traced yet; use the recorder in a with statement")
+            raise UsageError("nothing has been traced yet", hint="use the recorder in a with statement")
         return self._meta
 
     def frames(self, seconds: float | None = None, interval: float = 1.0) -> Iterator[Frame]:
@@ -189,9 +189,9 @@ class Recorder:
 
     def __enter__(self) -> Self:
         if self._meta is not None:
-            raise UsageError("a recorder traces once; make another one")
+            raise UsageError("a recorder can be used only once", hint="create another one")
         if self.path is not None and self.path.exists() and not self._overwrite:
-            raise SockscopeError(f"{self.path} exists; choose another name, or overwrite=True")
+            raise SockscopeError(f"{self.path} exists", hint="choose another name, or pass overwrite=True")
         limits, signals = self._how
         session = LiveSession(self.target, limits, signals)
         try:
@@ -230,5 +230,5 @@ def render(frame: Frame, form: str = "text", history: HistoryView | None = None)
     :raises UsageError: when there is no such form
     """
     if form not in dict(FORMATS):
-        raise UsageError(f"no report {form!r}; there are {', '.join(dict(FORMATS))}")
+        raise UsageError(f"unknown report format {form!r}", hint=f"formats: {', '.join(dict(FORMATS))}")
     return render_as(form, frame, history)

@@ -65,10 +65,10 @@ def parse_duration(text: str) -> int:
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ns|us|µs|ms|s|m|h)?\s*", text, re.ASCII)
     if not found:
-        raise UsageError(f"{text!r} is not a duration; write 10s, 200ms or 3m")
+        raise UsageError(f"{text!r} is not a duration", hint="write 10s, 200ms or 3m")
     ns = float(found[1]) * _TIME_UNITS[found[2] or "s"]
     if ns > _LONGEST_NS:
-        raise UsageError(f"{text!r} is longer than a century; write 10s, 200ms or 3m")
+        raise UsageError(f"{text!r} is longer than a century", hint="write 10s, 200ms or 3m")
     return round(ns)
 
 
@@ -79,7 +79,7 @@ def parse_size(text: str) -> int:
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kMGT]?|[KMGT]i)B?\s*", text)
     if not found:
-        raise UsageError(f"{text!r} is not a size; write 500M, 2G or 1.5GiB")
+        raise UsageError(f"{text!r} is not a size", hint="write 500M, 2G or 1.5GiB")
     return round(float(found[1]) * _SIZE_UNITS[found[2]])
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from inspect import cleandoc
 from pathlib import Path
 
-from sockscope.cli import COMMANDS, parser_of
+from sockscope.cli import COMMANDS, build_parser
 from sockscope.version import __version__
 
 PAGE = Path(__file__).resolve().parent / "sockscope.1"
@@ -107,7 +107,7 @@ def escaped(text: str) -> str:
 
 
 def _lines() -> Iterator[str]:
-    parser, commands = parser_of([name for name, *_ in COMMANDS])
+    parser, commands = build_parser([name for name, *_ in COMMANDS])
     yield '.\\" Made by docs/man/make.py from the commands themselves: change those, then "make man".'
     yield f'.TH SOCKSCOPE 1 "" "sockscope {__version__}" "User Commands"'
     yield ".SH NAME"

@@ -42,7 +42,7 @@ def bar_of(given: Sequence[str], option: str) -> Bar:
     for word in words:
         if word not in known and word not in severities:
             raise UsageError(
-                f"{option} {word}: neither a severity ({', '.join(SEVERITIES)}) nor a finding; there are "
-                f"{', '.join(sorted(known))}"
+                f"{option}: unknown severity or finding {word!r}",
+                hint=f"severities: {', '.join(SEVERITIES)}; findings: {', '.join(sorted(known))}",
             )
     return Bar(severities[0] if severities else "", frozenset(words) & known | _LIMITS)

@@ -71,15 +71,17 @@ class Thresholds:
         except OSError as error:
             raise UsageError(f"cannot read thresholds from {path}: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path} is not TOML: {error}") from error
+            raise UsageError(f"{path} is not valid TOML: {error}") from error
         except RecursionError:
-            raise UsageError(f'{path} is nested too deeply; write lines such as stall = "20ms"') from None
+            raise UsageError(
+                f"{path} is nested too deeply", hint='write lines such as stall = "20ms"'
+            ) from None
         known = {key_of(entry): entry for entry in fields(cls)}
         values: dict[str, Any] = {}
         for key, value in given.items():
             if key not in known:
                 raise UsageError(
-                    f"{path}: no threshold is named {key!r}; there are {', '.join(sorted(known))}"
+                    f"{path}: unknown threshold {key!r}", hint=f"known thresholds: {', '.join(sorted(known))}"
                 )
             values[known[key].name] = _value(known[key], value, f"{path}: {key}")
         return cls(**values)
@@ -110,13 +112,13 @@ def _plain(ns: int) -> str:
 def _value(entry: Field[Any], value: Any, where: str) -> float | int:
     if entry.name.endswith("_ns"):
         if not isinstance(value, str):
-            raise UsageError(f'{where} is a duration; write it as text, such as "100ms"')
+            raise UsageError(f"{where} must be a duration", hint='write it as a string, for example "100ms"')
         try:
             return formatting.parse_duration(value)
         except UsageError as error:
             raise UsageError(f"{where}: {error}") from error
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise UsageError(f"{where} is a number of at least 0, not {value!r}")
+        raise UsageError(f"{where} must be a number of at least 0, not {value!r}")
     if entry.type == "int" and not isinstance(value, int):
-        raise UsageError(f"{where} is a whole number, not {value!r}")
+        raise UsageError(f"{where} must be an integer, not {value!r}")
     return value

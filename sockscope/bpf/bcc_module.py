@@ -71,10 +71,10 @@ def _find(places: Iterable[Path] | None) -> Path:
             return place / "bcc"
     if impostor is not None:
         raise BccError(
-            f"the package at {impostor} is PyPI's bcc, which is not the BPF Compiler Collection; "
-            f"pip uninstall bcc, then {INSTALL}"
+            f"the package at {impostor} is the unrelated bcc package from PyPI, not the BPF Compiler Collection",
+            hint=f"pip uninstall bcc, then {INSTALL}",
         )
-    raise BccError(f"bcc, the BPF Compiler Collection, is not installed; {INSTALL}")
+    raise BccError("bcc, the BPF Compiler Collection, is not installed", hint=INSTALL)
 
 
 def _is_bcc(package: Path) -> bool:
@@ -97,5 +97,5 @@ def _import(package: Path) -> ModuleType:
             del sys.modules["bcc"]
         else:
             sys.modules["bcc"] = before
-        raise BccError(f"bcc at {package} cannot be loaded ({error}); {INSTALL}") from error
+        raise BccError(f"cannot load bcc from {package} ({error})", hint=INSTALL) from error
     return module

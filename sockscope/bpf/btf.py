@@ -61,10 +61,14 @@ class Btf:
         try:
             magic, _, _, header, type_at, type_size, text_at, text_size = _HEADER.unpack_from(raw)
         except struct.error:
-            raise BtfError("the kernel's BTF is cut short; is /sys/kernel/btf/vmlinux readable?") from None
+            raise BtfError(
+                "the kernel's BTF is truncated", hint="check that /sys/kernel/btf/vmlinux is readable"
+            ) from None
         types = raw[header + type_at : header + type_at + type_size]
         if magic != _MAGIC or len(types) != type_size or type_size % 4:
-            raise BtfError("the kernel's BTF is not in the known format; a newer sockscope may read it")
+            raise BtfError(
+                "the kernel's BTF has an unknown format", hint="a newer version of sockscope may read it"
+            )
         self._text = raw[header + text_at : header + text_at + text_size]
         self._words = array("I")
         self._words.frombytes(types)
@@ -76,8 +80,8 @@ class Btf:
             return cls(path.read_bytes())
         except OSError as error:
             raise BtfError(
-                f"no BTF of this kernel at {path} ({error.strerror}); it needs CONFIG_DEBUG_INFO_BTF=y, "
-                "as the kernels of Debian 11, Ubuntu 20.10, Fedora 31 and later have"
+                f"cannot read the kernel's BTF at {path} ({error.strerror})",
+                hint="use a kernel with CONFIG_DEBUG_INFO_BTF=y (Debian 11, Ubuntu 20.10, Fedora 31 or later)",
             ) from None
 
     def _index(self) -> None:
@@ -103,7 +107,10 @@ class Btf:
         self._names = np.concatenate([np.zeros(1, np.uint32), words[known]])
         if self._kinds.max() > _LAST_KIND:
             kind = int(self._kinds[self._kinds > _LAST_KIND][0])
-            raise BtfError(f"the kernel's BTF has a type of kind {kind}; a newer sockscope may read it")
+            raise BtfError(
+                f"the kernel's BTF has a type of unknown kind {kind}",
+                hint="a newer version of sockscope may read it",
+            )
         if position != end:
             raise BtfError("the kernel's BTF ends in the middle of a type")
 
@@ -200,7 +207,7 @@ class Btf:
 
     def _kind(self, number: int) -> int:
         if number >= len(self._starts):
-            raise BtfError("the kernel's BTF refers to a type that it does not have")
+            raise BtfError("the kernel's BTF refers to a type that it does not contain")
         return int(self._kinds[number])
 
     def _strip(self, number: int) -> int:
@@ -208,7 +215,7 @@ class Btf:
             if self._kind(number) not in _TRANSPARENT:
                 return number
             number = self._words[self._starts[number] + 2]
-        raise BtfError("the kernel's BTF has a type that leads nowhere")
+        raise BtfError("the kernel's BTF has a type reference that cannot be resolved")
 
     def _size(self, number: int, depth: int = 0) -> int:
         number = self._strip(number)

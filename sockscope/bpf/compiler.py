@@ -61,20 +61,20 @@ def compile_probes(
         answer = json.loads(said)
     except ValueError:
         raise CompileError(
-            f"compiling the probes failed (status {child.returncode}); {_stderr_collected(wrong)}"
+            f"cannot compile the probes (exit status {child.returncode})", hint=_collected_stderr(wrong)
         ) from None
     if "error" in answer:
         raise CompileError(
-            answer["error"] if not answer["see"] else f"{answer['error']}; {_stderr_collected(wrong)}"
+            answer["error"], hint=_collected_stderr(wrong) if answer["see"] else answer.get("hint", "")
         )
     return CompiledObject.from_text(answer["image"])
 
 
-def _stderr_collected(messages: bytes) -> str:
-    """The line of bcc's messages that tells most."""
+def _collected_stderr(messages: bytes) -> str:
+    """Return the first line of bcc's messages that names an error."""
     lines = [line.strip() for line in messages.decode("utf-8", "replace").splitlines() if line.strip()]
     telling = [line for line in lines if "error" in line.lower()] or lines[-1:]
-    return f"bcc says: {telling[0]}" if telling else "bcc said nothing"
+    return f"bcc: {telling[0]}" if telling else "bcc printed no message"
 
 
 def serve() -> None:
@@ -86,7 +86,7 @@ def serve() -> None:
     try:
         answer: dict[str, object] = {"image": _compile(**request).to_text()}
     except SockscopeError as error:
-        answer = {"error": str(error), "see": False}
+        answer = {"error": error.message, "hint": error.hint, "see": False}
     except Exception as error:  # bcc raises plain Exception; the parent shows it as one line
         answer = {"error": f"bcc could not compile the probes ({error})", "see": True}
     with open(answers, "w") as stream:
@@ -119,7 +119,9 @@ def _function(code: bytes, numbers: dict[int, str], name: str) -> Function:
             continue
         if registers >> 4 == _MAP_REFERENCE:
             if immediate not in numbers:
-                raise CompileError(f"{name} uses a map that is not handed over; this bcc is not understood")
+                raise CompileError(
+                    f"{name} uses a map that bcc did not return", hint="this version of bcc is not supported"
+                )
             found.append((at // 8, numbers[immediate]))
             struct.pack_into("<i", instructions, at + 4, 0)
         at += 16

@@ -211,7 +211,10 @@ def kernel_structs(btf: Btf) -> KernelStructs:
     numbers = btf.structs([*FIELDS, "pt_regs"])
     missing = [name for name in (*FIELDS, "pt_regs") if name not in numbers]
     if missing:
-        raise BtfError(f"the kernel's BTF lacks struct {missing[0]}; sockscope cannot read its sockets")
+        raise BtfError(
+            f"the kernel's BTF lacks struct {missing[0]}",
+            hint="this kernel is not supported; please report it",
+        )
     parts = ["typedef struct { u8 bytes[16]; } sixteen;\n"]
     parts += [f"struct {name};\n" for name in FIELDS]
     for name in (*_ORDER, *_ORDER_EMBEDDING):
@@ -226,7 +229,8 @@ def _declare(btf: Btf, name: str, number: int) -> str:
         field = found.get(member)
         if field is None:
             raise BtfError(
-                f"the kernel's struct {name} has no field {member}; sockscope does not know this kernel"
+                f"the kernel's struct {name} has no field {member}",
+                hint="this kernel is not supported; please report it",
             )
         size = 8 if c_type.endswith("*") else _SIZES.get(c_type, 0)
         if size and field.size != size:
@@ -250,7 +254,7 @@ def _constants(btf: Btf, numbers: dict[str, int]) -> tuple[str, ...]:
     defines.append(f"-DRUN_DELAY={_run_delay(btf, numbers['task_struct'])}")
     machine = platform.machine()
     if machine not in _ARGUMENTS:
-        raise BtfError(f"sockscope does not know the registers of {machine}; it runs on x86_64 and aarch64")
+        raise BtfError(f"unsupported architecture {machine}", hint="sockscope runs on x86_64 and aarch64")
     first, third, fourth = _ARGUMENTS[machine]
     strides = (0, 16, 24) if machine == "aarch64" else (0, 0, 0)
     for name, register, stride in zip(

@@ -61,8 +61,8 @@ def load(image: CompiledObject, room: Mapping[str, int], programs: Mapping[str, 
                 )
             except OSError as error:
                 raise LoadError(
-                    f"the kernel refused the map {name} for {wanted.max_entries} ({error.strerror}); "
-                    "sockscope doctor says more, --limits asks for less room"
+                    f"the kernel refused to create map {name} with {wanted.max_entries} entries ({error.strerror})",
+                    hint="sockscope doctor shows why; --map-size makes maps smaller",
                 ) from error
             undo.callback(os.close, maps[name])
         loaded: dict[str, int] = {}
@@ -84,7 +84,7 @@ def load(image: CompiledObject, room: Mapping[str, int], programs: Mapping[str, 
                 )
             except syscall.VerifierError as error:
                 raise LoadError(
-                    f"the kernel refused to load {name} ({error}); sockscope doctor says more"
+                    f"the kernel refused to load {name} ({error})", hint="sockscope doctor shows why"
                 ) from error
             undo.callback(os.close, loaded[name])
         undo.pop_all()

@@ -29,14 +29,16 @@ def tracing_directory(*, mount: bool = True) -> Path:
                 return place
         except PermissionError:
             raise TracefsError(
-                f"{place} cannot be read; run it with sudo, or give it CAP_DAC_READ_SEARCH"
+                f"cannot read {place}", hint="run as root, or grant CAP_DAC_READ_SEARCH"
             ) from None
     reason = "not mounted"
     if mount:
         if _libc.mount(b"tracefs", b"/sys/kernel/tracing", b"tracefs", 0, None) == 0:
             return _PLACES[0]
         reason = os.strerror(ctypes.get_errno())
-    raise TracefsError(f"tracefs is not there ({reason}); mount -t tracefs tracefs /sys/kernel/tracing")
+    raise TracefsError(
+        f"tracefs is not mounted ({reason})", hint="mount -t tracefs tracefs /sys/kernel/tracing"
+    )
 
 
 def event_number(category: str, name: str) -> int | None:

@@ -1,6 +1,6 @@
-"""The commands: one small file each, one visible list, one place where errors become a line.
+"""The commands: one file each, one list, and the one place that prints errors.
 
-Modules are named, not imported: ``--help`` must not pay for what every command needs.
+Commands are listed by module name and imported on demand: ``--help`` must not import them all.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ import textwrap
 from collections.abc import Collection, Sequence
 from typing import NoReturn, Protocol
 
-from sockscope.errors import SockscopeError, told_by_the_system
+from sockscope.cli.deprecated import replace_renamed_options
+from sockscope.cli.log import VARIABLE, configure_logging
+from sockscope.errors import SockscopeError, translate_system_error
 from sockscope.formatting import printable
 
-#: Recording worked from 370 MB on, which is not what is resident (110 MB).
-_LEAST_ROOM = 450_000_000
+#: Address space in bytes below which libraries abort; recording worked from 370 MB on (110 MB resident).
+_MIN_ADDRESS_SPACE = 450_000_000
 
 
 class Command(Protocol):
-    """A subcommand.  The first line of its docstring is its help, the rest its description."""
+    """A subcommand; the first line of its docstring is its help, the rest its description."""
 
     name: str
 
@@ -34,45 +36,45 @@ class Command(Protocol):
         """Add arguments."""
 
     def run(self, args: argparse.Namespace) -> int:
-        """Do it; the exit status."""
+        """Run the command and return the exit status."""
 
 
 #: name → (module, class, help).  A test proves that every module here is listed, and that the
 #: help is the first line of the class's docstring.
 COMMANDS: tuple[tuple[str, str, str, str], ...] = (
-    ("demo", "demo", "Demo", "Trace the five server models under load and tell them apart"),
-    ("record", "record", "Record", "Trace servers into a file"),
-    ("report", "report", "Report", "Report on a recording, or on those of many hosts"),
-    ("live", "live", "Live", "Watch servers in a dashboard"),
+    ("demo", "demo", "Demo", "Trace reference servers of the five models under load"),
+    ("record", "record", "Record", "Trace servers and record to a file"),
+    ("report", "report", "Report", "Report on a recording, or on recordings of many hosts"),
+    ("live", "live", "Live", "Watch running servers in a terminal dashboard"),
     ("replay", "replay", "Replay", "Open a recording in the dashboard"),
-    ("check", "check", "Check", "Look for faults, and say by exit status whether there are any"),
+    ("check", "check", "Check", "Check servers for faults; the exit status is the result"),
     ("export", "export", "Export", "Write a recording as Parquet, CSV, JSON Lines or a timeline"),
-    ("sql", "sql", "Sql", "Ask a recording in SQL"),
+    ("sql", "sql", "Sql", "Query a recording in SQL"),
     ("compare", "compare", "Compare", "Compare recordings: before and after, or several hosts"),
-    ("metrics", "metrics", "Metrics", "Serve figures of running servers in the OpenMetrics format"),
+    ("metrics", "metrics", "Metrics", "Serve metrics of running servers in the OpenMetrics format"),
     (
         "completion",
         "completion",
         "Completion",
         "Print a script that completes command lines in bash, zsh or fish",
     ),
-    ("listeners", "listeners", "Listeners", "Print every listening TCP socket, its queues and who holds it."),
-    ("doctor", "doctor", "Doctor", "Say what works on this machine, and what to do about the rest"),
+    ("listeners", "listeners", "Listeners", "List listening TCP sockets with their queues and owners"),
+    ("doctor", "doctor", "Doctor", "Check what works on this machine, and how to fix the rest"),
     ("serve", "serve", "Serve", "Run a reference server of one of the five models"),
 )
 
 
-#: A shell has what it starts in the background ignore SIGINT, but a script that sends it means it.
+#: Handled even if ignored: shells start background jobs with SIGINT ignored, but scripts send it.
 _ENDS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command line (without the program's name); the exit status."""
-    # what can be interrupted at any moment ends like any other Unix tool: quietly, with 130
+    """Run a command line (without the program name) and return the exit status."""
+    # an interrupt ends a command as it ends other Unix tools: no message, status 130
     before = {number: signal.signal(number, _interrupt) for number in _ENDS}
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without our signs is no reason to fail
+            stream.reconfigure(errors="replace")  # a terminal with another encoding is no reason to fail
     try:
         status = _run(arguments)
         sys.stdout.flush()
@@ -83,31 +85,31 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # the reader (head, less) has gone; do not fail again when Python flushes at exit
+        # the reader (head, less) has exited; do not fail again when Python flushes at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except (MemoryError, ImportError, OSError) as error:
-        told = told_by_the_system(error)
-        if told is None:
+        known = translate_system_error(error)
+        if known is None:
             raise
-        print(f"sockscope: {told}", file=sys.stderr)
+        print(f"sockscope: {known}", file=sys.stderr)
         with contextlib.suppress(OSError):
-            sys.stdout.close()  # else Python tries at exit to write what could not be written
-        return told.exit_status
+            sys.stdout.close()  # otherwise Python tries to flush it again at exit
+        return known.exit_status
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, whatever the words were that it was given."""
+    """An argument parser whose errors are one printable line."""
 
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Paragraphs as wide as the terminal; what is set apart from the text, an example, as it is."""
+    """Wrap paragraphs at the width of the terminal; keep indented ones (examples) as they are."""
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         paragraphs = re.split(r"\n\s*?\n", text)
@@ -122,7 +124,7 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 class _Version(argparse.Action):
-    """``--version``: which build this is, found out only when asked."""
+    """Print the version and the commit, which are determined on demand."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from sockscope.build_info import description
@@ -132,25 +134,32 @@ class _Version(argparse.Action):
 
 
 def _interrupt(number: int, frame: object) -> None:
-    """Either signal ends a command as Ctrl-C does: what was recorded is kept."""
+    """End a command as Ctrl-C does: what was recorded is kept."""
     raise KeyboardInterrupt
 
 
 def _run(arguments: Sequence[str]) -> int:
+    arguments = replace_renamed_options(arguments)
     wanted = next((word for word in arguments if not word.startswith("-")), "")
-    parser, commands = parser_of({wanted})
+    parser, commands = build_parser({wanted})
     args = parser.parse_args(arguments)
-    _need_room()
+    configure_logging(args.verbose)
+    _require_address_space()
     return commands[args.command].run(args)
 
 
-def parser_of(wanted: Collection[str]) -> tuple[argparse.ArgumentParser, dict[str, Command]]:
-    """The parser of the whole command line, and the commands in ``wanted``: of these alone it knows the
-    arguments, since for that their modules are imported."""
+def build_parser(wanted: Collection[str]) -> tuple[argparse.ArgumentParser, dict[str, Command]]:
+    """Return the parser of the command line, and the commands in ``wanted``.
+
+    Only the arguments of those commands are known, because that imports their modules.
+    """
     parser = _Parser(
         prog="sockscope",
         description="Which thread listened, accepted, read and answered each TCP connection, how long each "
         "step waited, and whether the work is shared fairly.",
+    )
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help=f"log to stderr (also: {VARIABLE}=debug)"
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="show the version, its commit and exit")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -162,23 +171,26 @@ def parser_of(wanted: Collection[str]) -> tuple[argparse.ArgumentParser, dict[st
             subparser.description = _description(commands[name])
             subparser.formatter_class = _Help
             commands[name].prepare(subparser)
+            subparser.add_argument(
+                "-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="log to stderr"
+            )
     return parser, commands
 
 
 def _description(command: Command) -> str:
-    """The docstring without its indentation."""
+    """Return the docstring without its indentation."""
     summary, _, further = (command.__doc__ or "").partition("\n")
     return f"{summary}\n{textwrap.dedent(further)}".strip()
 
 
-def _need_room() -> None:
-    """Below this, libraries that numpy and DuckDB load abort with words of their own, or none.
+def _require_address_space() -> None:
+    """Check the limit of the address space: with less, libraries of numpy and DuckDB abort.
 
-    :raises SockscopeError: when the address space is limited to less
+    :raises SockscopeError: when it is too low
     """
-    room, _ = resource.getrlimit(resource.RLIMIT_AS)
-    if room != resource.RLIM_INFINITY and room < _LEAST_ROOM:
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < _MIN_ADDRESS_SPACE:
         raise SockscopeError(
-            f"the address space is limited to {room // 1_000_000} MB, and {_LEAST_ROOM // 1_000_000} are "
-            "needed; raise it (ulimit -v)"
+            f"the address space is limited to {limit // 1_000_000} MB; {_MIN_ADDRESS_SPACE // 1_000_000} MB are needed",
+            hint="raise the limit (ulimit -v)",
         )

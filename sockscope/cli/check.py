@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from sockscope import formatting
-from sockscope.cli.target_options import add_target_options, add_without, signals_of, target_of
+from sockscope.cli.target_options import (
+    add_disable_option,
+    add_target_options,
+    get_attach_methods,
+    get_target,
+)
 from sockscope.errors import SockscopeError, UsageError
 
 if TYPE_CHECKING:
@@ -20,48 +25,57 @@ if TYPE_CHECKING:
     from sockscope.analysis.frame import Finding, Frame
     from sockscope.analysis.thresholds import Thresholds
 
-PASSED, COULD_NOT_TELL, FOUND = 0, 1, 3
+#: Exit statuses; 1 is a failure and 2 wrong usage, as for every command.
+PASSED, FOUND, COULD_NOT_TELL = 0, 3, 4
 
 
 class Check:
-    """Look for faults, and say by exit status whether there are any
+    """Check servers for faults; the exit status is the result
 
-    Exit status: 0 nothing found at or above the bar, 3 something found, 1 could not tell (too few
-    connections, nobody listens, tracing not possible), 2 wrong usage.
+    Exit status: 0 passed (no finding at or above --fail-on), 3 findings, 4 could not tell (too few
+    connections, no listening socket, a signal was not traced), 1 failure (tracing is not possible),
+    2 invalid usage.
+
+    Examples:
+
+      sockscope check --port 443 -d 30s
+      sockscope check web.sockscope --fail-on critical
+      sockscope check --port 443 --fail-on queue-overflow,loop-stall
+      sockscope check --port 443 --max-share 40 --max-queue-wait 20ms --format junit
     """
 
     name = "check"
 
     def prepare(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
-            "file", type=Path, nargs="?", metavar="FILE", help="a recording; without it, trace now"
+            "file", type=Path, nargs="?", metavar="FILE", help="recording to check; default: trace now"
         )
         parser.add_argument(
-            "-d", "--duration", metavar="SECONDS", help="how long to trace (10, 1.5s, 200ms, 3m; default 10)"
+            "-d", "--duration", metavar="DURATION", help="trace for 10, 1.5s, 200ms or 3m (default 10s)"
         )
         parser.add_argument(
             "--fail-on",
             action="append",
             default=[],
-            metavar="WHAT",
-            help="a severity (info, notice, warning, critical; default warning) or ids of findings, "
-            "with commas (may repeat)",
+            metavar="SEVERITY|FINDING",
+            help="fail on findings of this severity or higher (info, notice, warning, critical; default "
+            "warning), or on these findings only (comma-separated ids, repeatable)",
         )
         parser.add_argument(
             "--max-share",
             type=float,
             metavar="X",
-            help="fail when one worker accepts a larger part of the connections (0.4, or 40 for 40 %%)",
+            help="fail if one worker accepts more than this share of the connections (0.4, or 40 for 40 %%)",
         )
         parser.add_argument(
             "--max-queue-wait",
-            metavar="T",
-            help="fail when the p99 of established to accepted is longer (20ms)",
+            metavar="DURATION",
+            help="fail if p99 queue wait (established to accepted) is longer (20ms)",
         )
         parser.add_argument("--format", choices=("text", "json", "junit"), default="text")
-        parser.add_argument("--thresholds", type=Path, metavar="FILE", help="a TOML file of thresholds")
+        parser.add_argument("--thresholds", type=Path, metavar="FILE", help="TOML file with thresholds")
         add_target_options(parser)
-        add_without(parser.add_argument_group("tracing"))
+        add_disable_option(parser.add_argument_group("tracing"))
 
     def run(self, args: argparse.Namespace) -> int:
         from sockscope.analysis.finding_filter import bar_of
@@ -76,8 +90,11 @@ class Check:
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome; ``unclear`` says why nothing can be told, for each server or for all; ``unjudged`` are the
-    ids of findings that need a signal which was not traced."""
+    """The result of a check.
+
+    ``unclear`` has the reasons why servers could not be judged; ``unjudged`` the ids of findings that
+    need a signal that was not traced.
+    """
 
     status: int
     bar: Bar
@@ -89,31 +106,31 @@ class Result:
 
 
 def judge(frame: Frame, findings: Iterable[Finding], bar: Bar, fewest: int) -> Result:
-    """What the findings of a frame mean against a bar."""
+    """Compare the findings of a frame with the filter of --fail-on."""
     failing: list[Finding] = []
     others: list[Finding] = []
     for finding in findings:
         (failing if bar.counts(finding) else others).append(finding)
     servers = tuple((server.group.name, server.model, server.connections) for server in frame.servers)
     unclear = [
-        f"{name}: {formatting.count(number)} connections, {fewest} are needed to tell"
+        f"{name}: {formatting.count(number)} connections, at least {fewest} are needed"
         for name, _, number in servers
         if number < fewest
     ]
     if not servers:
-        unclear = ["nobody listened"]
-    nothing_told = not servers or len(unclear) == len(servers)
+        unclear = ["no listening socket matched the target"]
+    undecided = not servers or len(unclear) == len(servers)
     unjudged = _unjudged(frame)
-    # what was asked for by name and not looked for has not passed
+    # a finding that was requested by id and could not be evaluated has not passed
     asked = sorted(bar.ids & unjudged.keys())
-    unclear += [f"{name} needs what was not traced: {unjudged[name]}" for name in asked]
-    nothing_told = nothing_told or bool(asked)
-    status = FOUND if failing else COULD_NOT_TELL if nothing_told else PASSED
+    unclear += [f"{name} needs signals that were not traced: {unjudged[name]}" for name in asked]
+    undecided = undecided or bool(asked)
+    status = FOUND if failing else COULD_NOT_TELL if undecided else PASSED
     return Result(status, bar, tuple(failing), tuple(others), tuple(unclear), servers, tuple(unjudged))
 
 
 def _unjudged(frame: Frame) -> dict[str, str]:
-    """Id of a finding that cannot be told → the signals that were not traced and that it needs."""
+    """Return finding id → the signals that it needs and that were not traced."""
     from sockscope.analysis.findings import FINDINGS
     from sockscope.analysis.signal_requirements import untraced
 
@@ -126,7 +143,7 @@ def _unjudged(frame: Frame) -> dict[str, str]:
 
 
 def as_text(result: Result) -> str:
-    """For people: each finding with its remedy, then one line that says how it ended."""
+    """Format the result as text: each finding with its remedy, then the result in one line."""
     lines = []
     for finding in (*result.failing, *result.others):
         lines.append(f"{finding.severity}  {finding.id}  {formatting.printable(finding.subject)}")
@@ -135,7 +152,7 @@ def as_text(result: Result) -> str:
     lines += [f"could not tell: {formatting.printable(line)}" for line in result.unclear]
     others = [name for name in result.unjudged if name not in result.bar.ids]
     if result.bar.severity and others:
-        lines.append(f"not judged, since signals that they need were not traced: {', '.join(others)}")
+        lines.append(f"not evaluated, because signals that they need were not traced: {', '.join(others)}")
     below = f", {len(result.others)} below it" if result.others else ""
     lines.append(
         {
@@ -148,7 +165,7 @@ def as_text(result: Result) -> str:
 
 
 def as_json(result: Result) -> str:
-    """For scripts."""
+    """Format the result as JSON."""
     from sockscope.report.json import plain_finding
 
     document = {
@@ -169,7 +186,7 @@ def as_json(result: Result) -> str:
 
 
 def as_junit(result: Result) -> str:
-    """For CI: one test a kind of finding, failed where it was found; skipped when nothing can be told."""
+    """Format the result as JUnit XML: one test case per finding, skipped if it could not be evaluated."""
     from sockscope.analysis.findings import FINDINGS
 
     suite = ElementTree.Element("testsuite", name="sockscope check")
@@ -205,16 +222,21 @@ def _thresholds(args: argparse.Namespace) -> Thresholds:
     if args.max_share is not None:
         share = args.max_share / 100 if args.max_share > 1 else args.max_share
         if not 0 < share <= 1:
-            raise UsageError(f"--max-share {args.max_share}: write a part from 0 to 1, or a percentage")
+            raise UsageError(
+                f"--max-share {args.max_share}: out of range",
+                hint="give a fraction from 0 to 1, or a percentage",
+            )
         thresholds = replace(thresholds, max_share=share)
     if args.max_queue_wait is not None:
         thresholds = replace(thresholds, max_queue_wait_ns=formatting.parse_duration(args.max_queue_wait))
     return thresholds
 
 
-def signals_for(bar: Bar) -> dict[str, str]:
-    """What a check against this bar need not trace, as ``--signals`` would say it: where only findings by
-    id count, the signals that none of them needs."""
+def disabled_signals(bar: Bar) -> dict[str, str]:
+    """Return the signals that a check against this filter can leave disabled, as ``--attach`` gives them.
+
+    Empty unless the filter consists of finding ids only.
+    """
     from sockscope.analysis.findings import FINDINGS
     from sockscope.tracer.event_sources import SIGNALS
     from sockscope.tracer.selection import OFF
@@ -231,21 +253,29 @@ def _frame(args: argparse.Namespace, bar: Bar) -> Frame:
     from sockscope.session.privdrop import drop_privileges
     from sockscope.target import Target
 
-    target = target_of(args)
+    target = get_target(args)
     if args.file is None:
         duration = formatting.parse_duration(args.duration or "10s")
         return frame_of_live(
-            target, duration, signals=signals_for(bar) | signals_of(args), started=lambda _: drop_privileges()
+            target,
+            duration,
+            signals=disabled_signals(bar) | get_attach_methods(args),
+            started=lambda _: drop_privileges(),
         )
-    if args.duration is not None or target != Target() or args.without:
-        raise UsageError("--duration, --without and a target are for tracing now; a recording has its own")
+    if args.duration is not None or target != Target() or args.disable:
+        raise UsageError(
+            "--duration, --disable and a target cannot be used with a recording",
+            hint="they apply to tracing; leave out FILE to trace now",
+        )
     if not args.file.exists():
-        raise SockscopeError(f"there is no recording {args.file}; sockscope record -o FILE makes one")
+        raise SockscopeError(
+            f"no such recording: {args.file}", hint="make one with: sockscope record -o FILE"
+        )
     return frame_of_recording(args.file)
 
 
 def _xml(text: str) -> str:
-    """What XML 1.0 can hold: a thread may name itself anything."""
+    """Replace characters that XML 1.0 cannot hold; thread names may have any."""
     return "".join(
         sign if sign in "\n\t" or (sign.isprintable() and ord(sign) < 0xFFFE) else "\ufffd" for sign in text
     )

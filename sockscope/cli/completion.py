@@ -1,4 +1,8 @@
-"""``sockscope completion``: what a shell needs to complete command lines."""
+"""``sockscope completion``: print a completion script for a shell.
+
+The scripts are our own: shtab completes options and choices, but neither the words of COMMAND after
+``record --`` nor values that depend on other modules (signals with their attach methods, findings).
+"""
 
 from __future__ import annotations
 
@@ -19,12 +23,12 @@ _WRITERS: dict[str, Callable[[dict[str, scripts.Words]], str]] = {
 class Completion:
     """Print a script that completes command lines in bash, zsh or fish
 
-    bash and zsh take it from a line in ~/.bashrc or ~/.zshrc (there after compinit, if that is called):
+    For bash and zsh, add one of these lines to ~/.bashrc or ~/.zshrc (after compinit):
 
       source <(sockscope completion bash)
       source <(sockscope completion zsh)
 
-    fish looks for it in ~/.config/fish/completions/sockscope.fish; put this line there:
+    For fish, add this line to ~/.config/fish/completions/sockscope.fish:
 
       sockscope completion fish | source
     """
@@ -39,13 +43,13 @@ class Completion:
         return 0
 
 
-#: Kinds of values (metavar) that are names of files, and those that are a command with its arguments.
-_FILES = ("FILE", "PLACE", "PATH")
+#: Metavars of file names, and of a command with its arguments.
+_FILES = ("FILE", "PATH")
 _COMMANDS = ("COMMAND",)
 
 
 def words_of_commands() -> dict[str, scripts.Words]:
-    """Every command as its own parser has it."""
+    """Return the options and values of every command, from its parser."""
     from sockscope.cli import COMMANDS
 
     known = _kinds()
@@ -78,7 +82,7 @@ def _help(action: argparse.Action) -> str:
 
 
 def _all(arguments: list[scripts.Value | None]) -> scripts.Value:
-    """What may stand anywhere behind a command: which argument is which depends on too much."""
+    """Merge the values of all positional arguments: any may be completed anywhere."""
     values = [value for value in arguments if value]
     return scripts.Value(
         tuple(word for value in values for word in value.words),
@@ -88,23 +92,22 @@ def _all(arguments: list[scripts.Value | None]) -> scripts.Value:
 
 
 def _kinds() -> dict[str, tuple[str, ...]]:
-    """Kind of value → the words of it that there are, where the parser itself does not name them."""
+    """Return metavar → possible words, where the parser itself does not list them."""
     from sockscope.analysis.findings import FINDINGS, SEVERITIES
     from sockscope.tracer.event_sources import SIGNALS
     from sockscope.tracer.selection import OFF
 
     models = tuple(model.name for model in import_reference_servers("models").MODELS)
     bar = (*SEVERITIES, *(finding.id for finding in FINDINGS))
-    ways = [
-        f"{signal.name}={way}"
+    methods = [
+        f"{signal.name}={method}"
         for signal in SIGNALS
-        for way in (*(way.name for way in signal.ways), *((OFF,) if signal.optional else ()))
+        for method in (*(method.name for method in signal.ways), *((OFF,) if signal.optional else ()))
     ]
     return {
         "MODEL": models,
         "MODEL ...": models,
         "SEVERITY|FINDING": bar,
-        "WHAT": bar,
         "SIGNALS": tuple(signal.name for signal in SIGNALS if signal.optional),
-        "NAME=WAY": tuple(ways),
+        "SIGNAL=METHOD": tuple(methods),
     }

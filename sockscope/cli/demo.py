@@ -1,4 +1,4 @@
-"""``sockscope demo``: the five models under load, told apart."""
+"""``sockscope demo``: trace the five server models under load."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sockscope import formatting
-from sockscope.cli.output import put_out
+from sockscope.cli.output import write_output
 from sockscope.cli.reference_servers import import_reference_servers, package_name
 from sockscope.errors import SockscopeError, UsageError
 
@@ -27,11 +27,17 @@ _LONGEST_LOAD_S = 60
 
 
 class Demo:
-    """Trace the five server models under load and tell them apart
+    """Trace reference servers of the five models under load
 
-    Starts a reference server of each model on loopback, traces all of them, and gives them one
-    after another the same load; prints who accepted and read what share, how long connections
-    waited, and the verdict. With --html they also stand side by side in a page.
+    Starts a reference server of each model on loopback, traces them all, and applies the same load to one
+    after another. Prints the verdict, which threads accepted and read what share, and how long connections
+    waited. With --html also writes a page that compares the models.
+
+    Examples:
+
+      sockscope demo
+      sockscope demo shared reuseport --workers 8 --connections 10000
+      sockscope demo --html models.html
     """
 
     name = "demo"
@@ -39,24 +45,26 @@ class Demo:
     def prepare(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("models", nargs="*", metavar="MODEL", help=f"{', '.join(_MODELS)} (default: all)")
         parser.add_argument(
-            "--workers", type=int, default=3, metavar="N", help="workers a server (default 3)"
+            "--workers", type=int, default=3, metavar="N", help="workers per server (default 3)"
         )
         parser.add_argument(
-            "--connections", type=int, default=2000, metavar="N", help="a server (default 2000)"
+            "--connections", type=int, default=2000, metavar="N", help="connections per server (default 2000)"
         )
-        parser.add_argument("--requests", type=int, default=2, metavar="N", help="a connection (default 2)")
         parser.add_argument(
-            "--concurrency", type=int, default=20, metavar="N", help="connections at a time (default 20)"
+            "--requests", type=int, default=2, metavar="N", help="requests per connection (default 2)"
+        )
+        parser.add_argument(
+            "--concurrency", type=int, default=20, metavar="N", help="concurrent connections (default 20)"
         )
 
         parser.add_argument(
-            "--html", type=Path, metavar="FILE", help="also write the models side by side into this page"
+            "--html", type=Path, metavar="FILE", help="also write a page that compares the models"
         )
 
     def run(self, args: argparse.Namespace) -> int:
         for model in args.models:
             if model not in _MODELS:
-                raise UsageError(f"no model {model!r}; there are {', '.join(_MODELS)}")
+                raise UsageError(f"unknown model {model!r}", hint=f"models: {', '.join(_MODELS)}")
         for option in ("workers", "connections", "requests", "concurrency"):
             if getattr(args, option) < 1:
                 raise UsageError(f"--{option} must be at least 1")
@@ -113,7 +121,7 @@ def _demonstrate(models: list[str], args: argparse.Namespace) -> int:
             verdicts = [item for item in frame.servers if item.group.port == server.port]
             for verdict in verdicts:
                 print("\n".join(server_lines(frame, verdict)), end="\n\n", flush=True)
-            sides.append(_alone(model, frame, verdicts, begun, history.view()))
+            sides.append(_one_model(model, frame, verdicts, begun, history.view()))
             right = right and any(verdict.model == model for verdict in verdicts)
         take(session.stop())
         lost = state.snapshot().health.lost
@@ -124,17 +132,19 @@ def _demonstrate(models: list[str], args: argparse.Namespace) -> int:
     if args.html is not None:
         from sockscope.compare.text import FORMATS
 
-        put_out(FORMATS["html"](compare(sides, "The server models under one load")), args.html)
-        print(f"the models side by side: {args.html}")
+        write_output(FORMATS["html"](compare(sides, "The server models under one load")), args.html)
+        print(f"comparison of the models: {args.html}")
     if not right:
         raise SockscopeError(
-            "a verdict differs from the model that was started; please report it with this output"
+            "a verdict differs from the model that was started", hint="please report it with this output"
         )
     return 0
 
 
-def _alone(model: str, frame: Frame, verdicts: list[Server], begun_ns: int, history: HistoryView) -> Recorded:
-    """One model's part of the session: its server, and the time in which that had its load."""
+def _one_model(
+    model: str, frame: Frame, verdicts: list[Server], begun_ns: int, history: HistoryView
+) -> Recorded:
+    """Cut out one model: its server, and the time in which it had its load."""
     from sockscope.compare.model import Recorded
 
     names = {verdict.group.name for verdict in verdicts}
@@ -152,7 +162,7 @@ def _alone(model: str, frame: Frame, verdicts: list[Server], begun_ns: int, hist
 
 
 def _load(address: str, args: argparse.Namespace, tick: Callable[[], None]) -> str:
-    """Run the load generator in a process of its own; its own words on how it went."""
+    """Run the load generator in its own process and return its summary."""
     command = [sys.executable, "-m", f"{package_name()}.load", "--connect", address]
     command += ["--connections", str(args.connections), "--requests", str(args.requests)]
     command += ["--concurrency", str(args.concurrency), "--duration", str(_LONGEST_LOAD_S)]

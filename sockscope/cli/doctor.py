@@ -1,4 +1,4 @@
-"""``sockscope doctor``: what works here."""
+"""``sockscope doctor``: check what works on this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at: ``state`` is ``ok``, ``limitations`` or ``missing``."""
+    """One check; ``state`` is ``ok``, ``limited`` or ``missing``."""
 
     what: str
     state: str
@@ -28,10 +28,15 @@ class Check:
 
 
 class Doctor:
-    """Say what works on this machine, and what to do about the rest
+    """Check what works on this machine, and how to fix the rest
 
-    Checks the kernel, BTF, bcc, tracefs, capabilities, and each signal with the way it is got;
-    exit status 1 when tracing cannot work.
+    Checks the kernel, BTF, bcc, tracefs, capabilities, and the attach methods of each signal. The exit
+    status is 1 when tracing is not possible.
+
+    Examples:
+
+      sockscope doctor
+      sockscope doctor --format json | jq '.signals[] | {name, method}'
     """
 
     name = "doctor"
@@ -54,7 +59,7 @@ class Doctor:
 
 
 def examine() -> tuple[list[Check], tuple[SignalReport, ...]]:
-    """Look at everything that tracing needs, in the order in which it needs it; and try each signal's ways."""
+    """Check everything that tracing needs, in that order, and try all attach methods of each signal."""
     from sockscope.tracer.feature_probe import FeatureProbe
     from sockscope.tracer.probe_report import report_signals
 
@@ -70,7 +75,7 @@ def examine() -> tuple[list[Check], tuple[SignalReport, ...]]:
 def _machine() -> Check:
     what = f"Linux {platform.release()} on {platform.machine()}"
     if platform.machine() not in ("x86_64", "aarch64"):
-        return Check("machine", "missing", what, "sockscope knows x86_64 and aarch64")
+        return Check("machine", "missing", what, "sockscope runs on x86_64 and aarch64")
     return Check("machine", "ok", what)
 
 
@@ -84,10 +89,10 @@ def _privileges() -> Check:
     try:
         privileges.require()
     except SockscopeError:
-        remedy = "run it with sudo, or give it these capabilities: docs/privileges.md says how"
+        remedy = "run with sudo, or grant these capabilities: see docs/privileges.md"
         return Check("privileges", "missing", f"{who}, without {words}", remedy)
     if lacking:
-        return Check("privileges", "weaker", f"{who} with {held}, without {words}", "give it these too")
+        return Check("privileges", "limited", f"{who} with {held}, without {words}", "grant these as well")
     return Check("privileges", "ok", f"{who} with {held}")
 
 
@@ -97,8 +102,7 @@ def _bcc() -> Check:
     try:
         module = load_bcc()
     except SockscopeError as error:
-        says, _, remedy = str(error).partition("; ")
-        return Check("bcc", "missing", says, remedy)
+        return Check("bcc", "missing", error.message, error.hint)
     return Check(
         "bcc",
         "ok",
@@ -112,8 +116,7 @@ def _tracefs() -> Check:
     try:
         return Check("tracefs", "ok", str(tracing_directory()))
     except SockscopeError as error:
-        says, _, remedy = str(error).partition("; ")
-        return Check("tracefs", "missing", says, remedy)
+        return Check("tracefs", "missing", error.message, error.hint)
 
 
 def _btf() -> Check:
@@ -123,8 +126,7 @@ def _btf() -> Check:
     try:
         kernel_structs(Btf.of_running_kernel())
     except SockscopeError as error:
-        says, _, remedy = str(error).partition("; ")
-        return Check("BTF", "missing", says, remedy)
+        return Check("BTF", "missing", error.message, error.hint)
     return Check("BTF", "ok", f"{VMLINUX}, all fields that the probes read")
 
 
@@ -132,12 +134,16 @@ def _signal(signal: SignalReport) -> Check:
     what = f"signal {signal.name}"
     if not signal.method:
         ways = "; ".join(f"{way.name}: {way.why_not}" for way in signal.ways)
-        return Check(what, "missing" if signal.needed else "weaker", f"no way, {signal.limitations} ({ways})")
+        return Check(
+            what,
+            "missing" if signal.needed else "limited",
+            f"no attach method, {signal.limitations} ({ways})",
+        )
     if not signal.limitations:
         return Check(what, "ok", f"by {signal.method}: {signal.tells}")
     better = signal.ways[: [way.name for way in signal.ways].index(signal.method)]
     why = "; ".join(f"{way.name}: {way.why_not}" for way in better)
-    return Check(what, "weaker", f"by {signal.method}: {signal.limitations}" + (f" ({why})" if why else ""))
+    return Check(what, "limited", f"by {signal.method}: {signal.limitations}" + (f" ({why})" if why else ""))
 
 
 def _load() -> Check:
@@ -157,15 +163,15 @@ def _load() -> Check:
         finally:
             source.close()
     except SockscopeError as error:
-        says, _, remedy = str(error).partition("; ")
-        return Check("probes", "missing", says, "" if remedy.startswith("sockscope doctor says") else remedy)
+        own = error.hint.startswith("sockscope doctor")  # that is this command
+        return Check("probes", "missing", error.message, "" if own else error.hint)
     if notes:
-        return Check("probes", "weaker", notes[0])
+        return Check("probes", "limited", notes[0])
     return Check("probes", "ok", f"compiled, loaded and attached in {seconds:.2f} s")
 
 
 def _print(checks: list[Check]) -> None:
-    marks = {"ok": "ok     ", "weaker": "weaker ", "missing": "MISSING"}
+    marks = {"ok": "ok     ", "limited": "limited", "missing": "MISSING"}
     width = max(len(check.what) for check in checks)
     for check in checks:
         print(f"{marks[check.state]}  {check.what:<{width}}  {printable(check.says)}")

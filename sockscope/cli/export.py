@@ -1,4 +1,4 @@
-"""``sockscope export``: a recording for other tools."""
+"""``sockscope export``: convert a recording for other tools."""
 
 from __future__ import annotations
 
@@ -11,64 +11,93 @@ from sockscope import formatting
 from sockscope.errors import SockscopeError, UsageError
 from sockscope.records.batch import Records
 
-_LIMIT = 50_000
-_EVENTS = 1_000_000
+_MAX_CONNECTIONS = 50_000
+_MAX_EVENTS = 1_000_000
 
 
 class Export:
     """Write a recording as Parquet, CSV, JSON Lines or a timeline
 
-    Tables (parquet, csv, jsonl) go into a directory, a file each: connections, workers, listeners, and so
-    on. The timeline is one file for ui.perfetto.dev or chrome://tracing: a track a thread, waits as
-    slices, arrows from accept to read to answer, queues as counters.
+    Tables (parquet, csv, jsonl) are written to a directory, one file per table: connections, workers,
+    listeners and so on. The timeline is one file for ui.perfetto.dev or chrome://tracing, with one track
+    per thread, waits as slices, arrows from accept to read to reply, and queues as counters.
+
+    Examples:
+
+      sockscope export web.sockscope
+      sockscope export web.sockscope --format csv --table connections -o /tmp/csv
+      sockscope export web.sockscope --format timeline --from 10s --to 12s
+      sockscope export web.sockscope --by-host -o fleet/
     """
 
     name = "export"
 
     def prepare(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("file", type=Path, metavar="FILE", help="a recording")
+        parser.add_argument("file", type=Path, metavar="FILE", help="recording")
         parser.add_argument(
-            "--format", choices=("parquet", "csv", "jsonl", "timeline"), default="parquet", help="parquet (default), csv, jsonl or timeline"
-        )  # fmt: skip
-        parser.add_argument(
-            "-o", "--output", type=Path, metavar="PLACE",
-            help="a directory for tables; a file for the timeline (.json, or .json.gz)",
-        )  # fmt: skip
-        parser.add_argument(
-            "--table", action="append", default=[], metavar="NAME", help="only this table (may repeat)"
+            "--format",
+            choices=("parquet", "csv", "jsonl", "timeline"),
+            default="parquet",
+            help="parquet (default), csv, jsonl or timeline",
         )
         parser.add_argument(
-            "--by-host", action="store_true",
-            help="tables into host=NAME/start=TIME below the directory, to lie beside those of other hosts",
-        )  # fmt: skip
-        parser.add_argument(
-            "--limit", type=int, default=_LIMIT, metavar="N",
-            help=f"the timeline's connections, the first N of the recording ({_LIMIT})",
-        )  # fmt: skip
-        parser.add_argument(
-            "--events", type=int, default=_EVENTS, metavar="N",
-            help=f"the timeline's events, the first N, of a recording with --detail ({_EVENTS})",
-        )  # fmt: skip
-        parser.add_argument(
-            "--from", dest="begin", metavar="SECONDS", help="begin the timeline so long after tracing began"
+            "-o",
+            "--output",
+            type=Path,
+            metavar="PATH",
+            help="directory for tables; file for the timeline (.json or .json.gz)",
         )
-        parser.add_argument("--to", dest="end", metavar="SECONDS", help="and end it so long after that began")
-        parser.add_argument("--overwrite", action="store_true", help="replace files that exist")
+        parser.add_argument(
+            "--table", action="append", default=[], metavar="NAME", help="only this table (repeatable)"
+        )
+        parser.add_argument(
+            "--by-host",
+            action="store_true",
+            help="write tables to host=NAME/start=TIME below the directory, for reports on many hosts",
+        )
+        parser.add_argument(
+            "--max-connections",
+            type=int,
+            default=_MAX_CONNECTIONS,
+            metavar="N",
+            help=f"timeline: only the first N connections (default {_MAX_CONNECTIONS})",
+        )
+        parser.add_argument(
+            "--max-events",
+            type=int,
+            default=_MAX_EVENTS,
+            metavar="N",
+            help=f"timeline: only the first N events of a recording with --events (default {_MAX_EVENTS})",
+        )
+        parser.add_argument(
+            "--from",
+            dest="begin",
+            metavar="DURATION",
+            help="timeline: start offset from the start of the recording",
+        )
+        parser.add_argument(
+            "--to",
+            dest="end",
+            metavar="DURATION",
+            help="timeline: end offset from the start of the recording",
+        )
+        parser.add_argument("--overwrite", action="store_true", help="overwrite existing files")
 
     def run(self, args: argparse.Namespace) -> int:
         if args.format == "timeline":
             if args.table or args.by_host:
                 raise UsageError(
-                    "--table and --by-host are for tables; leave them out, or choose another --format"
+                    "--table and --by-host apply to table formats only",
+                    hint="leave them out, or choose another --format",
                 )
-            if args.limit < 1 or args.events < 1:
-                raise UsageError("--limit and --events must be at least 1")
+            if min(args.max_connections, args.max_events) < 1:
+                raise UsageError("--max-connections and --max-events must be at least 1")
             return _timeline(args)
         from sockscope.export.tables import export
 
-        place = args.output or Path(f"{args.file.stem}-{args.format}")
+        directory = args.output or Path(f"{args.file.stem}-{args.format}")
         written = export(
-            args.file, place, args.format, args.table, by_host=args.by_host, overwrite=args.overwrite
+            args.file, directory, args.format, args.table, by_host=args.by_host, overwrite=args.overwrite
         )
         for path, rows in written.items():
             print(f"{path}  {formatting.count(rows)} rows, {formatting.size(path.stat().st_size)}")
@@ -86,7 +115,7 @@ def _timeline(args: argparse.Namespace) -> int:
 
     target = args.output or Path(f"{args.file.stem}.trace.json.gz")
     if target.exists() and not args.overwrite:
-        raise SockscopeError(f"{target} exists; choose another place with -o, or say --overwrite")
+        raise SockscopeError(f"{target} exists", hint="choose another path with -o, or use --overwrite")
     begin = formatting.parse_duration(args.begin) if args.begin else 0
     end = formatting.parse_duration(args.end) if args.end else None
     if end is not None and end <= begin:
@@ -100,13 +129,13 @@ def _timeline(args: argparse.Namespace) -> int:
             Reader(args.file) as reader,
             open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file,
         ):
-            connection_io = _Few(reader.events(*window), args.events) if reader.count_events() else None
+            events = _FirstRows(reader.events(*window), args.max_events) if reader.count_events() else None
             out = (
                 gzip.GzipFile(fileobj=file, mode="wb", compresslevel=5, mtime=0)
                 if target.suffix == ".gz"
                 else file
             )
-            for part in render(frame, history, args.limit, connection_io, window):
+            for part in render(frame, history, args.max_connections, events, window):
                 out.write(part.encode())
             if out is not file:
                 out.close()
@@ -114,22 +143,22 @@ def _timeline(args: argparse.Namespace) -> int:
         unfinished.replace(target)
     except OSError as error:
         raise SockscopeError(
-            f"{target} cannot be written ({error.strerror}); choose another place with -o"
+            f"cannot write {target} ({error.strerror})", hint="choose another path with -o"
         ) from error
     finally:
         unfinished.unlink(missing_ok=True)
     print(
         f"{target}  {formatting.size(target.stat().st_size)}; open it with ui.perfetto.dev or chrome://tracing"
     )
-    if connection_io and connection_io.cut:
+    if events and events.truncated:
         _say(
-            f"the timeline shows the first {formatting.count(args.events)} events; --events shows more, --from later ones"
+            f"the timeline shows the first {formatting.count(args.max_events)} events; --max-events shows more, --from later ones"
         )
-    all_of_them = len(frame.snapshot.connections)
-    if all_of_them > args.limit:
+    total = len(frame.snapshot.connections)
+    if total > args.max_connections:
         _say(
-            f"the timeline shows the first {formatting.count(args.limit)} of {formatting.count(all_of_them)}"
-            " connections; --limit shows more"
+            f"the timeline shows the first {formatting.count(args.max_connections)} of {formatting.count(total)}"
+            " connections; --max-connections shows more"
         )
     return 0
 
@@ -138,17 +167,17 @@ def _say(line: str) -> None:
     print(f"sockscope: {line}", file=sys.stderr)
 
 
-class _Few:
-    """The first so many of what comes; ``cut`` tells whether there was more."""
+class _FirstRows:
+    """Iterate over at most ``limit`` rows; ``truncated`` is whether there were more."""
 
     def __init__(self, chunks: Iterator[Records], limit: int) -> None:
         self._chunks, self._left = chunks, limit
-        self.cut = False
+        self.truncated = False
 
     def __iter__(self) -> Iterator[Records]:
         for chunk in self._chunks:
-            self.cut = len(chunk) > self._left
+            self.truncated = len(chunk) > self._left
             yield chunk[: self._left]
             self._left -= len(chunk)
-            if self.cut:
+            if self.truncated:
                 return

@@ -1,4 +1,4 @@
-"""The command ``listeners``."""
+"""``sockscope listeners``: list listening sockets and their queues, without BPF."""
 
 from __future__ import annotations
 
@@ -22,34 +22,40 @@ from sockscope.errors import UsageError
 if TYPE_CHECKING:
     from sockscope.host.overview import Listening, NotVisible, Overview
 
-_HEADINGS = ("LISTENER", "QUEUE", "LIMIT", "ASKED", "SYN", "DROPS", "HELD BY")
-_ROOM_FOR_HOLDERS = 18
+_HEADINGS = ("LISTENER", "QUEUE", "LIMIT", "ASKED", "SYN", "DROPS", "OWNERS")
+_ROOM_FOR_OWNERS = 18
 _WIDE = 72  # columns; in fewer, the gaps between columns are narrow
 _Row = tuple[str, ...]
 
 
 class Listeners:
-    """Print every listening TCP socket, its queues and who holds it.
+    """List listening TCP sockets with their queues and owners
 
-    Needs neither BPF nor root, and says what root would have seen more.
+    Needs neither BPF nor root; the last line says what root would see in addition.
 
-    QUEUE connections wait to be accepted; LIMIT is the backlog in force; ASKED is
-    what listen() was given, as far as that can be known (128+: 128 or more); SYN
-    handshakes are under way; DROPS connections were refused.  A reuseport group
-    has a line with its sums before those of its members.
+    QUEUE is the length of the accept queue, LIMIT the backlog in force, ASKED
+    the backlog given to listen() as far as it can be known (128+: 128 or more), SYN
+    the length of the SYN queue, DROPS the connections that were dropped. A line with
+    the sums of a reuseport group precedes its members.
 
-    JSON is one object (with --watch one a line):
+    Examples:
+
+      sockscope listeners
+      sockscope listeners --port 443 --watch 1
+      sockscope listeners --format json | jq '.listeners[] | select(.queue > 0)'
+
+    JSON is one object (with --watch, one per line):
       time_ns    nanoseconds since 1970
-      own        our network namespace (its inode); names: {inode: name} of all seen
+      own        inode of the own network namespace; names: {inode: name} of all
       listeners  [netns, netns_name, inode, address, port, family (ipv4, ipv6),
-                 group (how many listen there), queue, backlog (in force),
-                 requested_backlog {least, clamped (maybe it was more), short, words},
-                 syn_queue (of the whole group), drops, uid (who made it),
+                 group (number of listeners), queue, backlog (in force),
+                 requested_backlog {least, clamped (may have been more), short, words},
+                 syn_queue (of the whole group), drops, uid (of its creator),
                  owners [pid, comm, command, container, fds]]
       hosts      [netns, listen_overflows, listen_drops, syn_cookies_sent, somaxconn]
-      unseen     descriptors, namespaces_of (how many processes hide these from us),
-                 namespaces (known, but closed to us), outside (why processes are
-                 hidden), without_owner (listeners whose holder we do not see)
+      unseen     descriptors, namespaces_of (number of processes that hide these),
+                 namespaces (known, but not accessible), outside (why processes are
+                 hidden), without_owner (listeners whose owner is not visible)
     """
 
     name = "listeners"
@@ -57,7 +63,7 @@ class Listeners:
     def prepare(self, parser: argparse.ArgumentParser) -> None:
         """Add the command's options."""
         parser.add_argument(
-            "--port", type=int, action="append", default=[], help="only this port (may repeat)"
+            "--port", type=int, action="append", default=[], help="only this port (repeatable)"
         )
         parser.add_argument(
             "--netns", default="", help="only this network namespace: name, path, pid or inode"
@@ -65,18 +71,18 @@ class Listeners:
         parser.add_argument(
             "--format", choices=("text", "json"), default="text", help="text (default) or json"
         )
-        parser.add_argument("--watch", metavar="SECONDS", help="look again and again, until Ctrl-C")
+        parser.add_argument("--watch", metavar="DURATION", help="repeat every DURATION until Ctrl-C")
 
     def run(self, args: argparse.Namespace) -> int:
-        """Print what there is; the status is 0 also when nobody listens."""
+        """Print the listeners; the status is 0 even if there are none."""
         from sockscope.host.overview import overview
 
         for port in args.port:
             if not 0 < port < 1 << 16:
-                raise UsageError(f"there is no port {port}; give one from 1 to 65535")
+                raise UsageError(f"--port {port}: out of range", hint="ports are 1 to 65535")
         pause_ns = 0 if args.watch is None else formatting.parse_duration(args.watch)
         if args.watch is not None and not pause_ns:
-            raise UsageError("--watch 0 would never rest; give 1 or 500ms")
+            raise UsageError("--watch must be greater than 0", hint="for example --watch 1 or --watch 500ms")
         try:
             while True:
                 seen = overview(args.port, args.netns)
@@ -93,17 +99,17 @@ class Listeners:
         except KeyboardInterrupt:
             if not pause_ns:
                 raise
-            return 0  # how a watch ends
+            return 0  # Ctrl-C is the normal end of --watch
 
 
 def text(seen: Overview, width: int) -> str:
-    """The listeners as a table no wider than ``width``, then counters, and what we could not see."""
+    """Format the listeners as a table no wider than ``width``, then counters and what was not visible."""
     by_netns = {netns: [it for it in seen.listeners if it.netns == netns] for netns in seen.names}
     tables = {netns: list(_rows(listeners)) for netns, listeners in by_netns.items()}
     rows = [_HEADINGS, *(row for table in tables.values() for row in table)]
     ends = [max(len(row[column]) for row in rows) for column in range(1, 6)]
     gap = 2 if width >= _WIDE else 1
-    room = width - sum(ends) - gap * (len(ends) + 1) - _ROOM_FOR_HOLDERS
+    room = width - sum(ends) - gap * (len(ends) + 1) - _ROOM_FOR_OWNERS
     begin = max(len(row[0]) for row in rows if len(row[0]) <= max(room, len("  inode 4294967295")))
     lines: list[str] = []
     for host in sorted(seen.hosts, key=lambda host: (host.netns != seen.own, seen.names[host.netns])):
@@ -114,7 +120,7 @@ def text(seen: Overview, width: int) -> str:
             lines.append(f"network namespace {formatting.printable(seen.names[host.netns])} ({host.netns}):")
         table = [_HEADINGS, *tables[host.netns]] if tables[host.netns] else []
         lines += [line for row in table for line in _lines(row, [begin, *ends], gap, width)] or [
-            "Nobody listens."
+            "No listening sockets."
         ]
         lines += _wrapped(
             f"ListenOverflows {host.listen_overflows}, ListenDrops {host.listen_drops}, "
@@ -123,12 +129,12 @@ def text(seen: Overview, width: int) -> str:
         )
     lines.append("")
     if any(listening.requested_backlog.clamped for listening in seen.listeners):
-        lines += _wrapped("ASKED 128+ is 128 or more: net.core.somaxconn may have cut it.", width)
+        lines += _wrapped("ASKED 128+ means 128 or more: net.core.somaxconn may have limited it.", width)
     return "\n".join([*lines, *_wrapped(_not_seen(seen.unseen), width)])
 
 
 def _rows(listeners: list[Listening]) -> Iterator[_Row]:
-    """The cells of one namespace's table: a row a listener, and one before the members of a group."""
+    """Yield the rows of one namespace: one per listener, and one with the sums before a group."""
     for (port, address), same in groupby(listeners, key=lambda it: (it.port, it.address)):
         members = list(same)
         place = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
@@ -157,30 +163,30 @@ def _row(label: str, it: Listening, syn_queue: str) -> _Row:
         it.requested_backlog.short,
         syn_queue,
         str(it.drops),
-        _held_by(it),
+        _format_owners(it),
     )
 
 
-def _held_by(it: Listening) -> str:
-    """``nginx 812 (x5), sh 7``: each name with its first process, and how many processes have it."""
+def _format_owners(it: Listening) -> str:
+    """Format owners as ``nginx 812 (x5), sh 7``: each name, its first process, the number of processes."""
     names = Counter(holder.comm for holder in it.owners)
     first = {holder.comm: holder.pid for holder in reversed(it.owners)}
     parts = [
         f"{formatting.printable(comm)} {first[comm]}" + (f" (x{count})" if count > 1 else "")
         for comm, count in names.most_common()
     ]
-    return ", ".join(parts) or f"? of {_user(it.uid)}"
+    return ", ".join(parts) or f"(user {_user(it.uid)})"
 
 
 def _user(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"uid {uid}"
+        return str(uid)
 
 
 def _lines(row: _Row, sizes: list[int], gap: int, width: int) -> list[str]:
-    """A row as a line, and before or behind it what is too long for its column."""
+    """Format a row as one line; a cell that is too long for its column gets a line of its own."""
     label, *numbers, owners = row
     above = [label] if len(label) > sizes[0] else []
     cells = ["" if above else label, *numbers]
@@ -204,9 +210,9 @@ def _processes(count: int) -> str:
 
 
 def _not_seen(unseen: NotVisible) -> str:
-    """One sentence on what is hidden from us."""
+    """Describe in one sentence what was not visible."""
     parts = [
-        f"who holds {unseen.without_owner} of these" if unseen.without_owner else "",
+        f"the owners of {unseen.without_owner} listeners" if unseen.without_owner else "",
         f"the descriptors of {_processes(unseen.descriptors)}" if unseen.descriptors else "",
         f"the network namespaces of {_processes(unseen.namespaces_of)}" if unseen.namespaces_of else "",
         "network namespace " + ", ".join(map(formatting.printable, unseen.namespaces))
@@ -215,9 +221,9 @@ def _not_seen(unseen: NotVisible) -> str:
     ]
     parts = [part for part in parts if part]
     hint = " (root sees more)" if os.geteuid() else ""
-    hidden = [f"Not seen: {'; '.join(parts)}{hint}."] if parts else []
+    hidden = [f"Not visible: {'; '.join(parts)}{hint}."] if parts else []
     hidden += [f"{reason[:1].upper()}{reason[1:]}." for reason in unseen.outside]
-    return " ".join(hidden) or "Nothing was hidden: all processes and network namespaces were looked at."
+    return " ".join(hidden) or "All processes and network namespaces were visible."
 
 
 def _wrapped(sentence: str, width: int) -> list[str]:

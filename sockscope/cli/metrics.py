@@ -1,4 +1,4 @@
-"""``sockscope metrics``: figures for Prometheus and its like."""
+"""``sockscope metrics``: an OpenMetrics endpoint."""
 
 from __future__ import annotations
 
@@ -10,25 +10,31 @@ from typing import TYPE_CHECKING
 from sockscope.cli.target_options import (
     add_target_options,
     add_tracing_options,
-    pairs_of,
-    signals_of,
-    target_of,
+    get_attach_methods,
+    get_target,
+    parse_pairs,
 )
 from sockscope.errors import UsageError
 
 if TYPE_CHECKING:
     from sockscope.export.openmetrics import Exposition
 
-_DEFAULT_PLACE = "127.0.0.1:9713"
-#: Closed connections that a frame still has: what open connections and shares of now are judged by.
+_DEFAULT_ADDRESS = "127.0.0.1:9713"
+#: Closed connections that a frame still holds, besides all open ones.
 _KEPT_CLOSED = 5000
 
 
 class Metrics:
-    """Serve figures of running servers in the OpenMetrics format
+    """Serve metrics of running servers in the OpenMetrics format
 
-    Traces until Ctrl-C, and answers http://127.0.0.1:9713/metrics with waits, queues, shares, findings and
-    losses. Whoever reaches the address can read them: it is loopback unless --listen says otherwise.
+    Traces until Ctrl-C and serves waits, queues, shares, findings and losses on
+    http://127.0.0.1:9713/metrics. There is no authentication: by default only loopback can connect.
+
+    Examples:
+
+      sockscope metrics --port 443
+      sockscope metrics --listen '[::1]:9713' --workers 64
+      sockscope metrics --recording web.sockscope
     """
 
     name = "metrics"
@@ -39,21 +45,29 @@ class Metrics:
         group = parser.add_argument_group("metrics")
         group.add_argument(
             "--listen",
-            default=_DEFAULT_PLACE,
+            default=_DEFAULT_ADDRESS,
             metavar="ADDRESS:PORT",
-            help=f"where to serve ({_DEFAULT_PLACE})",
+            help=f"address to listen on (default {_DEFAULT_ADDRESS})",
         )
         group.add_argument(
-            "--servers", type=int, default=32, metavar="N", help="servers with series of their own (32)"
+            "--servers",
+            type=int,
+            default=32,
+            metavar="N",
+            help="servers with series of their own (default 32)",
         )
         group.add_argument(
-            "--workers", type=int, default=128, metavar="N", help="threads with series of their own (128)"
+            "--workers",
+            type=int,
+            default=128,
+            metavar="N",
+            help="threads with series of their own (default 128)",
         )
         group.add_argument(
             "--recording",
             type=Path,
             metavar="FILE",
-            help="print the figures of a recording once, instead of serving",
+            help="print the metrics of a recording and exit",
         )
 
     def run(self, args: argparse.Namespace) -> int:
@@ -76,12 +90,12 @@ def _serve(args: argparse.Namespace, exposition: Exposition) -> int:
     from sockscope.model.state import State
     from sockscope.records.batch import Batch
     from sockscope.session.frames import run
-    from sockscope.session.live import LiveSession, limits_of
+    from sockscope.session.live import LiveSession, get_map_sizes
     from sockscope.session.privdrop import drop_privileges
 
     place = place_of(args.listen)
-    limits = limits_of(pairs_of(args.limits, "--limits"))
-    with LiveSession(target_of(args), limits, signals_of(args)) as session:
+    sizes = get_map_sizes(parse_pairs(args.map_size, "--map-size"))
+    with LiveSession(get_target(args), sizes, get_attach_methods(args)) as session:
         state = State(_KEPT_CLOSED)
         state.started_at(session.meta.started_ns)
         frame = analyse(session.meta, state.snapshot())

@@ -1,4 +1,4 @@
-"""Where a report goes: standard output, or a file that is there when it is whole."""
+"""Write a report to standard output, or to a file that appears only when it is complete."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 from sockscope.errors import SockscopeError
 
 
-def put_out(text: str, path: Path | None) -> None:
-    """Write ``text`` to a file, the caller's own even under sudo, or to standard output when there is no path.
+def write_output(text: str, path: Path | None) -> None:
+    """Write ``text`` to ``path``, or to standard output if it is None.
 
-    :raises SockscopeError: when it cannot be written; what was there before is there still
+    Under sudo the file belongs to the invoking user.
+
+    :raises SockscopeError: when it cannot be written; an existing file then stays as it was
     """
     if path is None:
         sys.stdout.write(text)
@@ -20,10 +22,10 @@ def put_out(text: str, path: Path | None) -> None:
     from sockscope.store.secure_file import hand_over
 
     try:
-        if path.exists() and not path.is_file():  # a terminal, a pipe, /dev/null: nothing to replace
+        if path.exists() and not path.is_file():  # a terminal, a pipe or /dev/null cannot be replaced
             path.write_text(text, encoding="utf-8")
             return
-        path = path.resolve()  # where a link leads, there it is written
+        path = path.resolve()  # follow a symbolic link and replace its target
         unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
         try:
             unfinished.write_text(text, encoding="utf-8")
@@ -32,4 +34,4 @@ def put_out(text: str, path: Path | None) -> None:
         finally:
             unfinished.unlink(missing_ok=True)
     except OSError as error:
-        raise SockscopeError(f"cannot write {path} ({error.strerror}); choose another place") from error
+        raise SockscopeError(f"cannot write {path} ({error.strerror})", hint="choose another path") from error

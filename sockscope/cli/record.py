@@ -1,4 +1,4 @@
-"""``sockscope record``: trace into a file."""
+"""``sockscope record``: trace servers and record to a file."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sockscope import formatting
-from sockscope.cli.record_plan import Plan, add_place_options, plan_of
+from sockscope.cli.record_plan import Plan, add_file_options, build_plan
 from sockscope.cli.target_options import (
     add_target_options,
     add_tracing_options,
-    pairs_of,
-    signals_of,
-    target_of,
+    get_attach_methods,
+    get_target,
+    parse_pairs,
 )
 from sockscope.errors import SockscopeError, UsageError
 from sockscope.target import Target
@@ -29,48 +29,59 @@ if TYPE_CHECKING:
 
 
 class Record:
-    """Trace servers into a file
+    """Trace servers and record to a file
 
-    Ends after --duration, when COMMAND ends, or at Ctrl-C; whatever ends it, the file holds what
-    was seen until then.  With COMMAND, that process (with its threads and children) is the target.
+    Recording stops after --duration, when COMMAND ends, or on Ctrl-C; everything recorded until then is
+    in FILE. With COMMAND, that process with its threads and children is the target.
 
-    With --rotate or --ring there are several files: FILE's name gets the time at which each begins,
-    as in web-20260131T235959Z.sockscope, and --keep says how many of them stay.
+    With --rotate or --flight-recorder there are several files. Each name is FILE's with the time at
+    which it starts, for example web-20260131T235959Z.sockscope; --keep limits their number.
+
+    Examples:
+
+      sockscope record -o web.sockscope -d 30s --port 443
+      sockscope record -o run.sockscope -- ./server --workers 4
+      sockscope record -o web.sockscope --port 443 --rotate 1h --keep 24
+      sockscope record -o web.sockscope --port 443 --flight-recorder 5m --on-finding critical
     """
 
     name = "record"
 
     def prepare(self, parser: argparse.ArgumentParser) -> None:
-        parser.usage = "sockscope record -o FILE [-d SECONDS] [TARGET] [-- COMMAND ...]"
+        parser.usage = "sockscope record -o FILE [-d DURATION] [TARGET] [-- COMMAND ...]"
         parser.add_argument(
-            "-o", "--output", type=Path, required=True, metavar="FILE", help="the recording to write"
+            "-o", "--output", type=Path, required=True, metavar="FILE", help="recording to write"
         )
         parser.add_argument(
-            "-d", "--duration", metavar="SECONDS", help="how long (10, 1.5s, 200ms, 3m); else until Ctrl-C"
+            "-d",
+            "--duration",
+            metavar="DURATION",
+            help="stop after 10, 1.5s, 200ms or 3m; default: on Ctrl-C",
         )
-        parser.add_argument("-f", "--force", action="store_true", help="overwrite FILE")
+        parser.add_argument("-f", "--overwrite", action="store_true", help="overwrite FILE if it exists")
         parser.add_argument(
-            "--detail", action="store_true",
-            help="every accept, read, write, wait and wake-up as an event too, for timelines",
-        )  # fmt: skip
-        add_place_options(parser)
+            "--events",
+            action="store_true",
+            help="also record every accept, read, write, wait and wake-up as an event (for timelines)",
+        )
+        add_file_options(parser)
         add_target_options(parser)
         add_tracing_options(parser)
-        parser.add_argument("words", nargs="*", metavar="COMMAND", help="start this and trace it")
+        parser.add_argument("words", nargs="*", metavar="COMMAND", help="start COMMAND and trace it")
 
     def run(self, args: argparse.Namespace) -> int:
         from sockscope.session.child import Child
-        from sockscope.session.live import limits_of
+        from sockscope.session.live import get_map_sizes
 
-        plan = plan_of(args)
+        plan = build_plan(args)
         duration = formatting.parse_duration(args.duration) if args.duration else None
-        target = target_of(args)
-        limits, signals = limits_of(pairs_of(args.limits, "--limits")), signals_of(args)
-        # False where we may not look: to make it there says why
-        if not plan.several and os.path.lexists(args.output) and not args.force:
-            raise SockscopeError(f"{args.output} exists; choose another name, or --force to overwrite it")
+        target = get_target(args)
+        limits, signals = get_map_sizes(parse_pairs(args.map_size, "--map-size")), get_attach_methods(args)
+        # lexists is False without permission: creating the file then reports why
+        if not plan.several and os.path.lexists(args.output) and not args.overwrite:
+            raise SockscopeError(f"{args.output} exists", hint="choose another name, or use --overwrite")
         if args.words and target.pids:
-            raise UsageError("--pid and COMMAND exclude each other: the command is the target")
+            raise UsageError("--pid and COMMAND are mutually exclusive", hint="COMMAND is the target")
         child = Child(args.words) if args.words else None
         try:
             if child:
@@ -95,12 +106,12 @@ def _record(
     from sockscope.session.privdrop import drop_privileges
     from sockscope.store.anonymize import Anonymizer
 
-    with LiveSession(target, limits, signals, detail=args.detail) as session:
+    with LiveSession(target, limits, signals, detail=args.events) as session:
         listeners = session.start()  # the kernel keeps what happens while the file is made
         drop_privileges([args.output.absolute().parent], has_child=child is not None)
-        veil = Anonymizer() if args.anonymize else None
-        meta = veil.meta(session.meta) if veil else session.meta
-        with plan.sink(args.output, meta, args.force, _say) as sink:
+        anonymizer = Anonymizer() if args.anonymize else None
+        meta = anonymizer.meta(session.meta) if anonymizer else session.meta
+        with plan.sink(args.output, meta, args.overwrite, _say) as sink:
 
             def begun() -> None:
                 until = (
@@ -110,12 +121,12 @@ def _record(
                 if child:
                     child.go()
                 elif not listeners:
-                    _say("nobody listens there yet; waiting for one who does")
+                    _say("no listening socket matches the target yet; waiting for one")
 
             ended = child.has_ended if child else lambda: False
             ending = run(
                 session,
-                (lambda batch: sink.take(veil.batch(batch))) if veil else sink.take,
+                (lambda batch: sink.take(anonymizer.batch(batch))) if anonymizer else sink.take,
                 duration,
                 ended=ended,
                 wants_whole=sink.wants_whole,
@@ -124,7 +135,7 @@ def _record(
     if ending == "target ended" and not child:
         _say(f"the target has ended: {target}")
     if not sink.tally.listeners_seen:
-        _say(f"nobody listened: {target}")
+        _say(f"no listening socket matched the target: {target}")
     _say(f"{_seen(sink.tally)} -> {_files(sink.written())}")
     if sink.tally.clock:
         _say(sink.tally.clock)
@@ -138,13 +149,13 @@ def _seen(tally: Tally) -> str:
 
 
 def _files(written: Sequence[Path]) -> str:
-    """Where to look."""
+    """Name the files and the next command."""
     if not written:
         return "no file"
     size = formatting.size(sum(path.stat().st_size for path in written))
     if len(written) == 1:
         return f"{written[0]} ({size}); sockscope report {written[0]}"
-    return f"{len(written)} files ({size}); the last: sockscope report {written[-1]}"
+    return f"{len(written)} files ({size}); latest: sockscope report {written[-1]}"
 
 
 def _say(line: str) -> None:

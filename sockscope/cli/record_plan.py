@@ -1,4 +1,4 @@
-"""What ``sockscope record`` makes of a session: one file, one after another, or the last minutes."""
+"""How ``sockscope record`` writes a session: one file, rotated files, or a flight recorder."""
 
 from __future__ import annotations
 
@@ -18,83 +18,93 @@ if TYPE_CHECKING:
     from sockscope.store.rotation import RotationLimit
 
 
-def add_place_options(parser: argparse.ArgumentParser) -> None:
-    """Add --rotate, --ring, --on-finding, --keep and --anonymize."""
+def add_file_options(parser: argparse.ArgumentParser) -> None:
+    """Add --rotate, --flight-recorder, --on-finding, --keep and --anonymize."""
     group = parser.add_argument_group("files")
     group.add_argument(
-        "--rotate", metavar="1h|500M", help="begin a new file after so long, or when one is so large"
+        "--rotate", metavar="DURATION|SIZE", help="start a new file every DURATION or SIZE (1h, 500M)"
     )
     group.add_argument(
-        "--ring", metavar="5m|500M",
-        help="keep only the last so long (or large), and write it at SIGUSR1, on a finding, and at the end",
-    )  # fmt: skip
-    group.add_argument(
-        "--on-finding", action="append", default=[], metavar="SEVERITY|FINDING",
-        help="with --ring: write when one comes up, this one or of this severity or more (may repeat)",
-    )  # fmt: skip
-    group.add_argument(
-        "--keep", type=int, metavar="N", help="with --rotate or --ring: only the N newest files"
+        "--flight-recorder",
+        metavar="DURATION|SIZE",
+        help="keep only the last DURATION or SIZE (5m, 500M); dump it on SIGUSR1, on a finding, at exit",
     )
     group.add_argument(
-        "--anonymize", action="store_true",
-        help="pseudonyms for addresses and the host, no command lines",
-    )  # fmt: skip
+        "--on-finding",
+        action="append",
+        default=[],
+        metavar="SEVERITY|FINDING",
+        help="with --flight-recorder: dump when this finding, or one of this severity or higher, appears "
+        "(repeatable)",
+    )
+    group.add_argument("--keep", type=int, metavar="N", help="keep only the N newest files")
+    group.add_argument(
+        "--anonymize",
+        action="store_true",
+        help="replace addresses and host name by pseudonyms, omit command lines",
+    )
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How the session goes into files."""
+    """Which files a session is written to."""
 
     rotate: RotationLimit | None
-    ring: RotationLimit | None
+    flight_recorder: RotationLimit | None
     bar: Bar | None
     keep: int | None
 
     @property
     def several(self) -> bool:
-        """Whether file names carry the time."""
-        return self.rotate is not None or self.ring is not None
+        """Return whether there may be several files, whose names have a time."""
+        return self.rotate is not None or self.flight_recorder is not None
 
     def sink(self, path: Path, meta: Meta, overwrite: bool, say: Callable[[str], None]) -> Sink:
-        """Where the batches go.
+        """Create the sink that batches are written to.
 
-        :raises SockscopeError: when it cannot be written
+        :raises SockscopeError: when the file cannot be created
         """
         from sockscope.store.recording import RecordingSink
         from sockscope.store.rotation import Rotation
 
         if self.rotate:
             return Rotation(path, meta, self.rotate, self.keep)
-        if not self.ring:
+        if not self.flight_recorder:
             return RecordingSink(path, meta, overwrite)
         from sockscope.session.finding_watcher import FindingWatcher
         from sockscope.session.flight_recorder import FlightRecorder
 
-        watch = FindingWatcher(meta, self.bar, self.ring.ns or _QUIET_NS) if self.bar else None
-        recorder = FlightRecorder(path, meta, self.ring, self.keep, watch, say)
+        watcher = FindingWatcher(meta, self.bar, self.flight_recorder.ns or _QUIET_NS) if self.bar else None
+        recorder = FlightRecorder(path, meta, self.flight_recorder, self.keep, watcher, say)
         signal.signal(signal.SIGUSR1, lambda *_: recorder.ask("SIGUSR1"))
         return recorder
 
 
-#: How long a finding has to be gone to be new again, where the ring's length is not a time.
+#: How long a finding has to be absent to count as new again, when the flight recorder is limited by size.
 _QUIET_NS = 300_000_000_000
 
 
-def plan_of(args: argparse.Namespace) -> Plan:
-    """What the options say.
+def build_plan(args: argparse.Namespace) -> Plan:
+    """Return the plan that the options describe.
 
-    :raises UsageError: for what cannot be, or does not go together
+    :raises UsageError: for invalid values and options that exclude each other
     """
     from sockscope.store.rotation import RotationLimit
 
-    if args.rotate and args.ring:
-        raise UsageError("--rotate and --ring exclude each other: all of it in pieces, or the last of it")
-    if args.on_finding and not args.ring:
-        raise UsageError("--on-finding needs --ring: how much to write when it comes up")
-    if args.keep is not None and (not (args.rotate or args.ring) or args.keep < 1):
-        raise UsageError("--keep is how many files of --rotate or --ring stay, 1 or more")
-    if args.force and (args.rotate or args.ring):
-        raise UsageError("--force is for one file; with --rotate or --ring each has a name of its own")
+    if args.rotate and args.flight_recorder:
+        raise UsageError(
+            "--rotate and --flight-recorder are mutually exclusive",
+            hint="--rotate keeps everything in several files, --flight-recorder only the latest",
+        )
+    if args.on_finding and not args.flight_recorder:
+        raise UsageError("--on-finding needs --flight-recorder", hint="give the DURATION or SIZE to keep")
+    if args.keep is not None and (not (args.rotate or args.flight_recorder) or args.keep < 1):
+        raise UsageError("--keep needs --rotate or --flight-recorder, and at least 1")
+    if args.overwrite and (args.rotate or args.flight_recorder):
+        raise UsageError(
+            "--overwrite cannot be used with --rotate or --flight-recorder",
+            hint="their files have unique names",
+        )
     bar = None
     if args.on_finding:
         from sockscope.analysis.finding_filter import bar_of
@@ -102,7 +112,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
         bar = bar_of(args.on_finding, "--on-finding")
     return Plan(
         RotationLimit.parse(args.rotate, "--rotate") if args.rotate else None,
-        RotationLimit.parse(args.ring, "--ring") if args.ring else None,
+        RotationLimit.parse(args.flight_recorder, "--flight-recorder") if args.flight_recorder else None,
         bar,
         args.keep,
     )

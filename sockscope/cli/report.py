@@ -1,20 +1,28 @@
-"""``sockscope report``: what a recording says, or recordings of many hosts."""
+"""``sockscope report``: report on a recording, or on recordings of many hosts."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from sockscope.cli.output import put_out
+from sockscope.cli.output import write_output
 from sockscope.errors import UsageError
 from sockscope.report import FORMATS, render
 
 
 class Report:
-    """Report on a recording, or on those of many hosts
+    """Report on a recording, or on recordings of many hosts
 
-    One recording is told at length. Parquet files (of `sockscope export --by-host`), folders of them or
-    patterns such as 'fleet/**/*.parquet' are told together: which hosts are alike, and which stands out.
+    For one recording the report is complete: verdict, shares, waits, queues and findings. Given Parquet
+    files (of `sockscope export --by-host`), directories of them or patterns, it compares the hosts and
+    names those that stand out.
+
+    Examples:
+
+      sockscope report web.sockscope
+      sockscope report web.sockscope --format html -o web.html
+      sockscope report web.sockscope --format json | jq .findings
+      sockscope report 'fleet/**/*.parquet'
     """
 
     name = "report"
@@ -25,19 +33,19 @@ class Report:
             "files",
             nargs="+",
             metavar="FILE",
-            help="a recording; or Parquet files, folders or patterns of them",
+            help="recording; or Parquet files, directories or patterns of them",
         )
         parser.add_argument(
             "--format", choices=names, default="text", help=f"{', '.join(names)} (default: text)"
         )
         parser.add_argument(
-            "-o", "--output", type=Path, metavar="FILE", help="write there instead of standard output"
+            "-o", "--output", type=Path, metavar="FILE", help="write to FILE instead of standard output"
         )
         parser.add_argument(
             "--connections",
             type=int,
             metavar="N",
-            help="how many connections the json report lists, those that waited longest (default: 10,000)",
+            help="json: list the N connections that waited longest (default: 10,000)",
         )
 
     def run(self, args: argparse.Namespace) -> int:
@@ -47,21 +55,21 @@ class Report:
         if all(exported):
             from sockscope import fleet
 
-            put_out(fleet.render(args.format, fleet.fleet(args.files)), args.output)
+            write_output(fleet.render(args.format, fleet.fleet(args.files)), args.output)
             return 0
         if any(exported) or len(args.files) > 1:
             raise UsageError(
-                "give one recording, or Parquet files of several; export those with: "
-                "sockscope export FILE --by-host -o DIRECTORY"
+                "give one recording, or Parquet files of several",
+                hint="export those with: sockscope export FILE --by-host -o DIRECTORY",
             )
         from sockscope.session.load_recording import read
 
-        put_out(render(args.format, *read(Path(args.files[0])), args.connections), args.output)
+        write_output(render(args.format, *read(Path(args.files[0])), args.connections), args.output)
         return 0
 
 
 def _is_exported(name: str) -> bool:
-    """Whether a name is one of Parquet files, and not of a recording."""
+    """Return whether a name means Parquet files, not a recording."""
     path = Path(name)
     if path.is_dir():
         from sockscope.fleet.gather import exported_below

@@ -10,8 +10,12 @@ from sockscope.cli.reference_servers import import_reference_servers
 class Serve:
     """Run a reference server of one of the five models
 
-    The arguments are those of `python -m servers`: MODEL --port 0 --workers N and more;
-    `sockscope serve MODEL --help` lists them.
+    `sockscope serve --help` shows the models, `sockscope serve MODEL --help` the options of one.
+
+    Examples:
+
+      sockscope serve reuseport --port 8080 --workers 4
+      sockscope serve shared --workers 4 --slow 2:20000
     """
 
     name = "serve"

@@ -1,4 +1,4 @@
-"""``sockscope sql``: questions of one's own."""
+"""``sockscope sql``: query a recording."""
 
 from __future__ import annotations
 
@@ -18,20 +18,26 @@ _VIEWS = (
 
 
 class Sql:
-    """Ask a recording in SQL
+    """Query a recording in SQL
 
-    Runs one query of DuckDB's SQL on a recording's views: connections, connection_io, workers, waits,
-    listeners, waiting, queue_samples, cpu_samples, events, losses, and on what was worked out from it:
-    recordings, servers, server_waits, server_shares, findings. The word `views` instead of a query prints
-    their columns. Nothing can be changed, and no other file is reached. Durations are nanoseconds.
+    Runs one DuckDB query on the views of a recording: connections, connection_io, workers, waits,
+    listeners, waiting, queue_samples, cpu_samples, events, losses; and on derived tables: recordings,
+    servers, server_waits, server_shares, findings. `views` instead of a query lists their columns. The
+    recording is read-only, and other files cannot be accessed. Durations are in nanoseconds.
+
+    Examples:
+
+      sockscope sql web.sockscope views
+      sockscope sql web.sockscope "SELECT comm, accepts, reads FROM workers ORDER BY accepts DESC"
+      sockscope sql web.sockscope "SELECT max(queue_wait_ns) FROM connections" --format csv
     """
 
     name = "sql"
 
     def prepare(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("file", type=Path, metavar="FILE", help="a recording")
+        parser.add_argument("file", type=Path, metavar="FILE", help="recording")
         parser.add_argument(
-            "query", metavar="QUERY", help="a SELECT, or views; - reads it from standard input"
+            "query", metavar="QUERY", help="a SELECT, or `views`; - reads the query from standard input"
         )
         parser.add_argument(
             "--format", choices=("text", "csv", "json"), default="text", help="text (default), csv or json"
@@ -50,7 +56,7 @@ class Sql:
             connection = reader.connection()
             add_derived(connection, args.file, query)
             try:
-                _need_question(duckdb, connection, query)
+                _require_select(duckdb, connection, query)
                 cursor = connection.execute(query)
                 if listing and args.format == "text":
                     _print_views(cursor.fetchall())
@@ -68,16 +74,17 @@ def _print_views(views: list[tuple[str, str]]) -> None:
         print(textwrap.fill(columns, 100, initial_indent="    ", subsequent_indent="    "))
 
 
-def _need_question(duckdb: Any, connection: Any, query: str) -> None:
-    """
-    :raises UsageError: for anything but one question
+def _require_select(duckdb: Any, connection: Any, query: str) -> None:
+    """Check that the query is a single SELECT.
+
+    :raises UsageError: otherwise
     """
     statements = connection.extract_statements(query)
     if len(statements) != 1:
-        raise UsageError(f"there are {len(statements)} statements in the query; give one")
+        raise UsageError(f"the query has {len(statements)} statements", hint="give one")
     if statements[0].type not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
         kind = str(statements[0].type).rpartition(".")[2]
-        raise UsageError(f"{kind} is not a question, a recording is only read; give a SELECT")
+        raise UsageError(f"{kind} is not a query; recordings are read-only", hint="use SELECT")
 
 
 def _line(error: Exception) -> str:

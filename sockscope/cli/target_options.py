@@ -1,4 +1,4 @@
-"""The options by which every tracing command is told what to trace."""
+"""Options that select what is traced and how, shared by all tracing commands."""
 
 from __future__ import annotations
 
@@ -9,88 +9,92 @@ from sockscope.target import Target
 
 
 def add_target_options(parser: argparse.ArgumentParser) -> None:
-    """Add --port, --pid, --comm, --cgroup and --netns."""
+    """Add --port, --pid, --comm, --cgroup, --netns and --container."""
     group = parser.add_argument_group(
-        "target", "every part given must hold; nothing given is every listener of the host"
+        "target", "filters are ANDed (values of one option are ORed); default: every listener on this host"
     )
     group.add_argument(
-        "--port", type=int, action="append", default=[], metavar="PORT", help="a listening port (may repeat)"
+        "--port", type=int, action="append", default=[], metavar="PORT", help="listening port (repeatable)"
     )
     group.add_argument(
-        "--pid", type=int, action="append", default=[], metavar="PID",
-        help="a process with its threads and children, present and future (may repeat)",
-    )  # fmt: skip
+        "--pid",
+        type=int,
+        action="append",
+        default=[],
+        metavar="PID",
+        help="process with its threads and children, present and future (repeatable)",
+    )
+    group.add_argument("--comm", default="", metavar="NAME", help="process name (at most 15 characters)")
+    group.add_argument("--cgroup", default="", metavar="PATH", help="processes in this cgroup v2 or below it")
     group.add_argument(
-        "--comm", default="", metavar="NAME", help="processes of this name (at most 15 characters)"
+        "--netns", default="", metavar="NAME", help="network namespace: name, path, pid or inode"
     )
     group.add_argument(
-        "--cgroup", default="", metavar="PATH", help="processes in this cgroup (v2) or below it"
-    )
-    group.add_argument(
-        "--netns", default="", metavar="NAME", help="a network namespace: name, path, pid or inode"
-    )
-    group.add_argument(
-        "--container",
-        default="",
-        metavar="NAME",
-        help="a container by its id, the id's beginning, or its name",
+        "--container", default="", metavar="NAME", help="container: id, prefix of the id, or name"
     )
 
 
-def target_of(args: argparse.Namespace) -> Target:
-    """The target that the options name.
+def get_target(args: argparse.Namespace) -> Target:
+    """Return the target that the options select.
 
-    :raises UsageError: for values that cannot be right
+    :raises UsageError: for a port out of range
     """
     for port in args.port:
         if not 0 < port < 65536:
-            raise UsageError(f"--port {port}: ports are 1 to 65535")
+            raise UsageError(f"--port {port}: out of range", hint="ports are 1 to 65535")
     return Target(tuple(args.port), tuple(args.pid), args.comm, args.cgroup, args.netns, args.container)
 
 
 def add_tracing_options(parser: argparse.ArgumentParser) -> None:
-    """Add --without, --signals and --limits, for who wants to choose what is traced, and how."""
+    """Add --disable, --attach and --map-size."""
     group = parser.add_argument_group("tracing")
-    add_without(group)
+    add_disable_option(group)
     group.add_argument(
-        "--signals", action="append", default=[], metavar="NAME=WAY",
-        help="get a signal by this way, or 'off' (sockscope doctor lists them; may repeat)",
-    )  # fmt: skip
+        "--attach",
+        action="append",
+        default=[],
+        metavar="SIGNAL=METHOD",
+        help="use this attach method for a signal, or 'off'; sockscope doctor lists them (repeatable)",
+    )
     group.add_argument(
-        "--limits", action="append", default=[], metavar="NAME=NUMBER",
-        help="room in the kernel: connections, workers, listeners, ... (may repeat)",
-    )  # fmt: skip
+        "--map-size",
+        action="append",
+        default=[],
+        metavar="NAME=N",
+        help="maximum entries of a BPF map: connections, workers, listeners, ... (repeatable)",
+    )
 
 
-def add_without(group: argparse._ArgumentGroup) -> None:
-    """Add --without."""
+def add_disable_option(group: argparse._ArgumentGroup) -> None:
+    """Add --disable."""
     group.add_argument(
-        "--without", action="append", default=[], metavar="SIGNALS",
-        help="do not trace these, and pay less: data-ready, read, write, wait, wake (with commas; may repeat); what "
-        "needs them is told as not traced",
-    )  # fmt: skip
+        "--disable",
+        action="append",
+        default=[],
+        metavar="SIGNALS",
+        help="disable these signals to reduce overhead: data-ready, read, write, wait, wake "
+        "(comma-separated, repeatable); metrics that need them are shown as 'not traced'",
+    )
 
 
-def signals_of(args: argparse.Namespace) -> dict[str, str]:
-    """Signal → way, from --signals, and ``off`` for those of --without.
+def get_attach_methods(args: argparse.Namespace) -> dict[str, str]:
+    """Return signal → attach method from --attach, and ``off`` for the signals of --disable.
 
-    :raises UsageError: for a word that cannot be right, or when the two contradict each other
+    :raises UsageError: for a malformed word, or when both options name a signal
     """
     from sockscope.tracer.selection import OFF, is_disabled
 
-    ways = pairs_of(getattr(args, "signals", []), "--signals")
-    names = [name.strip() for text in args.without for name in text.split(",") if name.strip()]
+    methods = parse_pairs(getattr(args, "attach", []), "--attach")
+    names = [name.strip() for text in args.disable for name in text.split(",") if name.strip()]
     for name in is_disabled(dict.fromkeys(names, OFF)):
-        if ways.get(name, OFF) != OFF:
-            raise UsageError(
-                f"--without leaves {name} out, and --signals says how to get it; take one of them"
-            )
-        ways[name] = OFF
-    return ways
+        if methods.get(name, OFF) != OFF:
+            raise UsageError(f"--disable and --attach both name {name}", hint="use one of them")
+        methods[name] = OFF
+    return methods
 
 
-def pairs_of(given: list[str], option: str) -> dict[str, str]:
-    """``NAME=VALUE`` words as a mapping.
+def parse_pairs(given: list[str], option: str) -> dict[str, str]:
+    """Return ``NAME=VALUE`` words as a mapping.
 
     :raises UsageError: for a word without ``=``
     """
@@ -98,6 +102,6 @@ def pairs_of(given: list[str], option: str) -> dict[str, str]:
     for word in given:
         name, equals, value = word.partition("=")
         if not equals or not name or not value:
-            raise UsageError(f"{option} {word!r}: write NAME=VALUE")
+            raise UsageError(f"{option} {word!r}: not NAME=VALUE")
         pairs[name] = value
     return pairs

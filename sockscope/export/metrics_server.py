@@ -25,7 +25,7 @@ def place_of(text: str) -> tuple[str, int]:
     except ValueError:
         address = ""
     if not colon or not address or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise UsageError(f"{text!r} is no address; write 127.0.0.1:9713 or [::1]:9713")
+        raise UsageError(f"{text!r} is not an address and port", hint="write 127.0.0.1:9713 or [::1]:9713")
     return address, int(port)
 
 
@@ -74,7 +74,8 @@ class Endpoint:
             self._server = Server(place, Handler)
         except OSError as error:
             raise SockscopeError(
-                f"cannot listen on {place[0]} port {place[1]} ({error.strerror}); choose another with --listen"
+                f"cannot listen on {place[0]} port {place[1]} ({error.strerror})",
+                hint="choose another address with --listen",
             ) from error
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True)

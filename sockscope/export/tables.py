@@ -18,7 +18,7 @@ from sockscope.export.table_format import FORMULA
 from sockscope.fleet.rows import TABLES as DERIVED
 from sockscope.records.batch import Meta
 from sockscope.store import Reader
-from sockscope.store.database import CATALOG, explained, literal, open_memory
+from sockscope.store.database import CATALOG, literal, open_memory, translated_errors
 from sockscope.store.earlier_names import use_present_names
 from sockscope.store.schema import Schema
 from sockscope.store.secure_file import hand_over
@@ -73,7 +73,7 @@ def export(
             database.close()
     except OSError as error:
         raise SockscopeError(
-            f"{directory} cannot be written ({error.strerror}); choose another place with -o"
+            f"cannot create files in {directory} ({error.strerror})", hint="choose another path with -o"
         ) from error
     finally:
         os.umask(before)
@@ -87,7 +87,7 @@ def _partition(meta: Meta) -> str:
 
 def _opened(path: Path, directory: Path, schema: Schema) -> DuckDBPyConnection:
     """The recording with its views; of the file system DuckDB reaches the target directory alone."""
-    with explained(path, "read"):
+    with translated_errors(path, "read"):
         database = open_memory(MEMORY_LIMIT)
         try:
             database.execute(f"ATTACH {literal(path)} AS {CATALOG} (READ_ONLY)")
@@ -110,7 +110,7 @@ def _chosen(database: DuckDBPyConnection, wanted: Sequence[str]) -> list[str]:
     views = sorted({*(str(row[0]) for row in database.execute(query).fetchall()), *DERIVED})
     for name in wanted:
         if name not in views:
-            raise UsageError(f"no table {name!r}; there are {', '.join(views)}")
+            raise UsageError(f"unknown table {name!r}", hint=f"tables: {', '.join(views)}")
     return list(wanted) or views
 
 
@@ -131,13 +131,13 @@ def _write(
     targets = {view: directory / f"{view}.{ending}" for view in views}
     for target in targets.values():
         if target.exists() and not overwrite:
-            raise SockscopeError(f"{target} exists; choose another place with -o, or say --overwrite")
+            raise SockscopeError(f"{target} exists", hint="choose another path with -o, or use --overwrite")
     written = {}
     for view, target in targets.items():
         # a file that is there is whole: it gets its name when it is written
         unfinished = directory.resolve() / f".{target.name}.unfinished"
         try:
-            with explained(target, "write"):
+            with translated_errors(target, "write"):
                 query = _without_formulas(database, view) if form == "csv" else f"FROM {view}"
                 copied = database.execute(f"COPY ({query}) TO {literal(unfinished)} ({options})").fetchall()
             hand_over(unfinished)

@@ -1,4 +1,4 @@
-"""The tracks of threads, deed by deed: what ``record --detail`` adds to a timeline.
+"""The tracks of threads, deed by deed: what ``record --events`` adds to a timeline.
 
 A thread's track alternates between ``wait`` and ``at work``; in the latter stand its deeds, drawn 1 µs
 long or shorter, for only their end is known.  Arrows go from a connection's accept through the reads

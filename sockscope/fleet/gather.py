@@ -89,7 +89,7 @@ def gather(patterns: Sequence[str]) -> Gathered:
     for file in sorted({file for pattern in patterns for file in _matching(pattern)}):
         folders.setdefault(file.parent, set()).add(file.stem)
     if not folders:
-        raise SockscopeError(f"{patterns[0]}: no Parquet file there; write some with: {_MAKE}")
+        raise SockscopeError(f"no Parquet file matches {patterns[0]}", hint=f"make some with: {_MAKE}")
     whole = [folder for folder, tables in folders.items() if tables >= TABLES.keys()]
     left_out = [
         (str(folder), f"there is no {min(TABLES.keys() - tables)}.parquet")
@@ -103,7 +103,9 @@ def gather(patterns: Sequence[str]) -> Gathered:
         database.close()
     if not members:
         folder, reason = left_out[0]
-        raise SockscopeError(f"{formatting.printable(folder)}: {reason}; export it again with: {_MAKE}")
+        raise SockscopeError(
+            f"{formatting.printable(folder)}: {reason}", hint=f"export it again with: {_MAKE}"
+        )
     members.sort(key=lambda member: (member.host, member.start))
     return Gathered(tuple(members), tuple((formatting.printable(folder), why) for folder, why in left_out))
 

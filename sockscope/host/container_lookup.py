@@ -38,10 +38,10 @@ def cgroup_of_container(
             found[known.container] = _outermost(known.cgroup, known.container)
     if not found:
         raise SockscopeError(
-            f"no process runs in a container {name!r}; give its id, as docker ps shows it, or use --pid"
+            f"no process runs in a container {name!r}", hint="give the id that docker ps shows, or use --pid"
         )
     if len(found) > 1:
-        raise SockscopeError(f"{len(found)} containers begin with {name!r}; give more of the id")
+        raise SockscopeError(f"{len(found)} container ids begin with {name!r}", hint="give more of the id")
     return next(iter(found.values()))
 
 

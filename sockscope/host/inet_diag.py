@@ -148,7 +148,8 @@ def _open() -> socket.socket:
             plain = socket.socket(fileno=os.dup(diag.fileno()))
     except OSError as error:
         raise SockscopeError(
-            f"cannot open a socket into inet_diag ({error.strerror}); is netlink forbidden here?"
+            f"cannot open a netlink socket for inet_diag ({error.strerror})",
+            hint="check whether netlink is blocked here (seccomp, container)",
         ) from error
     plain.settimeout(_PATIENCE_S)
     return plain

@@ -101,7 +101,7 @@ def resolve(text: str) -> Namespace:
         return _at(f"{procfs.PROC}/{number}/ns/net", f"no process {number}")
     if not number:
         raise UsageError(
-            f"no network namespace {text!r}; give a name of 'ip netns', a path, a pid or an inode"
+            f"no network namespace {text!r}", hint="give a name of ip netns, a path, a pid or an inode"
         )
     if number == (here := own()).inode:
         return here
@@ -110,8 +110,10 @@ def resolve(text: str) -> Namespace:
         return Namespace(number, f"{procfs.PROC}/{everyone.pids[number]}/ns/net")
     if number in (mounts := named()):
         return Namespace(number, mounts[number])
-    hint = f"; {everyone.refused} processes could not be asked, run as root" if everyone.refused else ""
-    raise UsageError(f"no network namespace with the inode {number}{hint or '; does it still exist?'}")
+    hint = "check that it still exists"
+    if everyone.refused:
+        hint = f"{everyone.refused} processes could not be inspected; run as root"
+    raise UsageError(f"no network namespace with inode {number}", hint=hint)
 
 
 def inside(namespace: Namespace | None, action: Callable[[], Result]) -> Result:
@@ -142,14 +144,17 @@ def _enter(namespace: Namespace) -> None:
     try:
         if os.fstat(descriptor).st_ino != namespace.inode:
             raise NamespaceGoneError(
-                f"network namespace {namespace.inode} is gone; is its process still running?"
+                f"network namespace {namespace.inode} no longer exists",
+                hint="check that its process still runs",
             )
         libc = ctypes.CDLL(None, use_errno=True)
         with privileges.raised(privileges.Capability.SYS_ADMIN):
             refused = libc.setns(descriptor, _CLONE_NEWNET)  # os.setns came with Python 3.12
             reason = os.strerror(ctypes.get_errno())
         if refused:
-            raise SockscopeError(f"cannot enter network namespace {namespace.inode} ({reason}); run as root")
+            raise SockscopeError(
+                f"cannot enter network namespace {namespace.inode} ({reason})", hint="run as root"
+            )
     finally:
         os.close(descriptor)
 
@@ -171,11 +176,11 @@ def _open(path: str, missing: str = "") -> int:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if regular else -1
     except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
         raise NamespaceGoneError(
-            f"{missing or f'no network namespace at {path!r}'}; does it still exist?"
+            missing or f"no network namespace at {path!r}", hint="check that it still exists"
         ) from None
     except OSError as error:
-        hint = "run as root" if isinstance(error, PermissionError) else "is the path right?"
-        raise SockscopeError(f"cannot look at {path!r} ({error.strerror}); {hint}") from None
+        hint = "run as root" if isinstance(error, PermissionError) else "check the path"
+        raise SockscopeError(f"cannot open {path!r} ({error.strerror})", hint=hint) from None
     try:
         kind = fcntl.ioctl(descriptor, _NS_GET_NSTYPE) if regular else 0
     except OSError:  # a file of another file system
@@ -183,7 +188,9 @@ def _open(path: str, missing: str = "") -> int:
     if kind != _CLONE_NEWNET:
         if regular:
             os.close(descriptor)
-        raise UsageError(f"{path!r} is no network namespace; 'ip netns' and /proc/PID/ns/net lead to some")
+        raise UsageError(
+            f"{path!r} is not a network namespace", hint="for example a name of ip netns, or /proc/PID/ns/net"
+        )
     return descriptor
 
 

@@ -47,7 +47,8 @@ class NetnsCounters:
             )
         except (KeyError, ValueError) as error:
             raise SockscopeError(
-                f"{_NETSTAT} or {_SOMAXCONN} is not as expected ({error}); is /proc whole?"
+                f"{_NETSTAT} or {_SOMAXCONN} has an unexpected format ({error})",
+                hint="check that /proc is mounted completely",
             ) from error
 
     def close(self) -> None:
@@ -91,5 +92,7 @@ def _open() -> tuple[int, int]:
     except OSError as error:
         for descriptor in opened:
             os.close(descriptor)
-        raise SockscopeError(f"cannot read {error.filename} ({error.strerror}); is /proc mounted?") from None
+        raise SockscopeError(
+            f"cannot read {error.filename} ({error.strerror})", hint="check that /proc is mounted"
+        ) from None
     return opened[0], opened[1]

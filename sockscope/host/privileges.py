@@ -81,7 +81,9 @@ def require() -> None:
     lacking = [need for need in missing() if need.needed]
     if lacking and not _tracefs_is_enough(lacking):
         names = ", ".join(str(need.capability) for need in lacking)
-        raise SockscopeError(f"tracing needs root or {names}; run it with sudo, or see docs/privileges.md")
+        raise SockscopeError(
+            f"tracing needs root or {names}", hint="run with sudo, or see docs/privileges.md"
+        )
 
 
 def _tracefs_is_enough(lacking: list[Need]) -> bool:

@@ -35,7 +35,7 @@ def _lines(frame: Frame, history: HistoryView | None) -> Iterator[str]:
     yield f"{meta.host}, Linux {meta.kernel}, {formatting.duration(snapshot.elapsed_ns)} of {meta.target}"
     if not frame.servers:
         yield ""
-        yield "nobody listened there while it was traced"
+        yield "no listening socket matched the target"
     servers, others = told(frame.servers)
     for server in servers:
         yield ""

@@ -29,7 +29,7 @@ class Child:
 
     def __init__(self, words: Sequence[str]) -> None:
         if shutil.which(words[0]) is None:
-            raise UsageError(f"no command {words[0]!r}; is it on the PATH?")
+            raise UsageError(f"command not found: {words[0]!r}", hint="check the PATH")
         gate, self._gate = os.pipe()
         command = [sys.executable, "-S", "-c", _WAIT_THEN_BECOME, str(gate), *words]
         self._process = subprocess.Popen(command, pass_fds=(gate,))

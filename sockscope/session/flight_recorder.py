@@ -152,7 +152,7 @@ class FlightRecorder:
     def _join(self, reason: str) -> None:
         parts = [path for path, _ in self._parts if path.exists()]
         if not parts:
-            raise SockscopeError(f"{self._folder} was removed under way; record again")
+            raise SockscopeError(f"{self._folder} was removed while recording", hint="record again")
         from_start = self._parts[0][1] == self._meta.started_ns
         self._joining = _Joining(parts, self._folder / "joined", from_start, reason)
 
@@ -213,7 +213,8 @@ def _private_folder(path: Path) -> Path:
         folder = Path(tempfile.mkdtemp(prefix=f".{path.stem}.ring.", dir=path.absolute().parent))
     except OSError as error:
         raise SockscopeError(
-            f"{path.absolute().parent} cannot be written ({error.strerror}); choose another place with -o"
+            f"cannot create files in {path.absolute().parent} ({error.strerror})",
+            hint="choose another path with -o",
         ) from error
     hand_over(folder)
     return folder

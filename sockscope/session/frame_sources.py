@@ -18,7 +18,7 @@ from sockscope.host.privileges import invoker
 from sockscope.model.history import History, HistoryView
 from sockscope.model.state import State
 from sockscope.records.batch import Batch, Meta
-from sockscope.session.live import LiveSession, limits_of
+from sockscope.session.live import LiveSession, get_map_sizes
 from sockscope.session.privdrop import drop_privileges
 from sockscope.store import Reader
 from sockscope.store.recording import RecordingSink
@@ -36,7 +36,7 @@ def open_live_source(
 
     :raises SockscopeError: when tracing is not possible here
     """
-    session = LiveSession(target, limits_of(limits), signals)
+    session = LiveSession(target, get_map_sizes(limits), signals)
     try:
         session.start()
     except BaseException:
@@ -240,7 +240,9 @@ class ReplaySource:
         rows = self._reader.connection().execute("SELECT time_ns FROM raw.ticks ORDER BY tick").fetchall()
         if not rows:
             self._reader.close()
-            raise SockscopeError(f"{path} holds no batch, it ended before the first; record again")
+            raise SockscopeError(
+                f"{path} has no data: tracing ended before the first batch", hint="record again"
+            )
         self.title = str(path)
         self.replay = PlaybackClock([row[0] for row in rows])
         self._shown = -1
@@ -272,7 +274,7 @@ class ReplaySource:
         return frame, self._history.view()
 
     def record(self, path: Path) -> None:
-        raise SockscopeError(f"this is a recording already; copy {self.title} to keep it")
+        raise SockscopeError("this already is a recording", hint=f"copy {self.title} to keep it")
 
     def stop_recording(self) -> None:
         """Nothing is recorded."""

@@ -11,7 +11,7 @@ from sockscope.analysis.analyse import analyse
 from sockscope.analysis.frame import Frame
 from sockscope.model.state import State
 from sockscope.records.batch import Batch, Meta
-from sockscope.session.live import DEFAULT_LIMITS, LiveSession
+from sockscope.session.live import DEFAULT_MAP_SIZES, LiveSession
 from sockscope.store.deferred_signals import defer_signals
 from sockscope.target import Target
 from sockscope.tracer.map_defs import MapSizes
@@ -51,7 +51,7 @@ def frame_of_live(
     target: Target,
     duration_ns: int | None,
     *,
-    limits: MapSizes = DEFAULT_LIMITS,
+    limits: MapSizes = DEFAULT_MAP_SIZES,
     signals: Mapping[str, str] | None = None,
     started: Callable[[int], None] = lambda listeners: None,
     ended: Callable[[], bool] = lambda: False,

@@ -22,26 +22,28 @@ from sockscope.tracer.map_defs import MapSizes
 from sockscope.tracer.source import KernelSource
 from sockscope.version import __version__
 
-DEFAULT_LIMITS = MapSizes()
+DEFAULT_MAP_SIZES = MapSizes()
 
 #: A ring fuller than this is drained before the next tick is due.
 _PRESSURE = 0.25
 
 
-def limits_of(given: Mapping[str, str]) -> MapSizes:
-    """Limits from ``--limits NAME=NUMBER``.
+def get_map_sizes(given: Mapping[str, str]) -> MapSizes:
+    """Return the map sizes given by ``--map-size NAME=N``.
 
-    :raises UsageError: for unknown names and numbers that cannot be
+    :raises UsageError: for an unknown map or an invalid number
     """
     known = {field.name for field in fields(MapSizes)}
     numbers = {}
     for name, value in given.items():
         if name not in known:
-            raise UsageError(f"--limits {name}: there are {', '.join(sorted(known))}")
+            raise UsageError(f"--map-size {name}: unknown map", hint=f"maps: {', '.join(sorted(known))}")
         if not value.isascii() or not value.isdigit() or not 0 < int(value) <= 1 << 24:
-            raise UsageError(f"--limits {name}={value}: write a number from 1 to {1 << 24}")
+            raise UsageError(
+                f"--map-size {name}={value}: out of range", hint=f"give a number from 1 to {1 << 24}"
+            )
         if name.endswith("_pages") and int(value) & (int(value) - 1):
-            raise UsageError(f"--limits {name}={value}: a ring's size is a power of two")
+            raise UsageError(f"--map-size {name}={value}: the size of a ring must be a power of two")
         numbers[name] = int(value)
     return MapSizes(**numbers)
 
@@ -55,7 +57,7 @@ class LiveSession:
     def __init__(
         self,
         target: Target,
-        limits: MapSizes = DEFAULT_LIMITS,
+        limits: MapSizes = DEFAULT_MAP_SIZES,
         signals: Mapping[str, str] | None = None,
         *,
         detail: bool = False,

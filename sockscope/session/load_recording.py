@@ -15,7 +15,7 @@ from sockscope.model.history import History, HistoryView
 from sockscope.records.batch import Batch, Records
 from sockscope.session.frames import frame_of_batches
 from sockscope.store import Reader
-from sockscope.store.database import explained
+from sockscope.store.database import translated_errors
 from sockscope.store.schema import Schema
 from sockscope.store.tables import RecordTable
 
@@ -35,7 +35,7 @@ def read(path: Path) -> tuple[Frame, HistoryView]:
     :raises SockscopeError: when it cannot be read
     """
     with Reader(path) as reader:
-        with explained(path, "read"):
+        with translated_errors(path, "read"):
             database = reader.connection()
             times = database.execute("SELECT time_ns FROM raw.ticks ORDER BY tick").fetchall()
             found = _batches(database, reader.tables, reader.schema, [int(row[0]) for row in times])

@@ -57,80 +57,99 @@ def literal(text: object) -> str:
 
 
 @contextmanager
-def explained(path: Path, doing: str) -> Iterator[None]:
-    """Turn what DuckDB and the system raise inside into one line that says what to do.
+def translated_errors(path: Path, doing: str) -> Iterator[None]:
+    """Turn errors of DuckDB and of the system into one line with a hint.
 
     :param doing: "write", "read", or "make": write when nothing is there yet
+    :raises SockscopeError: for any error of the database or the file
     """
     import duckdb
 
-    # What does not decode was not written by us: only a file can bring that, never a batch.
+    # Only a file can hold what does not decode, never a batch: sockscope did not write that file.
     undecodable = (ValueError, LookupError, TypeError) if doing == "read" else ()
     try:
         yield
     except (duckdb.Error, OSError, MemoryError, *undecodable) as error:
-        raise SockscopeError(explain(error, path, doing)) from error
+        raise translate(error, path, doing) from error
 
 
-def explain(error: BaseException, path: Path, doing: str) -> str:
-    """One line for ``error``, met while ``doing`` something with ``path``."""
+def translate(error: BaseException, path: Path, doing: str) -> SockscopeError:
+    """Return the error to show for ``error``, raised while ``doing`` something with ``path``."""
     text = " ".join(str(error).split("\n", 1)[0].split())
     for pattern, messages in _KNOWN:
         if found := re.search(pattern, text):
-            message = messages.get(doing) or messages[""]
-            return message.format(path=path, **found.groupdict())
+            message, hint = messages.get(doing) or messages[""]
+            values = {"path": path, **found.groupdict()}
+            return SockscopeError(message.format(**values), hint=hint.format(**values))
     reason = re.sub(r"^(\w+ )*\w*(Error|Exception): ", "", text) or type(error).__name__
     if doing == "read":
-        return f"{path} cannot be read, it seems damaged: {reason}; take another copy, if there is one"
-    return f"{path} cannot be written: {reason}; choose another place with -o"
+        return SockscopeError(f"cannot read {path}, it seems damaged: {reason}", hint="use another copy")
+    return SockscopeError(f"cannot write {path}: {reason}", hint="choose another path with -o")
 
 
-_KEPT = "what was recorded until then is kept"
+_KEPT = "data recorded so far is kept"
 
 #: What the text of an error means, a message for each of "read", "write" and "make", or for the rest of them.
-_KNOWN: tuple[tuple[str, dict[str, str]], ...] = (
+_KNOWN: tuple[tuple[str, dict[str, tuple[str, str]]], ...] = (
     (
         r"No space left on device|Disk quota exceeded",
         {
-            "make": "{path}: the disk is full; make room and record again",
-            "": f"{{path}}: the disk is full, {_KEPT}; make room and record again",
+            "make": ("{path}: the disk is full", "free space and record again"),
+            "": (f"{{path}}: the disk is full, {_KEPT}", "free space and record again"),
         },
     ),
     (
         r"File too large",
         {
-            "make": "{path} may not grow so far; raise the limit (ulimit -f) and record again",
-            "": f"{{path}} may not grow further, {_KEPT}; raise the limit (ulimit -f) and record again",
+            "make": ("{path}: file size limit reached", "raise the limit (ulimit -f) and record again"),
+            "": (
+                f"{{path}}: file size limit reached, {_KEPT}",
+                "raise the limit (ulimit -f) and record again",
+            ),
         },
     ),
     (
         r"Could not set lock on file.*?\(PID (?P<pid>\d+)\)",
-        {"": "{path} is in use by process {pid}; wait until it has ended, or end it"},
+        {"": ("{path} is in use by process {pid}", "wait until it has ended, or end it")},
     ),
-    (r"Could not set lock on file", {"": "{path} is in use by another process; wait until it has ended"}),
+    (
+        r"Could not set lock on file",
+        {"": ("{path} is in use by another process", "wait until it has ended")},
+    ),
     (
         r"Unique file handle conflict",
-        {"": "{path} is open already in this process; close it there first"},
+        {"": ("{path} is already open in this process", "close it there first")},
     ),
     (
         r"newer version of DuckDB|with version number|[Ss]torage version|storage_version",
-        {"": "{path} was written by another version of DuckDB; install a newer one (pip install -U duckdb)"},
+        {
+            "": (
+                "{path} was written by another version of DuckDB",
+                "install a newer one (pip install -U duckdb)",
+            )
+        },
     ),
     (
         r"[Rr]eplaying WAL",
-        {"": "{path}.wal, its last seconds, is damaged; move that file away to read what came before"},
+        {"": ("{path}.wal, its last seconds, is damaged", "move that file away to read what came before")},
     ),
     (
         r"Could not read enough bytes|Could not read all of the bytes",
-        {"": "{path} is cut short; take another copy, if there is one"},
+        {"": ("{path} is truncated", "use another copy")},
     ),
     (
         r"[Pp]ermission denied",
         {
-            "read": "{path} may not be read: permission denied, for it or its .wal; use sudo, or ask its owner",
-            "": "{path} may not be written: permission denied; choose another place with -o",
+            "read": ("cannot read {path} or its .wal: permission denied", "use sudo, or ask the owner"),
+            "": ("cannot write {path}: permission denied", "choose another path with -o"),
         },
     ),
-    (r"[Rr]ead-only file system", {"": "{path}: the file system is read-only; choose another place with -o"}),
-    (r"[Oo]ut of [Mm]emory|could not allocate", {"": "{path}: not enough memory; free some and try again"}),
+    (
+        r"[Rr]ead-only file system",
+        {"": ("{path}: the file system is read-only", "choose another path with -o")},
+    ),
+    (
+        r"[Oo]ut of [Mm]emory|could not allocate",
+        {"": ("{path}: not enough memory", "free memory and try again")},
+    ),
 )

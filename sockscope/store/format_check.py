@@ -20,22 +20,24 @@ _MAGIC = b"DUCK"
 def check_file(path: Path) -> None:
     """:raises SockscopeError: when ``path`` is nothing that DuckDB could have written"""
     if path.is_dir():
-        raise SockscopeError(f"{path} is a directory; name a recording in it")
+        raise SockscopeError(f"{path} is a directory", hint="name a recording in it")
     for part in (path, wal_of(path)):
         if part.exists() and not part.is_file():
             raise SockscopeError(
-                f"{part} is not a regular file; name a file that sockscope record has written"
+                f"{part} is not a regular file", hint="name a file written by sockscope record"
             )
     try:
         with path.open("rb") as file:
             start = file.read(16)
     except FileNotFoundError:
-        raise SockscopeError(f"{path} does not exist; make it with: sockscope record -o {path}") from None
+        raise SockscopeError(
+            f"{path} does not exist", hint=f"make it with: sockscope record -o {path}"
+        ) from None
     if not start:
-        raise SockscopeError(f"{path} is empty; name a file that sockscope record has written")
+        raise SockscopeError(f"{path} is empty", hint="name a file written by sockscope record")
     if start[8:12] != _MAGIC:
         what = "an SQLite database" if start.startswith(b"SQLite format 3") else "no recording"
-        raise SockscopeError(f"{path} is {what}; name a file that sockscope record has written")
+        raise SockscopeError(f"{path} is {what}", hint="name a file written by sockscope record")
 
 
 def check_schema(connection: DuckDBPyConnection, path: Path, schema: Schema) -> Schema:
@@ -48,26 +50,32 @@ def check_schema(connection: DuckDBPyConnection, path: Path, schema: Schema) -> 
     """
     found = _tables(connection, CATALOG)
     if found.get("meta") != _expected(connection, schema)["meta"]:
-        raise SockscopeError(f"{path} is a DuckDB database, but no recording; name one of sockscope record")
+        raise SockscopeError(
+            f"{path} is a DuckDB database, but not a recording",
+            hint="name a file written by sockscope record",
+        )
     told = read_keys(connection, TABLES)
     if told.get("format") != FORMAT or not told.get("schema_version", "").isdecimal():
-        raise SockscopeError(f"{path} is a DuckDB database, but no recording; name one of sockscope record")
+        raise SockscopeError(
+            f"{path} is a DuckDB database, but not a recording",
+            hint="name a file written by sockscope record",
+        )
     version, maker = int(told["schema_version"]), told.get("version", "?")
     if version > SCHEMA_VERSION:
         raise SockscopeError(
-            f"{path} was recorded by a newer sockscope ({maker}, schema {version}, this reads"
-            f" {SCHEMA_VERSION}); update sockscope"
+            f"{path} was recorded by a newer sockscope ({maker}, schema {version}; this version reads {SCHEMA_VERSION})",
+            hint="update sockscope",
         )
     if version < OLDEST_VERSION:
         raise SockscopeError(
-            f"{path} was recorded by an older sockscope ({maker}, schema {version}, this reads"
-            f" {OLDEST_VERSION} to {SCHEMA_VERSION}); read it with that version, or with plain DuckDB"
+            f"{path} was recorded by an older sockscope ({maker}, schema {version}; this version reads {OLDEST_VERSION} to {SCHEMA_VERSION})",
+            hint="read it with that version, or with plain DuckDB",
         )
     there = schema.as_of(version)
     if any(found.get(name) != definition for name, definition in _expected(connection, there).items()):
         raise SockscopeError(
-            f"{path} has other columns than this sockscope records (it was made by {maker});"
-            " read it with that version, or with plain DuckDB"
+            f"{path} has other columns than schema {version} of this sockscope (it was made by {maker})",
+            hint="read it with that version, or with plain DuckDB",
         )
     return there
 

@@ -37,7 +37,7 @@ def merge_segments(parts: Sequence[Path], out: Path, *, from_start: bool) -> Non
             return
         base = next(batches, None)
         if base is None:
-            raise SockscopeError(f"{parts[0]} holds no batch; nothing was traced yet")
+            raise SockscopeError(f"{parts[0]} has no data", hint="nothing had been traced yet")
         stretch = Rebaser(reader.meta, base, reader.meta.monotonic_offset_ns)
         with Writer(out, stretch.meta) as writer:
             writer.write(stretch.first())

@@ -13,7 +13,7 @@ import numpy as np
 from sockscope.errors import SockscopeError
 from sockscope.records.batch import Batch, Meta, Records
 from sockscope.store.columns import Array
-from sockscope.store.database import CATALOG, RAW, TABLES, explained, literal, open_memory
+from sockscope.store.database import CATALOG, RAW, TABLES, literal, open_memory, translated_errors
 from sockscope.store.earlier_names import use_present_names
 from sockscope.store.final_state import read_final_batch
 from sockscope.store.format_check import check_file, check_schema
@@ -45,7 +45,7 @@ class Reader:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._has_views = False
-        with explained(self.path, "read"):
+        with translated_errors(self.path, "read"):
             check_file(self.path)
             self._spill = TempDir()
             self._database = open_memory(MEMORY_LIMIT, self._spill.folder)
@@ -68,13 +68,13 @@ class Reader:
     def batches(self, *, events: bool = True) -> Iterator[Batch]:
         """Every batch, in order and equal to what was written.
 
-        :param events: with those of ``record --detail``; frames are made without them
+        :param events: with those of ``record --events``; frames are made without them
         :raises SockscopeError: when the file is damaged
         """
         parts = tuple(part for part in self.schema.parts if events or part.field != "events")
         stretches = self._stretches(parts)
         while True:
-            with explained(self.path, "read"):
+            with translated_errors(self.path, "read"):
                 stretch = next(stretches, None)
                 if stretch is None:
                     return
@@ -86,10 +86,12 @@ class Reader:
 
         :raises SockscopeError: when the file is damaged, or has no batch
         """
-        with explained(self.path, "read"):
+        with translated_errors(self.path, "read"):
             last = self._database.execute(f"SELECT max(tick) FROM {self._tables}.ticks").fetchall()[0][0]
             if last is None:
-                raise SockscopeError(f"{self.path} holds no batch, it ended before the first; record again")
+                raise SockscopeError(
+                    f"{self.path} has no data: tracing ended before the first batch", hint="record again"
+                )
             row = self.schema.ticks.fetch(self._database, self._tables, f"tick = {last}")[0]
             return typing.cast(
                 Batch,
@@ -97,35 +99,35 @@ class Reader:
             )
 
     def count_events(self) -> int:
-        """How many events of ``record --detail`` there are."""
+        """How many events of ``record --events`` there are."""
         if all(part.field != "events" for part in self.schema.parts):
             return 0
-        with explained(self.path, "read"):
+        with translated_errors(self.path, "read"):
             return int(self._database.execute(f"SELECT count(*) FROM {self._tables}.events").fetchall()[0][0])
 
     def events(self, first_ns: int = 0, last_ns: int = 2**64 - 1) -> Iterator[Records]:
-        """The events of ``record --detail`` between two moments, those of a thread in their order.
+        """The events of ``record --events`` between two moments, those of a thread in their order.
 
         :raises SockscopeError: when the file is damaged
         """
         table = next((part.table for part in self.schema.parts if part.field == "events"), None)
         if not isinstance(table, RecordTable):
             return
-        with explained(self.path, "read"):
+        with translated_errors(self.path, "read"):
             lowest, highest = self._database.execute(
                 f"SELECT min(rowid), max(rowid) FROM {self._tables}.events WHERE time_ns BETWEEN ? AND ?",
                 [first_ns, last_ns],
             ).fetchall()[0]
         for start in range(lowest, highest + 1, ROWS_AT_ONCE) if lowest is not None else ():
             end = min(start + ROWS_AT_ONCE, highest + 1)
-            with explained(self.path, "read"):
+            with translated_errors(self.path, "read"):
                 rows = table.room_for(end - start)
                 table.fetch(self._database, self._tables, f"rowid BETWEEN {start} AND {end - 1}", rows)
             yield rows[(rows["time_ns"] >= first_ns) & (rows["time_ns"] <= last_ns)]
 
     def connection(self) -> DuckDBPyConnection:
         """A DuckDB connection for questions of one's own: the views of docs/trace.md, and ``raw``."""
-        with explained(self.path, "read"):
+        with translated_errors(self.path, "read"):
             if not self._has_views:
                 self._make_views()
                 self._has_views = True

@@ -41,10 +41,12 @@ class RotationLimit:
             else:
                 made, least = cls(ns=formatting.parse_duration(text)), "a second or more"
         except UsageError:
-            raise UsageError(f"{option} {text!r}: write a time (1h, 90s) or a size (500M)") from None
+            raise UsageError(
+                f"{option} {text!r}: neither a duration nor a size", hint="write 1h, 90s or 500M"
+            ) from None
         enough = made.ns >= _SHORTEST_NS if made.ns is not None else (made.octets or 0) >= _SMALLEST
         if not enough:
-            raise UsageError(f"{option} {text}: use {least}")
+            raise UsageError(f"{option} {text}: too small", hint=f"use {least}")
         return made
 
     def part(self, share: int) -> RotationLimit:

@@ -37,7 +37,7 @@ class SecureFile:
         except (FileNotFoundError, NotADirectoryError):
             status = None
         if not status or (status.st_dev, status.st_ino) != (self.device, self.inode):
-            raise SockscopeError(f"{self.path} was removed or replaced under way; record again")
+            raise SockscopeError(f"{self.path} was removed or replaced while recording", hint="record again")
 
 
 def create_secure_file(path: Path, make: Callable[[Path], None], overwrite: bool) -> SecureFile:
@@ -53,10 +53,16 @@ def create_secure_file(path: Path, make: Callable[[Path], None], overwrite: bool
         folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     except FileNotFoundError:
         if path.parent.exists():  # as /proc does
-            raise SockscopeError(f"{path.parent} takes no files; choose another place with -o") from None
-        raise SockscopeError(f"{path.parent} does not exist; make it, or choose another with -o") from None
+            raise SockscopeError(
+                f"cannot create files in {path.parent}", hint="choose another path with -o"
+            ) from None
+        raise SockscopeError(
+            f"{path.parent} does not exist", hint="create it, or choose another path with -o"
+        ) from None
     except NotADirectoryError:
-        raise SockscopeError(f"{path.parent} is not a directory; choose another place with -o") from None
+        raise SockscopeError(
+            f"{path.parent} is not a directory", hint="choose another path with -o"
+        ) from None
     try:
         made = folder / path.name
         make(made)
@@ -94,16 +100,17 @@ def hand_over(path: Path) -> None:
 
 def _refuse(path: Path, overwrite: bool) -> None:
     if path.is_dir():
-        raise SockscopeError(f"{path} is a directory; name a file in it")
+        raise SockscopeError(f"{path} is a directory", hint="name a file in it")
     if os.path.lexists(path):
         if not overwrite:
-            raise SockscopeError(f"{path} exists already; choose another name, or overwrite it with --force")
+            raise SockscopeError(f"{path} exists", hint="choose another name, or use --overwrite")
         if not path.is_file():
-            raise SockscopeError(f"{path} is not a regular file; choose another name")
+            raise SockscopeError(f"{path} is not a regular file", hint="choose another name")
         _refuse_busy(path)
     elif os.path.lexists(wal_of(path)) and not overwrite:
         raise SockscopeError(
-            f"{wal_of(path)} is left of another recording; choose another name, or overwrite it with --force"
+            f"{wal_of(path)} is left over from another recording",
+            hint="choose another name, or use --overwrite",
         )
 
 
@@ -112,7 +119,7 @@ def _refuse_busy(path: Path) -> None:
         with path.open("r+b") as file:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise SockscopeError(f"{path} is in use by another process; choose another name") from None
+        raise SockscopeError(f"{path} is in use by another process", hint="choose another name") from None
     except PermissionError:
         return  # the folder decides whether it can be replaced
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from sockscope.errors import SockscopeError
 from sockscope.records.batch import Batch, Meta
 from sockscope.store.create import attach, detach, make_blank
-from sockscope.store.database import TABLES, explained, open_memory
+from sockscope.store.database import TABLES, open_memory, translated_errors
 from sockscope.store.deferred_signals import defer_signals
 from sockscope.store.memory_trim import trim_memory
 from sockscope.store.schema import SCHEMA
@@ -51,7 +51,7 @@ class Writer:
         self._committed_ns: int | None = None
         self._bytes = 0
         self._waiting: list[Batch] = []
-        with defer_signals(), explained(self.path, "make"):
+        with defer_signals(), translated_errors(self.path, "make"):
             self._database = open_memory(MEMORY_LIMIT)
             try:
                 made = create_secure_file(
@@ -103,7 +103,7 @@ class Writer:
             self._commit()
             if self._attached:
                 self._detach()
-            self._end(SockscopeError(f"{self.path}: the recording is closed; start another one"))
+            self._end(SockscopeError(f"{self.path}: the recording is closed", hint="start another one"))
 
     def __enter__(self) -> Writer:
         return self
@@ -117,10 +117,10 @@ class Writer:
     def _careful(self) -> Iterator[None]:
         """No interrupt half-way; and after a failure, no further harm."""
         if self._over:
-            raise SockscopeError(str(self._over))
+            raise SockscopeError(self._over.message, hint=self._over.hint)
         with defer_signals():
             try:
-                with explained(self.path, "write"):
+                with translated_errors(self.path, "write"):
                     yield
             except BaseException as error:
                 self._end(error if isinstance(error, SockscopeError) else SockscopeError(str(error)))

@@ -66,7 +66,7 @@ def probe_directory() -> Path:
     for place in (package / "probes", package.parent / "probes"):
         if (place / "records.h").is_file():
             return place
-    raise LoadError(f"the probes' source is missing beside {package}; reinstall sockscope")
+    raise LoadError(f"the source of the probes is missing beside {package}", hint="reinstall sockscope")
 
 
 def program_text(structs: str, probes: Path) -> str:
@@ -100,7 +100,7 @@ def _compiled(btf: Btf, cache: ObjectCache, detail: bool) -> CompiledObject:
 def _iterator(btf: Btf, over: str) -> int:
     number = btf.function(f"bpf_iter_{over}")
     if number is None:
-        raise LoadError(f"the kernel has no iterator {over}; it needs Linux 5.9")
+        raise LoadError(f"the kernel has no BPF iterator {over}", hint="Linux 5.9 or later is needed")
     return number
 
 
@@ -120,7 +120,9 @@ def _name(hook: Hook) -> str:
 def _traced(btf: Btf, hook: Hook) -> int:
     number = btf.function(hook.place) if hook.kind in BY_BTF else 0
     if number is None:
-        raise LoadError(f"the kernel has no function {hook.place}; sockscope doctor lists the ways")
+        raise LoadError(
+            f"the kernel has no function {hook.place}", hint="sockscope doctor lists the attach methods"
+        )
     return number
 
 
@@ -196,12 +198,14 @@ class BpfObject:
                 number = event_number(*hook.place.split(":"))
                 if number is None:
                     raise LoadError(
-                        f"the kernel has no tracepoint {hook.place}; sockscope doctor lists the ways"
+                        f"the kernel has no tracepoint {hook.place}",
+                        hint="sockscope doctor lists the attach methods",
                     )
                 link = attaching.attach_tracepoint(number, program)
         except OSError as error:
             raise LoadError(
-                f"the kernel refused to attach to {hook.place} ({error.strerror}); sockscope doctor says more"
+                f"the kernel refused to attach to {hook.place} ({error.strerror})",
+                hint="sockscope doctor shows why",
             ) from error
         self._links.append(link)
 

@@ -1,7 +1,7 @@
 """The signals that sockscope lives on, and for each the ways to get it, best first.
 
 A way is chosen by what the running kernel offers; ``doctor`` shows the choice, every recording
-carries it, and ``--signals NAME=WAY`` forces one.  To add a way: one entry here and, if need be,
+carries it, and ``--attach NAME=WAY`` forces one.  To add a way: one entry here and, if need be,
 one function in probes/.
 """
 

@@ -22,9 +22,11 @@ def is_disabled(forced: Mapping[str, str] | None) -> frozenset[str]:
     optional = ", ".join(signal.name for signal in SIGNALS if signal.optional)
     for name in sorted(off):
         if name not in known:
-            raise UsageError(f"no signal is called {name!r}; those that can be left out are {optional}")
+            raise UsageError(f"unknown signal {name!r}", hint=f"signals that can be disabled: {optional}")
         if not known[name].optional:
-            raise UsageError(f"without {name} nothing can be told; what can be left out is {optional}")
+            raise UsageError(
+                f"signal {name} cannot be disabled", hint=f"signals that can be disabled: {optional}"
+            )
     return frozenset(signal.name for signal in SIGNALS if off & {signal.name, signal.of})
 
 
@@ -34,14 +36,14 @@ def select_methods(
     """For every signal the first way whose hooks the kernel all has, or None.
 
     :param available: whether a hook exists on this kernel
-    :param forced: signal → way, or ``off``, as ``--signals`` gives them
+    :param forced: signal → way, or ``off``, as ``--attach`` gives them
     :raises UsageError: for a signal or way that does not exist
     """
     wishes = dict(forced or {})
     known = {signal.name for signal in SIGNALS}
     for name in wishes:
         if name not in known:
-            raise UsageError(f"no signal is called {name!r}; there are {', '.join(sorted(known))}")
+            raise UsageError(f"unknown signal {name!r}", hint=f"signals: {', '.join(sorted(known))}")
     unwanted = is_disabled(wishes)
     chosen: dict[str, AttachMethod | None] = {}
     for signal in SIGNALS:
@@ -52,7 +54,9 @@ def select_methods(
         ways = signal.ways if wish is None else tuple(way for way in signal.ways if way.name == wish)
         if not ways:
             names = ", ".join(way.name for way in signal.ways)
-            raise UsageError(f"signal {signal.name} has no way {wish!r}; it has {names}")
+            raise UsageError(
+                f"signal {signal.name} has no attach method {wish!r}", hint=f"attach methods: {names}"
+            )
         chosen[signal.name] = next((way for way in ways if _all_there(way, available)), None)
     return chosen
 

@@ -47,7 +47,7 @@ class KernelSource:
     """Trace ``target`` until :meth:`stop`.
 
     :param limits: room in the kernel
-    :param forced: signal → way (``--signals``)
+    :param forced: signal → way (``--attach``)
     :param detail: every deed of a thread as an event too
     :raises SockscopeError: when this kernel, this process or the target does not allow it
     """
@@ -68,7 +68,7 @@ class KernelSource:
         for signal in SIGNALS:
             if signal.needed and self._chosen[signal.name] is None and signal.name not in self._unwanted:
                 raise SockscopeError(
-                    f"this kernel has no way to tell {signal.tells}; sockscope doctor says more"
+                    f"this kernel has no attach method for {signal.tells}", hint="sockscope doctor shows why"
                 )
         self._best_effort = any(way is not None and not way.exact for way in self._chosen.values())
         self._hooks = get_hooks(self._chosen, self._availability)

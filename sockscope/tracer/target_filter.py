@@ -63,17 +63,17 @@ def resolve_target(target: Target) -> TargetFilter:
     """
     for port in target.ports:
         if not 0 < port < 65536:
-            raise UsageError(f"{port} is not a port; ports are 1 to 65535")
+            raise UsageError(f"port {port} is out of range", hint="ports are 1 to 65535")
     if len(target.comm.encode()) > _COMM_ROOM:
         raise UsageError(
-            f"{target.comm!r} is too long: the kernel keeps {_COMM_ROOM} bytes of a name; "
-            f"try {target.comm[:_COMM_ROOM]!r}"
+            f"{target.comm!r} is too long: the kernel keeps {_COMM_ROOM} bytes of a name",
+            hint=f"use {target.comm[:_COMM_ROOM]!r}",
         )
     for pid in target.pids:
         if not Path(f"/proc/{pid}").exists():
-            raise TargetError(f"there is no process {pid}; ps -e lists those that run")
+            raise TargetError(f"no process {pid}", hint="ps -e lists running processes")
     if target.cgroup and target.container:
-        raise UsageError("--cgroup and --container exclude each other: a container is a cgroup")
+        raise UsageError("--cgroup and --container are mutually exclusive", hint="a container is a cgroup")
     cgroup = _container(target.container) if target.container else target.cgroup
     path, number, level = _cgroup(cgroup) if cgroup else ("", 0, 0)
     netns = _netns(target.netns) if target.netns else 0
@@ -113,7 +113,8 @@ def _cgroup_root() -> Path:
         if len(fields) > 2 and fields[2] == "cgroup2":
             return Path(fields[1].replace("\\040", " "))
     raise TargetError(
-        "no cgroup v2 hierarchy is mounted; mount -t cgroup2 none /sys/fs/cgroup/unified, or choose by --pid"
+        "no cgroup v2 hierarchy is mounted",
+        hint="mount -t cgroup2 none /sys/fs/cgroup/unified, or select by --pid",
     )
 
 
@@ -123,7 +124,7 @@ def _cgroup(name: str) -> tuple[str, int, int]:
     try:
         number = path.stat().st_ino
     except OSError as error:
-        raise TargetError(f"no cgroup at {path} ({error.strerror}); systemd-cgls lists them") from None
+        raise TargetError(f"no cgroup at {path} ({error.strerror})", hint="systemd-cgls lists them") from None
     below = path.resolve().relative_to(root.resolve())
     return "/" + str(below).lstrip("./"), number, len(below.parts)
 

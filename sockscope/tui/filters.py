@@ -96,7 +96,7 @@ def _term(word: str, keys: Mapping[str, Key]) -> Term:
     if key is None:
         if not name.isalpha() or ":" in value:  # an endpoint or an IPv6 address
             return Term("", "text", word[negated:].lower(), (), negated)
-        raise UsageError(f"no key {name!r}; there are {', '.join(sorted(keys))}")
+        raise UsageError(f"unknown key {name!r}", hint=f"keys: {', '.join(sorted(keys))}")
     if key.unit == "text":
         return Term(key.name, "text", value.lower(), (), negated)
     return Term(key.name, key.unit, "", _tests(key, value), negated)

@@ -54,7 +54,7 @@ def parts(quick: bool) -> list[Part]:
     return found
 
 
-_COUNTED = {"sockscope live", "sockscope record --detail", "bpftrace, equivalent probes"}
+_COUNTED = {"sockscope live", "sockscope record --events", "bpftrace, equivalent probes"}
 
 
 def _once(*args: object) -> Iterable[Row]:

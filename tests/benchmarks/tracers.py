@@ -222,7 +222,7 @@ LIVE = Tracer("sockscope live", _sockscope("tests.benchmarks.headless", "{port}"
 #: Live mode with less to tell, for the time in the probes.
 LESS = tuple(
     Tracer(
-        f"sockscope live --without {signals}",
+        f"sockscope live --disable {signals}",
         _sockscope("tests.benchmarks.headless", "{port}", signals),
         ready="attached",
     )
@@ -236,8 +236,8 @@ TRACERS = (
     Tracer("sockscope live, with its screen", _sockscope("sockscope", "live", "--port", "{port}"), screen=True),
     Tracer("sockscope record", _sockscope("sockscope", "record", "-o", "{place}/run.sockscope", "--port", "{port}")),
     Tracer(
-        "sockscope record --detail",
-        _sockscope("sockscope", "record", "--detail", "-o", "{place}/run.sockscope", "--port", "{port}"),
+        "sockscope record --events",
+        _sockscope("sockscope", "record", "--events", "-o", "{place}/run.sockscope", "--port", "{port}"),
     ),
     Tracer("bpftrace, equivalent probes", _bpftrace, needs="bpftrace", stop=signal.SIGINT),
     Tracer(

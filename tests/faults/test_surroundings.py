@@ -186,7 +186,7 @@ def test_with_no_room_anywhere_it_goes_on_and_says_what_is_missing(tmp_path: Pat
     names = ("connections", "listeners", "workers", "processes", "io_overflow", "wakes", "closed_pages",
              "exited_pages", "listener_pages")  # fmt: skip
     out = tmp_path / "run.sockscope"
-    limits = [word for name in names for word in ("--limits", f"{name}=1")]
+    limits = [word for name in names for word in ("--map-size", f"{name}=1")]
     with servers.start("reuseport", workers=3) as server:
         recorder = begin("record", "-o", out, "--port", server.port, *limits)
         until_tracing(recorder)

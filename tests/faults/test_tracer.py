@@ -82,7 +82,7 @@ def test_a_tracer_that_is_killed_at_any_moment_leaves_nothing_in_the_kernel(
 def test_what_a_stopped_tracer_could_not_record_is_counted(pages: int, tmp_path: Path, told: Told) -> None:
     out = tmp_path / "run.sockscope"
     with servers.start("shared", workers=2) as server:
-        recorder = begin("record", "-o", out, "--port", server.port, "--limits", f"closed_pages={pages}")
+        recorder = begin("record", "-o", out, "--port", server.port, "--map-size", f"closed_pages={pages}")
         until_tracing(recorder)
         recorder.send_signal(signal.SIGSTOP)
         load(server.port, "--connections", 1500, "--concurrency", 32)
@@ -147,7 +147,7 @@ def test_with_too_little_address_space_one_line_says_so(tmp_path: Path, told: To
 
 def _recording_of(tmp_path: Path, out: Path, port: int) -> subprocess.Popen[str]:
     """A recorder at work: 100 connections, and a batch that tells them on the disk."""
-    recorder = begin("record", "-o", out, "--port", port, "--detail")
+    recorder = begin("record", "-o", out, "--port", port, "--events")
     until_tracing(recorder)
     load(port, "--connections", 100)
     loaded = time.time()
@@ -275,7 +275,7 @@ def test_a_disk_that_fills_up_at_any_moment_ends_it_with_one_line_and_a_readable
                     done = run("report", out)
                     assert "Traceback" not in done.stderr
                     assert done.returncode in (0, 1), done.stderr
-                    outcomes.append(done.returncode == 0 or "holds no batch" in done.stderr)
+                    outcomes.append(done.returncode == 0 or "has no data" in done.stderr)
                     assert outcomes[-1], done.stderr
                 else:
                     outcomes.append(True)

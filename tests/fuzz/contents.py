@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sockscope.store import Reader, Writer
 from sockscope.store.columns import quoted
-from sockscope.store.database import CATALOG, TABLES, explained, open_memory
+from sockscope.store.database import CATALOG, TABLES, open_memory, translated_errors
 from sockscope.store.header import read_header
 from sockscope.store.schema import SCHEMA
 
@@ -48,7 +48,7 @@ class _Opened(Reader):
         self.path = Path("x.sockscope")
         self._database = database
         self.schema = SCHEMA
-        with explained(self.path, "read"):
+        with translated_errors(self.path, "read"):
             self.meta = read_header(database, TABLES)
 
 

@@ -27,7 +27,7 @@ from sockscope.host import inet_diag_wire, threads
 from sockscope.host.containers import parse_container_id
 from sockscope.host.netns_counters import counters
 from sockscope.host.processes import cgroup_of, process
-from sockscope.session.live import limits_of
+from sockscope.session.live import get_map_sizes
 from sockscope.store import Reader
 from sockscope.tracer import unix_listeners
 from sockscope.tui import filters
@@ -114,7 +114,7 @@ def _thresholds(raw: bytes) -> None:
 def _limits(raw: bytes) -> None:
     name, _, value = raw.decode("utf-8", "replace").partition("=")
     with suppress(UsageError):
-        assert all(number > 0 for number in limits_of({name: value}).room().values())
+        assert all(number > 0 for number in get_map_sizes({name: value}).room().values())
 
 
 def _image(raw: bytes) -> None:

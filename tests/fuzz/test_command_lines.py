@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import servers.__main__
-from sockscope.cli import COMMANDS, parser_of, run
+from sockscope.cli import COMMANDS, build_parser, run
 from sockscope.errors import SockscopeError
 from sockscope.session import live
 from tests.packages.building import ROOT
@@ -23,11 +23,11 @@ _VALUES = (
     str(_RECORDING),
 )  # fmt: skip
 #: These begin something that goes on until it is stopped, which is not what is tried here.
-_ENDLESS = {"--serve", "--watch"}
+_ENDLESS = {"--web", "--watch"}
 
 
 def _options(name: str) -> list[str]:
-    parser, _ = parser_of({name})
+    parser, _ = build_parser({name})
     (action,) = (one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
     found = [word for one in action.choices[name]._actions for word in one.option_strings]
     return [word for word in found if word not in _ENDLESS]

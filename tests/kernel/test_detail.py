@@ -1,4 +1,4 @@
-"""``--detail``: every deed as an event, in the order in which strace saw each thread do it."""
+"""``--events``: every deed as an event, in the order in which strace saw each thread do it."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_the_timelines_arrows_follow_each_request_from_thread_to_thread(
 ) -> None:
     out = tmp_path / "x.sockscope"
     with servers.start("handoff", workers=3, processes=processes, ledger=tmp_path / "ledger") as server:
-        command = [sys.executable, "-m", "sockscope", "record", "-o", str(out), "--detail"]
+        command = [sys.executable, "-m", "sockscope", "record", "-o", str(out), "--events"]
         recorder = subprocess.Popen([*command, "--port", str(server.port)], stderr=subprocess.PIPE, text=True)
         try:
             assert recorder.stderr is not None

@@ -43,7 +43,7 @@ VARIED = ("data-ready", "accept", "read", "write")
 
 
 def ladder() -> Iterator[dict[str, str]]:
-    """For each rung the ways that load here, as ``--signals`` would ask for them; none twice."""
+    """For each rung the ways that load here, as ``--attach`` would ask for them; none twice."""
     available = FeatureProbe.of_running_kernel()
     asked = []
     for names in RUNGS:

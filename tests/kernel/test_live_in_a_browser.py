@@ -1,4 +1,4 @@
-"""``sockscope live --serve``: the dashboard of a real traced server, in a real browser."""
+"""``sockscope live --web``: the dashboard of a real traced server, in a real browser."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @contextmanager
 def serving(*words: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
-    """``live --serve`` on a free port of loopback."""
+    """``live --web`` on a free port of loopback."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "sockscope", "live", *words, "--serve", f"127.0.0.1:{port}"]
+    command = [sys.executable, "-m", "sockscope", "live", *words, "--web", f"127.0.0.1:{port}"]
     process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     try:
         wait_until(lambda: _answers(port), 30, "the page")

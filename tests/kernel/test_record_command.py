@@ -73,7 +73,7 @@ def test_nobody_listens_yet_is_said_and_waited_for(tmp_path: Path) -> None:
     recorder = begin("record", "-o", out, "--port", port)
     until_tracing(recorder)
     assert recorder.stderr is not None
-    assert "nobody listens there yet; waiting" in recorder.stderr.readline()
+    assert "no listening socket matches the target yet" in recorder.stderr.readline()
     with servers.start("single", port=port):
         load(port, "--connections", 50)
     recorder.send_signal(signal.SIGINT)
@@ -127,14 +127,14 @@ def _python_was_starting(said: str) -> bool:
 
 def test_what_does_not_exist_is_said_in_one_line(tmp_path: Path) -> None:
     out = tmp_path / "run.sockscope"
-    one_line(run("record", "-o", out, "--pid", 999999), 1, "there is no process 999999")
+    one_line(run("record", "-o", out, "--pid", 999999), 1, "no process 999999")
     one_line(run("record", "-o", out, "--cgroup", "no/such"), 1, "no cgroup at")
     one_line(
         run("record", "-o", out, "--container", "no-such"), 1, "no process runs in a container 'no-such'"
     )
     one_line(run("record", "-o", out, "--netns", "no-such"), 2, "no network namespace 'no-such'")
     one_line(run("record", "-o", out, "--comm", "a-name-far-too-long"), 2, "the kernel keeps 15 bytes")
-    one_line(run("record", "-o", out, "--signals", "read=magic"), 2, "signal read has no way 'magic'")
+    one_line(run("record", "-o", out, "--attach", "read=magic"), 2, "signal read has no way 'magic'")
     one_line(run("record", "-o", tmp_path / "no" / "dir" / "x", "-d", "1"), 1, str(tmp_path / "no" / "dir"))
     assert not out.exists()
 

@@ -102,7 +102,7 @@ def _closed(path: Path) -> list[int]:
 
 def test_the_flight_recorder_writes_at_a_signal_on_a_finding_and_at_the_end(tmp_path: Path) -> None:
     out = tmp_path / "web.sockscope"
-    ring = ("--ring", "1m", "--on-finding", "queue-overflow", "--keep", 5)
+    ring = ("--flight-recorder", "1m", "--on-finding", "queue-overflow", "--keep", 5)
     with (
         servers.start("single") as server,
         _recorder("-o", out, *ring, "--port", server.port) as recorder,
@@ -124,7 +124,7 @@ def test_the_flight_recorder_writes_at_a_signal_on_a_finding_and_at_the_end(tmp_
 
 def test_a_finding_makes_the_flight_recorder_write_while_the_server_goes_on(tmp_path: Path) -> None:
     out = tmp_path / "web.sockscope"
-    ring = ("--ring", "1m", "--on-finding", "queue-overflow")
+    ring = ("--flight-recorder", "1m", "--on-finding", "queue-overflow")
     with (
         servers.start("single", backlog=4, work=5000) as server,
         _recorder("-o", out, *ring, "--port", server.port) as recorder,
@@ -145,7 +145,7 @@ def test_behind_pseudonyms_all_is_as_before_but_for_the_addresses(tmp_path: Path
     out = tmp_path / "web.sockscope"
     with (
         servers.start("reuseport", workers=3, host="127.9.8.7") as server,
-        _recorder("-o", out, "--anonymize", "--detail", "--port", server.port) as recorder,
+        _recorder("-o", out, "--anonymize", "--events", "--port", server.port) as recorder,
     ):
         load(server.port, "--connections", 400, "--concurrency", 8, host="127.9.8.7")
         _end(recorder)

@@ -35,19 +35,19 @@ SECTIONS: dict[str, Section] = {
     "detail": Section(
         "Ten million events",
         "A thread that looks eight times for what is readable, reads a byte, and again, 1,000,000 deeds a second,"
-        " recorded with `--detail`; it"
+        " recorded with `--events`; it"
         " counts what it does itself. It and the recorder have the machine's two cores.",
         taken.ten_million_events,
     ),
     "connections": Section(
         "A million connections",
-        "Each accepted, read once, answered and closed, one after another, recorded without `--detail`.",
+        "Each accepted, read once, answered and closed, one after another, recorded without `--events`.",
         taken.a_million_connections,
     ),
     "cost": Section(
         "What it costs the server",
         "Nginx with two workers under wrk, keep-alive, on the same two cores: rounds in turns of nothing, of"
-        " `record`, and of `record --detail`; the medians.",
+        " `record`, and of `record --events`; the medians.",
         costs.of_the_server,
     ),
     "killed": Section(

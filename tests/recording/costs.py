@@ -20,7 +20,7 @@ PORT = 18_473
 VARIANTS: dict[str, tuple[str, ...] | None] = {
     "not recorded": None,
     "record": (),
-    "record --detail": ("--detail",),
+    "record --events": ("--events",),
 }
 
 

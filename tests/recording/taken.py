@@ -20,7 +20,7 @@ def ten_million_events(place: Path) -> Rows:
     out = place / "events.sockscope"
     with ahead_of_neighbours():
         flood = Flood(place, "deeds", EVENTS, EVENTS_A_SECOND)
-        recorder = Recorder("-o", out, "--detail", "--port", flood.port)
+        recorder = Recorder("-o", out, "--events", "--port", flood.port)
         before = recorder.cpu_s()
         done = flood.go()
         spent = recorder.cpu_s() - before

@@ -105,7 +105,7 @@ def test_an_address_to_serve_at_that_cannot_be_is_refused(where: str) -> None:
 
 def test_a_browser_runs_the_same_command_without_serve() -> None:
     base = ["live", "--port", "80"]
-    for given in (["--serve"], ["--serve", "127.0.0.1:9"], ["--serve=127.0.0.1:9"]):
+    for given in (["--web"], ["--web", "127.0.0.1:9"], ["--web=127.0.0.1:9"]):
         assert _without_serve([*base, *given, "--theme", "light"])[2:] == [
             "sockscope",
             *base,

@@ -13,7 +13,15 @@ from sockscope.tracer.event_sources import SIGNALS
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Modules of the commands' folder that are no commands.
-HELPERS = {"completion_scripts", "output", "record_plan", "reference_servers", "target_options"}
+HELPERS = {
+    "deprecated",
+    "log",
+    "completion_scripts",
+    "output",
+    "record_plan",
+    "reference_servers",
+    "target_options",
+}
 
 
 def test_every_module_of_the_commands_is_listed() -> None:

@@ -85,16 +85,16 @@ def test_a_symptom_fails_though_its_cause_took_it_in(world: World, run: Run) -> 
     assert run(it, "--fail-on", "queue-overflow") == 3
 
 
-def test_too_few_connections_is_1(world: World, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_few_connections_is_status_4(world: World, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     it = world()
     it.serve(3, it.listener(owners=[200]), it.worker(pid=200))
-    assert run(it) == 1
+    assert run(it) == 4
     assert "3 connections, 20 are needed to tell" in capsys.readouterr().out
 
 
-def test_nobody_listening_is_1(world: World, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(world()) == 1
-    assert "nobody listened" in capsys.readouterr().out
+def test_no_listener_is_status_4(world: World, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(world()) == 4
+    assert "no listening socket matched" in capsys.readouterr().out
 
 
 def test_own_limits_fail_whatever_the_bar(world: World, run: Run) -> None:
@@ -132,7 +132,7 @@ def test_junit_has_a_test_for_each_kind_of_finding(
 
 
 def test_junit_skips_what_cannot_be_told(world: World, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(world(), "--format", "junit") == 1
+    assert run(world(), "--format", "junit") == 4
     suite = ElementTree.fromstring(capsys.readouterr().out.split("\n", 1)[1])
     assert suite.get("skipped") == str(len(FINDINGS))
 
@@ -180,7 +180,7 @@ def test_without_a_recording_it_traces_the_target(world: World, monkeypatch: pyt
         (("--fail-on", "thundering-herd"), "data-ready wake"),
         (("--fail-on", "client-slow"), "write wait wake"),
         (("--fail-on", "queue-overflow,critical"), ""),
-        (("--without", "write,wait"), "write wait"),
+        (("--disable", "write,wait"), "write wait"),
     ],
 )
 def test_only_the_signals_that_the_findings_asked_for_need_are_traced(
@@ -202,8 +202,8 @@ def test_a_finding_asked_for_whose_signal_was_not_traced_has_not_passed(
 ) -> None:
     it = healthy(world)
     it.untraced = ("wait",)
-    assert run(it, "--fail-on", "loop-stall") == 1
-    assert "loop-stall needs what was not traced: wait" in capsys.readouterr().out
+    assert run(it, "--fail-on", "loop-stall") == 4
+    assert "loop-stall needs signals that were not traced: wait" in capsys.readouterr().out
     assert run(it, "--fail-on", "queue-overflow") == 0
     capsys.readouterr()
     assert run(it) == 0

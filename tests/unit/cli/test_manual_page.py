@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sockscope.cli import COMMANDS, parser_of
+from sockscope.cli import COMMANDS, build_parser
 
 ROOT = Path(__file__).resolve().parents[3]
 MAKE = runpy.run_path(str(ROOT / "docs" / "man" / "make.py"))
@@ -23,7 +23,7 @@ def test_the_page_is_what_the_commands_say_now() -> None:
 
 def test_every_command_and_option_is_in_it() -> None:
     text = PAGE.read_text(encoding="ascii").replace("\\-", "-")
-    parser, commands = parser_of([name for name, *_ in COMMANDS])
+    parser, commands = build_parser([name for name, *_ in COMMANDS])
     assert re.findall(r"^\.SS (\w+)$", text, re.M) == list(commands)
     (subparsers,) = (one for one in parser._actions if one.choices)
     for subparser in dict(subparsers.choices or {}).values():

@@ -71,5 +71,5 @@ def test_several_that_fit_are_said(proc: str, tmp_path: Path) -> None:
     (place / "stat").write_text("13 (server) S 1 " + "0 " * 50)
     (place / "cmdline").write_bytes(b"")
     (place / "cgroup").write_text(f"0::/docker-{'a1a1' + '9' * 60}.scope\n")
-    with pytest.raises(SockscopeError, match="2 containers begin with 'a1a1'"):
+    with pytest.raises(SockscopeError, match="2 container ids begin with 'a1a1'"):
         cgroup_of_container("a1a1", proc, tmp_path)

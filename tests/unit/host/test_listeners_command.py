@@ -57,24 +57,24 @@ SEEN = Overview(
 def test_eighty_columns_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.os, "geteuid", lambda: 1000)
     expected = """\
-        LISTENER                QUEUE  LIMIT  ASKED  SYN  DROPS  HELD BY
+        LISTENER                QUEUE  LIMIT  ASKED  SYN  DROPS  OWNERS
         0.0.0.0:80                  3    511    511    2     17  nginx 812 (x3)
         [::]:8080 reuseport x3      3                  5      3
           inode 31002               0   4096  4096+           0  gunicorn 900
           inode 31003               1   4096  4096+           1  gunicorn 901
           inode 31004               2   4096  4096+           2  gunicorn 902
-        0.0.0.0:9999                3    511    511    2     17  ? of uid 4000000000
+        0.0.0.0:9999                3    511    511    2     17  (user 4000000000)
         ListenOverflows 12, ListenDrops 14, SyncookiesSent 1, somaxconn 4096
 
         network namespace blue (4026532208):
-        LISTENER                QUEUE  LIMIT  ASKED  SYN  DROPS  HELD BY
+        LISTENER                QUEUE  LIMIT  ASKED  SYN  DROPS  OWNERS
         [2001:db8:85a3:1234:5678:8a2e:370:7334]:443
                                     3    511    511    2     17  �[31mred 77
         ListenOverflows 0, ListenDrops 0, SyncookiesSent 0, somaxconn 128
 
-        ASKED 128+ is 128 or more: net.core.somaxconn may have cut it.
-        Not seen: who holds 1 of these; the descriptors of 113 processes; the network
-        namespaces of 110 processes; network namespace green, �bell (root sees more).
+        ASKED 128+ means 128 or more: net.core.somaxconn may have limited it.
+        Not visible: the owners of 1 listeners; the descriptors of 113 processes; the
+        network namespaces of 110 processes; network namespace green, �bell (root sees more).
         /proc hides other users' processes (hidepid)."""
     shown = text(SEEN, 80)
     assert max(map(len, shown.splitlines())) <= 80
@@ -98,10 +98,10 @@ def test_names_cannot_write_to_the_terminal() -> None:
 def test_when_all_was_seen_it_says_so() -> None:
     seen = replace(SEEN, listeners=(), hosts=SEEN.hosts[:1], names={4026531840: "own"}, unseen=NOTHING_HIDDEN)
     assert text(seen, 80).splitlines() == [
-        "Nobody listens.",
+        "No listening sockets.",
         "ListenOverflows 12, ListenDrops 14, SyncookiesSent 1, somaxconn 4096",
         "",
-        "Nothing was hidden: all processes and network namespaces were looked at.",
+        "All processes and network namespaces were visible.",
     ]
 
 
@@ -109,7 +109,7 @@ def test_a_namespace_where_nobody_listens_is_not_shown_beside_others() -> None:
     seen = replace(SEEN, listeners=SEEN.listeners[:1])
     assert "blue" not in text(seen, 80)
     alone = replace(SEEN, listeners=(), hosts=SEEN.hosts[1:], names={4026532208: "blue"})
-    assert text(alone, 80).startswith("network namespace blue (4026532208):\nNobody listens.\n")
+    assert text(alone, 80).startswith("network namespace blue (4026532208):\nNo listening sockets.\n")
 
 
 def arguments(*words: str) -> argparse.Namespace:

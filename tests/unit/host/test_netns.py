@@ -32,10 +32,10 @@ def test_our_own_is_found_by_each_of_its_names() -> None:
         ("4194304", "no process 4194304"),
         ("4294967295", "inode 4294967295"),
         ("/no/such/file", "no network namespace at '/no/such/file'"),
-        ("/proc/self/ns/mnt", "is no network namespace"),
-        ("/proc/self/stat", "is no network namespace"),
-        ("/dev/null", "is no network namespace"),
-        ("/tmp", "is no network namespace"),
+        ("/proc/self/ns/mnt", "is not a network namespace"),
+        ("/proc/self/stat", "is not a network namespace"),
+        ("/dev/null", "is not a network namespace"),
+        ("/tmp", "is not a network namespace"),
     ],
 )
 def test_what_is_no_namespace_is_a_usage_error_with_a_remedy(text: str, says: str) -> None:
@@ -110,7 +110,7 @@ def test_an_error_inside_comes_out() -> None:
 
 
 def test_a_namespace_that_is_not_the_one_meant_any_more_is_gone() -> None:
-    with pytest.raises(netns.NamespaceGoneError, match="gone"):
+    with pytest.raises(netns.NamespaceGoneError, match="no longer exists"):
         netns.inside(netns.Namespace(4026530000, "/proc/self/ns/net"), os.getpid)
     child = subprocess.Popen(["true"])
     child.wait()

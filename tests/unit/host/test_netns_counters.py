@@ -68,7 +68,7 @@ def test_files_that_are_not_there_or_say_something_else_are_one_clear_error(
     assert open_files() == before
     (tmp_path / "empty").write_text("")
     monkeypatch.setattr(module, "_SOMAXCONN", str(tmp_path / "empty"))
-    with NetnsCounters() as host, pytest.raises(SockscopeError, match="not as expected"):
+    with NetnsCounters() as host, pytest.raises(SockscopeError, match="unexpected format"):
         host.read()
 
 

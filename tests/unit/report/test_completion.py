@@ -28,12 +28,12 @@ def script(shell: str, capsys: pytest.CaptureFixture[str]) -> str:
 #: What is typed, and the only thing that it can become.
 LINES = {
     "sockscope rec": "record",
-    "sockscope record --det": "--detail",
+    "sockscope record --ev": "--events",
     "sockscope report --format t": "text",
     "sockscope report --format=t": "--format=text",
     "sockscope sql report --format c": "csv",  # a file that is called like a command
-    "sockscope live --signals read=t": "read=tracepoint",
-    "sockscope live --without da": "data-ready",
+    "sockscope live --attach read=t": "read=tracepoint",
+    "sockscope live --disable da": "data-ready",
     "sockscope check --fail-on cri": "critical",
     "sockscope serve dis": "dispatch",
     "sockscope completion f": "fish",

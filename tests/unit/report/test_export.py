@@ -62,7 +62,7 @@ def test_recordings_of_hosts_lie_side_by_side(recording: Recording, tmp_path: Pa
 def test_what_is_there_is_kept(recording: Recording, tmp_path: Path) -> None:
     path, out = recording("even", 3), tmp_path / "out"
     run(Export(), path, "-o", out)
-    with pytest.raises(SockscopeError, match="exists; choose another place"):
+    with pytest.raises(SockscopeError, match="exists; choose another path"):
         run(Export(), path, "-o", out)
     assert run(Export(), path, "-o", out, "--overwrite") == 0
     assert not list(out.glob(".*"))

@@ -22,7 +22,7 @@ from sockscope.analysis.analyse import analyse
 from sockscope.analysis.frame import Frame
 from sockscope.cli import doctor, run
 from sockscope.cli.export import Export
-from sockscope.cli.output import put_out
+from sockscope.cli.output import write_output
 from sockscope.compare.model import Recorded, compare
 from sockscope.compare.text import FORMATS as COMPARED
 from sockscope.errors import SockscopeError
@@ -198,11 +198,11 @@ def test_a_terminal_that_knows_only_ascii_gets_its_report(tmp_path: Path) -> Non
 def test_a_report_is_written_where_a_link_leads_and_replaces_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "real.txt").write_text("before")
     (tmp_path / "link.txt").symlink_to("real.txt")
-    put_out("after", tmp_path / "link.txt")
+    write_output("after", tmp_path / "link.txt")
     assert (tmp_path / "link.txt").is_symlink()
     assert (tmp_path / "real.txt").read_text() == "after"
-    put_out("anything", Path("/dev/null"))
+    write_output("anything", Path("/dev/null"))
     assert not Path("/dev/null").is_file()
-    with pytest.raises(SockscopeError, match="choose another place"):
-        put_out("x", tmp_path / "none" / "x.txt")
+    with pytest.raises(SockscopeError, match="choose another path"):
+        write_output("x", tmp_path / "none" / "x.txt")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link.txt", "real.txt"]

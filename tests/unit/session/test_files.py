@@ -411,13 +411,16 @@ def test_a_folder_that_goes_is_said_in_one_line(way: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--rotate", "x"], "--rotate 'x': write a time"),
-        (["--rotate", "1h", "--ring", "5m"], "--rotate and --ring exclude each other"),
-        (["--keep", "3"], "--keep is how many files"),
-        (["--rotate", "1h", "--keep", "0"], "--keep is how many files"),
-        (["--on-finding", "warning"], "--on-finding needs --ring"),
-        (["--ring", "5m", "--on-finding", "nope"], "neither a severity"),
-        (["--ring", "5m", "--force"], "--force is for one file"),
+        (["--rotate", "x"], "--rotate 'x': neither a duration nor a size"),
+        (
+            ["--rotate", "1h", "--flight-recorder", "5m"],
+            "--rotate and --flight-recorder are mutually exclusive",
+        ),
+        (["--keep", "3"], "--keep needs --rotate or --flight-recorder"),
+        (["--rotate", "1h", "--keep", "0"], "--keep needs --rotate or --flight-recorder"),
+        (["--on-finding", "warning"], "--on-finding needs --flight-recorder"),
+        (["--flight-recorder", "5m", "--on-finding", "nope"], "unknown severity or finding"),
+        (["--flight-recorder", "5m", "--overwrite"], "--overwrite cannot be used with"),
     ],
 )
 def test_options_that_do_not_go_together_are_told_in_one_line(
@@ -446,5 +449,5 @@ def test_a_length_is_a_time_or_a_size(text: str, every: RotationLimit) -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "10 apples", "0", "0.5s", "1k", "-5m", "1.M", "5 MB B"])
 def test_what_is_neither_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="--ring"):
-        RotationLimit.parse(text, "--ring")
+    with pytest.raises(UsageError, match="--flight-recorder"):
+        RotationLimit.parse(text, "--flight-recorder")

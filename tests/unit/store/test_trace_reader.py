@@ -56,8 +56,8 @@ def test_files_that_are_no_recordings_are_told_apart(tmp_path: Path) -> None:
     assert "is no recording" in refusal(tmp_path / "text")
     assert "is no recording" in refusal(tmp_path / "zeros")
     assert "is an SQLite database" in refusal(tmp_path / "sqlite")
-    assert "is a DuckDB database, but no recording" in refusal(tmp_path / "duck")
-    assert "is a DuckDB database, but no recording" in refusal(tmp_path / "tables")
+    assert "is a DuckDB database, but not a recording" in refusal(tmp_path / "duck")
+    assert "is a DuckDB database, but not a recording" in refusal(tmp_path / "tables")
 
 
 def change(path: Path, *statements: str) -> Path:
@@ -265,7 +265,7 @@ def test_what_does_not_fit_into_memory_goes_into_a_private_folder_for_a_while(
 
 
 def test_a_recording_without_a_batch_cannot_be_folded(tmp_path: Path) -> None:
-    with Reader(record(tmp_path / "x", [])) as reader, pytest.raises(SockscopeError, match="holds no batch"):
+    with Reader(record(tmp_path / "x", [])) as reader, pytest.raises(SockscopeError, match="has no data"):
         reader.final_batch()
 
 

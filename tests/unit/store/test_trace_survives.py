@@ -129,7 +129,7 @@ writer.close()
 
 def test_a_file_that_may_not_grow_further_is_said_and_what_is_there_is_kept(tmp_path: Path) -> None:
     *ticks, said, again = run(_UNTIL_FULL, tmp_path / "x", 500_000).splitlines()
-    assert "may not grow further" in said
+    assert "file size limit reached" in said
     assert "; raise the limit" in said
     assert again == said
     assert len(ticks) <= committed(tmp_path / "x") <= len(ticks) + 1
@@ -145,13 +145,13 @@ def test_a_full_disk_is_said_and_what_is_there_is_kept(tmp_path: Path, size: str
         pytest.skip("may not mount a small file system here")
     try:
         if size == "100k":
-            with pytest.raises(SockscopeError, match=r"the disk is full; make room"):  # nothing is kept
+            with pytest.raises(SockscopeError, match=r"the disk is full; free space"):  # nothing is kept
                 Writer(disk / "x", META)
             assert list(disk.iterdir()) == []
             return
         *ticks, said, again = run(_UNTIL_FULL, disk / "x").splitlines()
         assert "the disk is full" in said
-        assert "; make room" in said
+        assert "; free space" in said
         assert again == said
         assert len(ticks) <= committed(disk / "x") <= len(ticks) + 1
     finally:

@@ -81,7 +81,7 @@ def test_a_new_recording_can_be_read_at_once(tmp_path: Path) -> None:
 
 def test_what_exists_is_kept_unless_told_otherwise(tmp_path: Path) -> None:
     path = record(tmp_path / "x", [batch(1)])
-    assert "exists already" in refusal(path)
+    assert "exists; choose another name" in refusal(path)
     with Reader(path) as reader:
         assert_all_equal(reader.batches(), [batch(1)])
     with Writer(path, META, overwrite=True) as writer:
@@ -106,7 +106,7 @@ def test_the_log_of_what_is_overwritten_is_never_taken_for_the_new_ones(tmp_path
 
 def test_a_log_without_its_file_is_somebodys_data(tmp_path: Path) -> None:
     wal_of(tmp_path / "x").write_bytes(b"precious")
-    assert "left of another recording" in refusal(tmp_path / "x")
+    assert "left over from another recording" in refusal(tmp_path / "x")
     assert wal_of(tmp_path / "x").read_bytes() == b"precious"
 
 
@@ -116,7 +116,7 @@ def test_places_where_no_file_can_be_are_named(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.duckdb")
     assert "is a directory" in refusal(tmp_path)
     assert "does not exist" in refusal(tmp_path / "nowhere" / "x")
-    assert "takes no files" in refusal(Path("/proc/x"))
+    assert "cannot create files in" in refusal(Path("/proc/x"))
     assert "not a directory" in refusal(tmp_path / "file" / "x")
     assert "not a regular file" in refusal(tmp_path / "fifo.duckdb", overwrite=True)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["fifo.duckdb", "file"]
@@ -132,7 +132,7 @@ def test_a_directory_that_may_not_be_written_is_named(open_folder: Path) -> None
         open_folder / "x",
         demoted=True,
     )
-    assert "permission denied; choose another place" in said
+    assert "permission denied; choose another path" in said
 
 
 def test_a_recording_that_another_process_writes_is_not_overwritten(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_after_the_file_is_gone_recording_ends_with_a_word(tmp_path: Path) -> No
     wal_of(path).unlink()
     path.unlink()
     path.parent.rmdir()
-    with pytest.raises(SockscopeError, match="removed or replaced under way; record again"):
+    with pytest.raises(SockscopeError, match="removed or replaced while recording; record again"):
         writer.commit()
     with pytest.raises(SockscopeError, match="removed"):
         writer.write(batch(1))

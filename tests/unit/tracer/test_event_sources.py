@@ -107,13 +107,13 @@ def test_what_tells_nothing_without_another_signal_goes_with_it() -> None:
 @pytest.mark.parametrize(
     ("wish", "says"),
     [
-        ({"raed": "tracepoint"}, "no signal is called 'raed'"),
+        ({"raed": "tracepoint"}, "unknown signal 'raed'"),
         (
             {"read": "magic"},
             "signal read has no way 'magic'; it has tracepoint, fentry, kprobe, system-calls",
         ),
         ({"accept": "off"}, "without accept nothing can be told; what can be left out is data-ready, read"),
-        ({"raed": "off"}, "no signal is called 'raed'"),
+        ({"raed": "off"}, "unknown signal 'raed'"),
     ],
 )
 def test_what_does_not_exist_is_refused_with_what_does(wish: dict[str, str], says: str) -> None:

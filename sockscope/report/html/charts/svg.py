@@ -88,7 +88,7 @@ def need_matplotlib() -> None:
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
-        raise SockscopeError("the HTML report needs matplotlib; pip install 'sockscope[report]'") from None
+        raise SockscopeError("the HTML report needs matplotlib", hint="pip install matplotlib") from None
 
 
 def draw(
