@@ -1,9 +1,8 @@
-"""Who listened, accepted, read and answered each TCP connection: the library.
+"""Which thread listened, accepted, read and answered each TCP connection: the Python API.
 
-:class:`Recorder` traces what happens now, :class:`Recording` reads what was recorded; both give a
-:class:`Frame` at a moment, with the :class:`Server` verdicts, waits and :class:`Finding`\\ s of it.
-docs/library.md has examples.  Names are imported when they are first asked for, so ``import sockscope``
-costs next to nothing.
+:class:`Recorder` traces live servers, :class:`Recording` reads recordings; both return a :class:`Frame`
+with the :class:`Server` verdicts, waits and :class:`Finding`\\ s at one point in time. docs/library.md
+has examples. Names are imported on first use, so ``import sockscope`` is cheap.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from sockscope.records.batch import Meta
     from sockscope.target import Target
 
-#: Public name → the module that has it.  Nothing else is promised to stay.
+#: Public name → its module; everything else may change without notice.
 _WHERE = {
     "Fairness": "sockscope.analysis.fairness",
     "Finding": "sockscope.analysis.frame",

@@ -1,6 +1,6 @@
-"""Tracing and reading recordings from Python: what ``import sockscope`` gives.
+"""The Python API: trace servers and read recordings.
 
-Examples are in docs/library.md, which tests run.
+The examples in docs/library.md are run by tests.
 """
 
 from __future__ import annotations
@@ -23,43 +23,41 @@ from sockscope.report import render as render_as
 from sockscope.session.live import LiveSession, get_map_sizes
 from sockscope.session.load_recording import read
 from sockscope.store import Reader
-from sockscope.store.recording import RecordingSink as Writing
+from sockscope.store.recording import RecordingSink
 from sockscope.target import Target
 
-#: Closed connections that a frame of something live still lists; counts and histograms cover all.
+#: Closed connections that a live frame lists; counts and histograms cover all.
 KEPT_CLOSED = 5000
 
 
 class Recording:
-    """A recording; use as a context manager.
+    """A recording, opened read-only; use it as a context manager.
 
-    Nothing that stands in the file is executed, and the file is not changed.
-
-    :raises SockscopeError: when there is no such file, or it is no recording that this version reads
+    :raises SockscopeError: when the file does not exist or is not a recording that this version reads
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self._reader = Reader(self.path)
-        self._asked = False
+        self._has_derived_tables = False
         self._end: tuple[Frame, HistoryView] | None = None
 
     @property
     def meta(self) -> Meta:
-        """The host, its kernel, what was traced, since when, and how."""
+        """Return host, kernel, target, start time and attach methods."""
         return self._reader.meta
 
     def frame(self) -> Frame:
-        """How everything stood at the end, with every connection.
+        """Return the frame at the end of the recording, with every connection.
 
-        :raises SockscopeError: when the file is damaged, or holds nothing yet
+        :raises SockscopeError: when the file is damaged or has no data
         """
         return self._at_end()[0]
 
     def frames(self, keep_closed: int | None = KEPT_CLOSED) -> Iterator[Frame]:
-        """A frame for each tick (about a second), as a live session showed it.
+        """Yield one frame per tick (about a second), as a live session showed it.
 
-        :param keep_closed: how many closed connections each lists; None: all, which costs memory
+        :param keep_closed: closed connections that each frame lists; None lists all and costs memory
         :raises SockscopeError: when the file is damaged
         """
         state = State(keep_closed)
@@ -69,19 +67,19 @@ class Recording:
             yield analyse(self.meta, state.snapshot())
 
     def sql(self, query: str) -> list[dict[str, Any]]:
-        """The rows of a question in DuckDB's SQL, over the views of docs/trace.md and docs/fleet.md.
+        """Return the rows of a DuckDB query over the views of docs/trace.md and docs/fleet.md.
 
-        No other file and no network can be reached.
+        Queries cannot access other files or the network.
 
-        :raises UsageError: when the question cannot be answered
+        :raises UsageError: when the query is invalid
         """
         import duckdb
 
         try:
             connection = self._reader.connection()
-            if not self._asked and names_derived(query):
+            if not self._has_derived_tables and names_derived(query):
                 add_tables(connection, derived(self.path))
-                self._asked = True
+                self._has_derived_tables = True
             cursor = connection.execute(query)
             names = [column[0] for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
@@ -89,15 +87,15 @@ class Recording:
             raise UsageError(" ".join(str(error).split())) from error
 
     def report(self, form: str = "text") -> str:
-        """The report on it, as ``sockscope report --format`` writes it.
+        """Return the report, as ``sockscope report --format`` writes it.
 
         :param form: ``text``, ``json``, ``markdown`` or ``html``
-        :raises SockscopeError: when the file is damaged, or what the format needs is not installed
+        :raises SockscopeError: when the file is damaged, or a package that the format needs is missing
         """
         return render(self._at_end()[0], form, self._at_end()[1])
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._reader.close()
 
     def _at_end(self) -> tuple[Frame, HistoryView]:
@@ -115,15 +113,15 @@ class Recording:
 
 
 class Recorder:
-    """Trace what happens now, from entering the context to leaving it; needs root.
+    """Trace live servers, from entering the context until leaving it; needs root.
 
-    :param target: what to trace; nothing given: every listener of the host
-    :param path: also record into this file
-    :param overwrite: replace a file of that name
-    :param keep_closed: how many closed connections a frame lists; None: all, which costs memory
-    :param signals: a way for a signal, as ``--attach NAME=WAY``
-    :param limits: sizes of the kernel's tables, as ``--map-size NAME=NUMBER``
-    :raises SockscopeError: when tracing is not possible here, or the file cannot be written
+    :param target: what to trace; default: every listener on this host
+    :param path: also record to this file
+    :param overwrite: replace an existing file
+    :param keep_closed: closed connections that a frame lists; None lists all and costs memory
+    :param attach: signal → attach method, or ``off``; as ``--attach SIGNAL=METHOD``
+    :param map_sizes: name of a BPF map → maximum entries; as ``--map-size NAME=N``
+    :raises SockscopeError: when tracing is not possible, or the file cannot be written
     """
 
     def __init__(
@@ -133,38 +131,40 @@ class Recorder:
         *,
         overwrite: bool = False,
         keep_closed: int | None = KEPT_CLOSED,
-        signals: Mapping[str, str] | None = None,
-        limits: Mapping[str, str] | None = None,
+        attach: Mapping[str, str] | None = None,
+        map_sizes: Mapping[str, str] | None = None,
     ) -> None:
         self.target = target or Target()
         self.path = None if path is None else Path(path)
         self._overwrite = overwrite
-        self._how = get_map_sizes(limits or {}), signals
+        self._map_sizes, self._attach = get_map_sizes(map_sizes or {}), attach
         self._state, self._history = State(keep_closed), History()
         self._session: LiveSession | None = None
-        self._writing: Writing | None = None
+        self._sink: RecordingSink | None = None
         self._meta: Meta | None = None
 
     @property
     def meta(self) -> Meta:
-        """The host, its kernel, what is traced, since when, and how.
+        """Return host, kernel, target, start time and attach methods.
 
-        :raises UsageError: before tracing began
+        :raises UsageError: before tracing has started
         """
         if self._meta is None:
             raise UsageError("nothing has been traced yet", hint="use the recorder in a with statement")
         return self._meta
 
     def frames(self, seconds: float | None = None, interval: float = 1.0) -> Iterator[Frame]:
-        """A frame each ``interval`` seconds, until ``seconds`` are over (None: as long as they are asked for)
-        or the target, given by process, has ended."""
+        """Yield a frame every ``interval`` seconds.
+
+        Stops after ``seconds`` (None: never), or when the target was given by pid and has exited.
+        """
         begin = time.monotonic_ns()
         end = None if seconds is None else begin + round(seconds * 1e9)
         due = begin + round(interval * 1e9)
         while self._session is not None and not self._session.target_has_ended():
             until = due if end is None else min(due, end)
             self._session.wait_for_tick(until)
-            if time.monotonic_ns() < until:  # a ring is filling up: take it in, and wait on
+            if time.monotonic_ns() < until:  # a ring is filling up: drain it, then continue to wait
                 self._take(self._session.batch())
                 continue
             self._take(self._session.batch())
@@ -174,32 +174,31 @@ class Recorder:
             due = max(due + round(interval * 1e9), time.monotonic_ns())
 
     def frame(self) -> Frame:
-        """How everything stood at the last tick; after the context was left, at its end."""
+        """Return the frame of the last tick; after leaving the context, the final frame."""
         return analyse(self.meta, self._state.snapshot())
 
     def report(self, form: str = "text") -> str:
-        """The report on what was traced so far; forms are those of :meth:`Recording.report`."""
+        """Return the report on the time traced so far; for forms see :meth:`Recording.report`."""
         return render(self.frame(), form, self._history.view())
 
     def _take(self, batch: Batch) -> None:
         self._state.apply(batch)
         self._history.apply(batch)
-        if self._writing is not None:
-            self._writing.take(batch)
+        if self._sink is not None:
+            self._sink.take(batch)
 
     def __enter__(self) -> Self:
         if self._meta is not None:
             raise UsageError("a recorder can be used only once", hint="create another one")
         if self.path is not None and self.path.exists() and not self._overwrite:
             raise SockscopeError(f"{self.path} exists", hint="choose another name, or pass overwrite=True")
-        limits, signals = self._how
-        session = LiveSession(self.target, limits, signals)
+        session = LiveSession(self.target, self._map_sizes, self._attach)
         try:
             self._meta = session.meta
             self._state.started_at(session.meta.started_ns)
             session.start()
             if self.path is not None:
-                self._writing = Writing(self.path, session.meta, self._overwrite)
+                self._sink = RecordingSink(self.path, session.meta, self._overwrite)
         except BaseException:
             session.close()
             raise
@@ -216,18 +215,18 @@ class Recorder:
             self._take(session.stop())
         finally:
             try:
-                if self._writing is not None:
-                    self._writing.__exit__(kind, error, trace)
+                if self._sink is not None:
+                    self._sink.__exit__(kind, error, trace)
             finally:
                 session.close()
 
 
 def render(frame: Frame, form: str = "text", history: HistoryView | None = None) -> str:
-    """The report on a frame.
+    """Return the report on a frame.
 
     :param form: ``text``, ``json``, ``markdown`` or ``html``
-    :param history: what happened when, for the pictures over time in ``html``
-    :raises UsageError: when there is no such form
+    :param history: time series, for the charts over time in ``html``
+    :raises UsageError: when the form is unknown
     """
     if form not in dict(FORMATS):
         raise UsageError(f"unknown report format {form!r}", hint=f"formats: {', '.join(dict(FORMATS))}")

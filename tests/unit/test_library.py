@@ -67,17 +67,17 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(sockscope.SockscopeError, match="does not exist; make it with"):
         sockscope.Recording(tmp_path / "none.sockscope")
     with sockscope.Recording(STRAGGLER) as recording:
-        with pytest.raises(sockscope.UsageError, match="no report 'pdf'; there are text"):
+        with pytest.raises(sockscope.UsageError, match="unknown report format 'pdf'; formats: text"):
             recording.report("pdf")
         for query in ("SELECT nope FROM workers", "FROM read_csv('/etc/passwd')"):
             with pytest.raises(sockscope.UsageError) as caught:
                 recording.sql(query)
             assert "\n" not in str(caught.value)
-    with pytest.raises(sockscope.UsageError, match="nothing is traced yet"):
+    with pytest.raises(sockscope.UsageError, match="nothing has been traced yet"):
         sockscope.Recorder().frame()
     assert list(sockscope.Recorder().frames()) == []
     (tmp_path / "there.sockscope").touch()
-    with pytest.raises(sockscope.SockscopeError, match="exists; choose another name, or overwrite=True"):
+    with pytest.raises(sockscope.SockscopeError, match="exists; choose another name, or pass overwrite=True"):
         sockscope.Recorder(path=tmp_path / "there.sockscope").__enter__()
 
 

@@ -89,7 +89,7 @@ def test_too_few_connections_is_status_4(world: World, run: Run, capsys: pytest.
     it = world()
     it.serve(3, it.listener(owners=[200]), it.worker(pid=200))
     assert run(it) == 4
-    assert "3 connections, 20 are needed to tell" in capsys.readouterr().out
+    assert "3 connections, at least 20 are needed" in capsys.readouterr().out
 
 
 def test_no_listener_is_status_4(world: World, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -207,4 +207,4 @@ def test_a_finding_asked_for_whose_signal_was_not_traced_has_not_passed(
     assert run(it, "--fail-on", "queue-overflow") == 0
     capsys.readouterr()
     assert run(it) == 0
-    assert "not judged, since signals that they need were not traced: " in capsys.readouterr().out
+    assert "not evaluated, because signals that they need were not traced: " in capsys.readouterr().out

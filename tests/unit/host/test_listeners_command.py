@@ -74,8 +74,8 @@ def test_eighty_columns_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
 
         ASKED 128+ means 128 or more: net.core.somaxconn may have limited it.
         Not visible: the owners of 1 listeners; the descriptors of 113 processes; the
-        network namespaces of 110 processes; network namespace green, �bell (root sees more).
-        /proc hides other users' processes (hidepid)."""
+        network namespaces of 110 processes; network namespace green, �bell (root sees
+        more). /proc hides other users' processes (hidepid)."""
     shown = text(SEEN, 80)
     assert max(map(len, shown.splitlines())) <= 80
     assert shown == textwrap.dedent(expected)
