@@ -38,9 +38,9 @@ class BakeCommit(BuildHookInterface):
             self._folder.cleanup()
 
     def _commit(self) -> str:
-        told = Path(self.root) / _IN_ARCHIVE
-        if told.exists():
-            return told.read_text().strip()
+        written = Path(self.root) / _IN_ARCHIVE
+        if written.exists():
+            return written.read_text().strip()
         sys.path.insert(0, self.root)
         from sockscope.build_info import of_checkout
 

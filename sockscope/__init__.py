@@ -1,7 +1,7 @@
 """Which thread listened, accepted, read and answered each TCP connection: the Python API.
 
 :class:`Recorder` traces live servers, :class:`Recording` reads recordings; both return a :class:`Frame`
-with the :class:`Server` verdicts, waits and :class:`Finding`\\ s at one point in time. docs/library.md
+with the :class:`Server` verdicts, waits and :class:`Finding`\\ s at one point in time. docs/api.md
 has examples. Names are imported on first use, so ``import sockscope`` is cheap.
 """
 

@@ -1,6 +1,6 @@
 """The Python API: trace servers and read recordings.
 
-The examples in docs/library.md are run by tests.
+The examples in docs/api.md are run by tests.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Recording:
             yield analyse(self.meta, state.snapshot())
 
     def sql(self, query: str) -> list[dict[str, Any]]:
-        """Return the rows of a DuckDB query over the views of docs/trace.md and docs/fleet.md.
+        """Return the rows of a DuckDB query over the views of docs/recording-schema.md and docs/fleet.md.
 
         Queries cannot access other files or the network.
 

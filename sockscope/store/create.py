@@ -14,7 +14,7 @@ from sockscope.store.views import view_statements
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-#: Chosen by measurement (docs/trace.md): small groups of rows keep the memory of a checkpoint small.
+#: Chosen by measurement (docs/recording-schema.md): small groups of rows keep the memory of a checkpoint small.
 #: DuckDB 1.4, the oldest with long support, can read the file.
 _LAYOUT = "BLOCK_SIZE 131072, ROW_GROUP_SIZE 10240, STORAGE_VERSION 'v1.4.0'"
 

@@ -126,7 +126,7 @@ class Reader:
             yield rows[(rows["time_ns"] >= first_ns) & (rows["time_ns"] <= last_ns)]
 
     def connection(self) -> DuckDBPyConnection:
-        """A DuckDB connection for questions of one's own: the views of docs/trace.md, and ``raw``."""
+        """A DuckDB connection for questions of one's own: the views of docs/recording-schema.md, and ``raw``."""
         with translated_errors(self.path, "read"):
             if not self._has_views:
                 self._make_views()

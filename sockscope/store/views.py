@@ -1,7 +1,7 @@
 """Views for people who ask with plain DuckDB: one row a connection, a worker, a listener, a sample.
 
 They are in the file, and a reader makes its own: it never runs SQL that it found in a file.
-``docs/trace.md`` tells what each column is, with its unit.
+``docs/recording-schema.md`` tells what each column is, with its unit.
 """
 
 from __future__ import annotations

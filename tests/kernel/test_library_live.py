@@ -17,7 +17,7 @@ from tests.kernel.tracing import load
 
 pytestmark = pytest.mark.kernel
 
-DOCS = (Path(__file__).resolve().parents[2] / "docs" / "library.md").read_text()
+DOCS = (Path(__file__).resolve().parents[2] / "docs" / "api.md").read_text()
 
 
 @contextlib.contextmanager
@@ -39,7 +39,7 @@ def test_the_example_of_the_docs_traces(
     monkeypatch.chdir(tmp_path)
     with servers.start("single") as server, _busy(server.port):
         text = example.replace("8080", str(server.port))
-        exec(compile(text, "docs/library.md", "exec"), {})
+        exec(compile(text, "docs/api.md", "exec"), {})
     printed = capsys.readouterr().out
     assert re.search(r"^single [1-9]\d*$", printed, re.M)
     assert printed.rstrip().endswith("nothing lost")

@@ -92,7 +92,7 @@ def _write(name: str, section: Section, rows: list[tuple[str, str]]) -> None:
 
 _HEAD = """# Recording: what was measured
 
-Made by `make bench-recording`; [trace.md](trace.md) tells what a recording is, and what writing a row costs.
+Made by `make bench-recording`; [recording-schema.md](recording-schema.md) tells what a recording is, and what writing a row costs.
 """
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import pytest
 import sockscope
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCS = (ROOT / "docs" / "library.md").read_text()
+DOCS = (ROOT / "docs" / "api.md").read_text()
 EXAMPLES = re.findall(r"```python\n(.*?)```", DOCS, re.S)
 STRAGGLER = ROOT / "docs" / "recordings" / "straggler.sockscope"
 
@@ -25,7 +25,7 @@ def test_examples_run(
     example: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    exec(compile(example, "docs/library.md", "exec"), {})
+    exec(compile(example, "docs/api.md", "exec"), {})
     assert capsys.readouterr().out.strip()
 
 

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import re
-import runpy
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from sockscope.cli import COMMANDS, build_parser
-
-ROOT = Path(__file__).resolve().parents[3]
-MAKE = runpy.run_path(str(ROOT / "docs" / "man" / "make.py"))
-PAGE = ROOT / "docs" / "man" / "sockscope.1"
+from tests.docs_build.manual_page import PAGE, escaped, page
 
 
 def test_the_page_is_what_the_commands_say_now() -> None:
-    assert PAGE.read_text(encoding="ascii") == MAKE["page"](), "the commands have changed: make man"
+    assert PAGE.read_text(encoding="ascii") == page(), "the commands have changed: make man"
 
 
 def test_every_command_and_option_is_in_it() -> None:
@@ -53,4 +48,4 @@ def test_man_shows_it() -> None:
 
 
 def test_text_stays_text() -> None:
-    assert MAKE["escaped"](".TH x\n'y \\n -a") == "\\&.TH x\n\\&'y \\en \\-a"
+    assert escaped(".TH x\n'y \\n -a") == "\\&.TH x\n\\&'y \\en \\-a"

@@ -1,6 +1,6 @@
 """What recording and reading cost here: ``python -m tests.unit.store.measure [TICKS [PER_TICK]]``.
 
-Prints the figures of docs/trace.md: rows a second, resident memory beyond what was there before,
+Prints the figures of docs/recording-schema.md: rows a second, resident memory beyond what was there before,
 bytes a connection on disk, seconds to read.  Each step runs in a process of its own.
 """
 

@@ -23,7 +23,7 @@ from sockscope.store.schema import SCHEMA
 from sockscope.store.views import view_statements
 from tests.unit.store.recordings import META, record
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "trace.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "recording-schema.md"
 MAPPED = b"\0" * 10 + b"\xff\xff"
 LOOPBACK = MAPPED + bytes([127, 0, 0, 1])
 V6 = bytes.fromhex("20010db8000000000000000000000001")

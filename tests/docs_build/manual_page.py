@@ -17,7 +17,7 @@ from pathlib import Path
 from sockscope.cli import COMMANDS, build_parser
 from sockscope.version import __version__
 
-PAGE = Path(__file__).resolve().parent / "sockscope.1"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "man" / "sockscope.1"
 
 _NAME = "which thread listened, accepted, read and answered each TCP connection"
 
@@ -108,7 +108,7 @@ def escaped(text: str) -> str:
 
 def _lines() -> Iterator[str]:
     parser, commands = build_parser([name for name, *_ in COMMANDS])
-    yield '.\\" Made by docs/man/make.py from the commands themselves: change those, then "make man".'
+    yield '.\\" Generated from the parsers of the commands by tests/docs_build/manual_page.py: run "make man".'
     yield f'.TH SOCKSCOPE 1 "" "sockscope {__version__}" "User Commands"'
     yield ".SH NAME"
     yield f"sockscope \\- {escaped(_NAME)}"

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-RECORDING = Path(__file__).resolve().with_name("straggler.sockscope")
+RECORDING = ROOT / "docs" / "recordings" / "straggler.sockscope"
 PORT = 8140
 SECONDS = 14
 

@@ -17,8 +17,8 @@ from sockscope.session.frame_sources import open_replay_source
 from sockscope.session.load_recording import read
 from sockscope.tui.app import make_app
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
+ROOT = Path(__file__).resolve().parents[2]
+PICTURES = ROOT / "docs" / "pictures"
 RECORDING = Path("docs", "recordings", "straggler.sockscope")
 
 #: Picture → key that opens the screen.
@@ -68,6 +68,6 @@ def photograph(directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
+    place = Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURES
     asyncio.run(draw(place))
     photograph(place)
