@@ -49,7 +49,7 @@ clean: ## remove build products and .venv
 MKDOCS := NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs
 MKDOCS_FLAGS := --config-file .ci/mkdocs.yml
 
-.PHONY: docs docs-serve man pictures recording
+.PHONY: docs docs-serve man examples pictures recording
 docs: ## build the documentation site into build/site; any warning is an error
 	$(MKDOCS) build --strict $(MKDOCS_FLAGS)
 
@@ -58,6 +58,9 @@ docs-serve: ## serve the documentation site with live reload
 
 man: ## regenerate the manual page from the commands' parsers
 	$(PYTHON) -m tests.docs_build.manual_page
+
+examples: ## regenerate the example output in README and tutorials
+	$(PYTHON) -m tests.docs_build.examples
 
 pictures: ## regenerate the pictures from the shipped recording
 	$(PYTHON) -m tests.docs_build.pictures
