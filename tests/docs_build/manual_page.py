@@ -1,8 +1,8 @@
-"""Write the manual page from the commands' own parsers: ``make man``.
+"""Generate the manual page from the parsers of the commands: ``make man``.
 
-What a command says with ``--help`` is what the page says; only the sections at its end are written here.
-argparse-manpage would do, but it wraps texts as a terminal of some width shows them: their paragraphs
-are lost, and the page differs from one version of Python to the next.
+Names, usage, options and descriptions are those of ``--help``; only the sections at the end are written here.
+argparse-manpage is not used because it takes the wrapped text of ``--help``: paragraphs are lost, and the page
+differs between versions of Python.
 """
 
 from __future__ import annotations
@@ -25,34 +25,45 @@ _END = r"""
 .SH EXIT STATUS
 .TP
 .B 0
-It was done.
+Success.
 .TP
 .B 1
-It could not be done; one line on standard error says why, and what to do about it.
+Failure; one line on standard error gives the reason and a hint.
 .TP
 .B 2
-The command line was wrong.
+Invalid usage.
 .TP
 .B 3
 .B sockscope check
-found something wrong.
+reported findings.
+.TP
+.B 4
+.B sockscope check
+could not tell.
 .TP
 .B 130
-It was interrupted.
+Interrupted.
 .PP
 .B sockscope record
-with a command ends with the status of that command.
+with a command exits with the status of that command.
+.SH ENVIRONMENT
+.TP
+.B SOCKSCOPE_LOG
+Log level, such as
+.B debug
+or
+.BR info .
 .SH FILES
 .TP
 .I /var/cache/sockscope
-Compiled probes, so that only the first start on a kernel takes a compiler. It may be removed.
+Cache of compiled probes: only the first start on a kernel compiles them. It can be deleted.
 .TP
 .I FILE.sockscope
 A recording: a DuckDB database. While it is written, and after a crash,
 .I FILE.sockscope.wal
-stands next to it and holds its last seconds.
+is next to it and contains the last seconds. Keep both together.
 .SH EXAMPLES
-Watch everything on port 443:
+Trace port 443 in the dashboard:
 .PP
 .RS 4
 .EX
@@ -60,7 +71,7 @@ sudo sockscope live \-\-port 443
 .EE
 .RE
 .PP
-Record half a minute, and send a report on it:
+Record 30 seconds and write a report:
 .PP
 .RS 4
 .EX
@@ -69,7 +80,7 @@ sockscope report slow.sockscope \-\-format html \-o slow.html
 .EE
 .RE
 .PP
-Which thread accepted how many connections?
+Count the connections per acceptor:
 .PP
 .RS 4
 .EX
@@ -77,7 +88,7 @@ sockscope sql slow.sockscope "SELECT acceptor_tid, count(*) FROM connections GRO
 .EE
 .RE
 .PP
-Before and after a change:
+Compare recordings from before and after a change:
 .PP
 .RS 4
 .EX
@@ -95,12 +106,12 @@ sockscope compare before.sockscope after.sockscope
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the page as roff."""
     return "\n".join(_lines()).rstrip() + "\n"
 
 
 def escaped(text: str) -> str:
-    """Text that roff takes for nothing but text."""
+    """Escape text so that roff does not interpret it."""
     text = text.replace("\\", r"\e").replace("-", r"\-").replace("`", r"\(ga")
     text = "".join(sign if sign.isascii() else f"\\[u{ord(sign):04X}]" for sign in text)
     return re.sub(r"^(['.])", r"\\&\1", text, flags=re.M)

@@ -1,4 +1,4 @@
-"""The manual page: what the commands say now, and nothing that a formatter stumbles over."""
+"""Check that the manual page is up to date and formats without warnings."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sockscope.cli import COMMANDS, build_parser
 from tests.docs_build.manual_page import PAGE, escaped, page
 
 
-def test_the_page_is_what_the_commands_say_now() -> None:
-    assert PAGE.read_text(encoding="ascii") == page(), "the commands have changed: make man"
+def test_page_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="ascii") == page(), "the commands have changed: run `make man`"
 
 
-def test_every_command_and_option_is_in_it() -> None:
+def test_page_has_every_command_and_option() -> None:
     text = PAGE.read_text(encoding="ascii").replace("\\-", "-")
     parser, commands = build_parser([name for name, *_ in COMMANDS])
     assert re.findall(r"^\.SS (\w+)$", text, re.M) == list(commands)
@@ -28,7 +28,7 @@ def test_every_command_and_option_is_in_it() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("groff"), reason="needs groff")
-def test_groff_has_nothing_to_complain_about() -> None:
+def test_groff_reports_no_warning() -> None:
     done = subprocess.run(
         ["groff", "-ww", "-man", "-Tutf8", str(PAGE)], capture_output=True, timeout=30, check=True
     )
@@ -38,7 +38,7 @@ def test_groff_has_nothing_to_complain_about() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("man"), reason="needs man")
-def test_man_shows_it() -> None:
+def test_man_displays_the_page() -> None:
     done = subprocess.run(
         ["man", "--warnings", "-P", "cat", "-l", str(PAGE)],
         capture_output=True, text=True, timeout=30, check=True, env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
@@ -47,5 +47,5 @@ def test_man_shows_it() -> None:
     assert "EXIT STATUS" in done.stdout
 
 
-def test_text_stays_text() -> None:
+def test_control_characters_of_roff_are_escaped() -> None:
     assert escaped(".TH x\n'y \\n -a") == "\\&.TH x\n\\&'y \\en \\-a"
