@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sockscope.analysis.findings import findings_of
+from sockscope.analysis.findings import detect_findings
 from sockscope.analysis.frame import Frame
 from sockscope.analysis.groups import groups_of
 from sockscope.analysis.latency import data_waits, queue_waits
@@ -33,4 +33,4 @@ def analyse(meta: Meta, snapshot: Snapshot, thresholds: Thresholds = _DEFAULTS) 
             server.group.name: data_waits(snapshot, server.group, server.readers) for server in servers
         },
     )
-    return replace(frame, findings=findings_of(frame, thresholds))
+    return replace(frame, findings=detect_findings(frame, thresholds))

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-Judgement = Literal["alone", "too few", "even", "chance", "uneven"]
+Judgement = Literal["single_sharer", "insufficient_data", "even", "within_noise", "skewed"]
 
 #: Below this many expected observations a sharer, no χ² test means anything (W. G. Cochran, 1954).
 LEAST_EXPECTED = 5.0
@@ -26,11 +26,11 @@ SIGNIFICANCE = 0.001
 EFFECT = 1.25
 
 WORDS: dict[Judgement, str] = {
-    "alone": "one sharer: nothing to share",
-    "too few": "too few to tell",
+    "single_sharer": "only one sharer",
+    "insufficient_data": "too few observations to judge",
     "even": "even",
-    "chance": "as even as hashing gets",
-    "uneven": "uneven, and not by chance",
+    "within_noise": "even (within random variation)",
+    "skewed": "skewed (p < 0.001)",
 }
 
 
@@ -70,13 +70,13 @@ def fairness(values: Sequence[float], *, counts: bool = True, independent: float
     :param values: what each sharer had; all sharers, those that had nothing too
     :param counts: whether the values count independent things (connections, yes; bytes, no)
     :param independent: how many independent things of equal size would scatter as these values do
-        (:func:`independent_of`); makes the test of chance possible where ``counts`` is not
+        (:func:`count_independent`); makes the test of chance possible where ``counts`` is not
     """
     numbers = tuple(float(value) for value in values)
     sharers, total = len(numbers), math.fsum(numbers)
     if not sharers or not total:
         nan = float("nan")
-        empty: Judgement = "alone" if sharers == 1 else "too few"
+        empty: Judgement = "single_sharer" if sharers == 1 else "insufficient_data"
         return Fairness(numbers, total, 0.0, nan, nan, nan, nan, nan, nan, nan, empty)
     mean = total / sharers
     variance = math.fsum((value - mean) ** 2 for value in numbers) / sharers
@@ -101,7 +101,7 @@ def fairness(values: Sequence[float], *, counts: bool = True, independent: float
     )
 
 
-def independent_of(sizes: Any) -> float:
+def count_independent(sizes: Any) -> float:
     """How many things of equal size scatter as much as these of unequal size: (Σs)² / Σs².
 
     A worker's bytes come in connections: a few heavy ones make shares uneven by chance alone, as
@@ -174,11 +174,11 @@ def _judge(
     sharers: int, expected: float, largest: float, cv: float, p_value: float, testable: bool
 ) -> Judgement:
     if sharers == 1:
-        return "alone"
+        return "single_sharer"
     if not testable:
-        return "uneven" if largest >= EFFECT else "even"
+        return "skewed" if largest >= EFFECT else "even"
     if expected < LEAST_EXPECTED:
-        return "too few"
+        return "insufficient_data"
     if p_value < SIGNIFICANCE:
-        return "uneven" if largest >= EFFECT else "even"
-    return "chance" if cv > 0 else "even"
+        return "skewed" if largest >= EFFECT else "even"
+    return "within_noise" if cv > 0 else "even"

@@ -13,7 +13,7 @@ import numpy as np
 
 from sockscope.analysis.fairness import Fairness, fairness
 from sockscope.analysis.frame import Server
-from sockscope.analysis.work_distribution import Figure, Figures, connections_of, open_each
+from sockscope.analysis.work_distribution import WorkDistribution, WorkShare, get_connections, open_each
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Snapshot
 from sockscope.records.structured import take
@@ -33,13 +33,13 @@ class Stretch:
 
 
 def fairness_over_time(
-    history: HistoryView, snapshot: Snapshot, server: Server, figures: Figures, parts: int = PARTS
+    history: HistoryView, snapshot: Snapshot, server: Server, figures: WorkDistribution, parts: int = PARTS
 ) -> tuple[Stretch, ...]:
     """At most ``parts`` stretches of equally many ticks; none when there is no history."""
     if not history.ticks:
         return ()
     taken = np.array_split(np.arange(history.ticks), min(parts, history.ticks))
-    connections = connections_of(snapshot, server.group)
+    connections = get_connections(snapshot, server.group)
     series = {
         figure.name: history.worker(_SERIES[figure.name], [worker.id for worker in figure.workers])
         for figure in figures
@@ -65,7 +65,7 @@ def fairness_over_time(
     return tuple(stretches)
 
 
-def _judged(figure: Figure, values: list[float]) -> Fairness:
+def _judged(figure: WorkShare, values: list[float]) -> Fairness:
     """Judged as over the whole run: of work that belongs to few connections as many count as then."""
     if figure.name == "accepts":
         return fairness(values)

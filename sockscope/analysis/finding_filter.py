@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sockscope.analysis.findings import FINDINGS, SEVERITIES, explained
+from sockscope.analysis.findings import FINDINGS
 from sockscope.analysis.frame import Finding
+from sockscope.analysis.severity import SEVERITIES
 from sockscope.errors import UsageError
 
 #: Limits that the user set count whatever else the bar is.
@@ -14,7 +15,7 @@ _LIMITS = frozenset({"share-above-limit", "queue-wait-above-limit"})
 
 
 @dataclass(frozen=True)
-class Bar:
+class FindingFilter:
     """A severity, with those above it (empty: none), and findings by id."""
 
     severity: str
@@ -25,13 +26,13 @@ class Bar:
 
     def counts(self, finding: Finding) -> bool:
         """Whether it reaches the bar, by itself or by what it explains."""
-        if self.ids & {finding.id, *explained(finding)}:
+        if self.ids & {finding.id, *finding.explains}:
             return True
         order: Sequence[str] = SEVERITIES
         return bool(self.severity) and order.index(finding.severity) >= order.index(self.severity)
 
 
-def bar_of(given: Sequence[str], option: str) -> Bar:
+def parse_finding_filter(given: Sequence[str], option: str) -> FindingFilter:
     """The bar that the words of an option make; none: warnings.
 
     :raises UsageError: for a word that is neither a severity nor the id of a finding
@@ -45,4 +46,4 @@ def bar_of(given: Sequence[str], option: str) -> Bar:
                 f"{option}: unknown severity or finding {word!r}",
                 hint=f"severities: {', '.join(SEVERITIES)}; findings: {', '.join(sorted(known))}",
             )
-    return Bar(severities[0] if severities else "", frozenset(words) & known | _LIMITS)
+    return FindingFilter(severities[0] if severities else "", frozenset(words) & known | _LIMITS)

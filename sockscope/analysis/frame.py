@@ -1,4 +1,4 @@
-"""What analysis makes of a snapshot: one frozen value that screens, reports and checks share."""
+"""The result of analysis: one frozen value that screens, reports and checks format."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sockscope.analysis.fairness import Fairness
+from sockscope.analysis.severity import Severity
 from sockscope.model.snapshot import Listener, Snapshot, Worker
 from sockscope.records.batch import Meta
 
 Handoff = Literal["none", "thread", "process", "fork", "request", "unknown"]
-Severity = Literal["info", "notice", "warning", "critical"]
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,12 @@ class Wait:
 
 @dataclass(frozen=True)
 class Finding:
-    """A diagnosis.  ``id`` is stable; ``evidence`` the numbers behind it, by name."""
+    """A diagnosis.
+
+    ``id`` is stable. ``explanation`` is the evidence in one or two sentences, ``evidence`` the same as
+    numbers by name, ``effect`` what clients notice, ``remedy`` what to do, ``verify`` how to check the
+    fix. ``explains`` are the ids of findings that are symptoms of this one.
+    """
 
     id: str
     severity: Severity
@@ -90,6 +95,10 @@ class Finding:
     explanation: str
     evidence: Mapping[str, float | int | str]
     remedy: tuple[str, ...]
+    cause: str = ""
+    effect: str = ""
+    verify: str = ""
+    explains: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

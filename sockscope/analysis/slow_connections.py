@@ -10,7 +10,7 @@ import numpy as np
 from sockscope import formatting
 from sockscope.analysis.frame import Server
 from sockscope.analysis.signal_requirements import is_traced
-from sockscope.analysis.work_distribution import connections_of, main_readers
+from sockscope.analysis.work_distribution import get_connections, main_readers
 from sockscope.model.snapshot import Snapshot
 
 Records = np.ndarray[Any, np.dtype[Any]]
@@ -46,7 +46,7 @@ class Steps:
 
 def slowest(snapshot: Snapshot, server: Server, number: int) -> list[Steps]:
     """The ``number`` slowest; what the client took its time for does not count."""
-    records = connections_of(snapshot, server.group)
+    records = get_connections(snapshot, server.group)
     queue, data, service = waited(records)
     total = queue + data + service
     order = longest(total, number)

@@ -15,15 +15,15 @@ import numpy as np
 from sockscope.analysis.fairness import EFFECT, LEAST_EXPECTED, SIGNIFICANCE, Fairness, chi2_survival
 
 Counts = np.ndarray[Any, np.dtype[Any]]
-Verdict = Literal["lower", "higher", "same", "chance", "too few", "not tested"]
+Verdict = Literal["lower", "higher", "same", "within_noise", "insufficient_data", "not_tested"]
 
 WORDS: dict[Verdict, str] = {
     "lower": "lower",
     "higher": "higher",
     "same": "no difference that matters",
-    "chance": "may be chance",
-    "too few": "too few to tell",
-    "not tested": "not tested",
+    "within_noise": "may be chance",
+    "insufficient_data": "too few to tell",
+    "not_tested": "not_tested",
 }
 _DRAWS = 10_000
 
@@ -41,14 +41,14 @@ def judge(before: float, after: float, p_value: float, enough: bool = True) -> C
     """The verdict on two values whose difference has this probability by chance."""
     ratio = after / before if before else math.inf if after else 1.0
     if not enough or math.isnan(before) or math.isnan(after):
-        return Change(ratio, math.nan, "too few")
+        return Change(ratio, math.nan, "insufficient_data")
     matters = ratio >= EFFECT or ratio <= 1 / EFFECT
     if math.isnan(p_value):
-        return Change(ratio, p_value, "not tested")
+        return Change(ratio, p_value, "not_tested")
     if not matters:
         return Change(ratio, p_value, "same")
     if p_value >= SIGNIFICANCE:
-        return Change(ratio, p_value, "chance")
+        return Change(ratio, p_value, "within_noise")
     return Change(ratio, p_value, "higher" if ratio > 1 else "lower")
 
 
@@ -92,12 +92,12 @@ def fairness_change(before: Fairness, after: Fairness) -> Change:
     """Of the unevenness of shares: how often do draws with the shares that were seen say the opposite?"""
     values = before.max_over_mean, after.max_over_mean
     things = [_things(judged) for judged in (before, after)]
-    if any(math.isnan(value) for value in values) or "alone" in (before.judgement, after.judgement):
-        return Change(math.nan, math.nan, "not tested")
-    if "too few" in (before.judgement, after.judgement):
-        return Change(values[1] / values[0], math.nan, "too few")
+    if any(math.isnan(value) for value in values) or "single_sharer" in (before.judgement, after.judgement):
+        return Change(math.nan, math.nan, "not_tested")
+    if "insufficient_data" in (before.judgement, after.judgement):
+        return Change(values[1] / values[0], math.nan, "insufficient_data")
     if any(math.isnan(number) for number in things):
-        return Change(values[1] / values[0], math.nan, "not tested")
+        return Change(values[1] / values[0], math.nan, "not_tested")
     random = np.random.default_rng(1)
     drawn = [
         _cv(random.multinomial(int(number), judged.shares, _DRAWS))

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.analysis.fairness import Fairness, fairness, independent_of
+from sockscope.analysis.fairness import Fairness, count_independent, fairness
 from sockscope.analysis.frame import Group, Server
 from sockscope.analysis.signal_requirements import NEEDS
 from sockscope.model.connection_io import BLOCK
@@ -33,7 +33,7 @@ _LATE = 0.2
 
 
 @dataclass(frozen=True)
-class Figure:
+class WorkShare:
     """One kind of work: who shares it, what each has, and whether that is fair."""
 
     name: str
@@ -53,45 +53,45 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Figures:
+class WorkDistribution:
     """All figures of one server.  ``bytes`` are read and written together.
 
     As a sequence: those whose signals were traced.
     """
 
-    accepts: Figure
-    open: Figure
-    reads: Figure
-    bytes: Figure
-    busy: Figure
-    cpu: Figure
+    accepts: WorkShare
+    open: WorkShare
+    reads: WorkShare
+    bytes: WorkShare
+    busy: WorkShare
+    cpu: WorkShare
     untraced: frozenset[str] = frozenset()
 
-    def __iter__(self) -> Iterator[Figure]:
+    def __iter__(self) -> Iterator[WorkShare]:
         figures = (self.accepts, self.open, self.reads, self.bytes, self.busy, self.cpu)
         return (figure for figure in figures if self.untraced.isdisjoint(NEEDS.get(figure.name, ())))
 
 
-def figures_of(snapshot: Snapshot, server: Server) -> Figures:
+def get_work_distribution(snapshot: Snapshot, server: Server) -> WorkDistribution:
     """The figures of one server over the whole run."""
-    connections = connections_of(snapshot, server.group)
+    connections = get_connections(snapshot, server.group)
     accepting = accepting_sharers(snapshot, server)
     serving = serving_sharers(snapshot, server)
     reads, octets = _work_each(snapshot, connections, serving)
-    heavy_reads, heavy_bytes = sizes_of(snapshot, connections)
+    heavy_reads, heavy_bytes = get_sizes(snapshot, connections)
     accepts = [float(server.group.accepts.get(worker.id, 0)) for worker in accepting]
     busy = [float(busy_ns(worker, snapshot.time_ns)) for worker in serving]
     cpu = [float(worker.cpu_ns) for worker in serving]
-    independent = independent_of(heavy_reads)
-    return Figures(
-        accepts=Figure("accepts", accepting, fairness(accepts)),
-        open=Figure("open connections", serving, fairness(open_each(snapshot, connections, serving))),
-        reads=Figure("reads", serving, fairness(reads, counts=False, independent=independent)),
-        bytes=Figure(
-            "bytes", serving, fairness(octets, counts=False, independent=independent_of(heavy_bytes))
+    independent = count_independent(heavy_reads)
+    return WorkDistribution(
+        accepts=WorkShare("accepts", accepting, fairness(accepts)),
+        open=WorkShare("open connections", serving, fairness(open_each(snapshot, connections, serving))),
+        reads=WorkShare("reads", serving, fairness(reads, counts=False, independent=independent)),
+        bytes=WorkShare(
+            "bytes", serving, fairness(octets, counts=False, independent=count_independent(heavy_bytes))
         ),
-        busy=Figure("busy time", serving, fairness(busy, counts=False, independent=independent)),
-        cpu=Figure("CPU time", serving, fairness(cpu, counts=False, independent=independent)),
+        busy=WorkShare("busy time", serving, fairness(busy, counts=False, independent=independent)),
+        cpu=WorkShare("CPU time", serving, fairness(cpu, counts=False, independent=independent)),
         untraced=snapshot.untraced,
     )
 
@@ -118,7 +118,7 @@ def serving_sharers(snapshot: Snapshot, server: Server) -> tuple[Worker, ...]:
     return _sharers(snapshot, server, server.readers or server.acceptors, processes)
 
 
-def connections_of(snapshot: Snapshot, group: Group) -> Records:
+def get_connections(snapshot: Snapshot, group: Group) -> Records:
     """The kept connections of a group, as CONNECTION records."""
     mine = snapshot.by_listener.rows(listener.id for listener in group.listeners)
     # where they are all, as in most recordings, that is no copy: of a million it took a quarter of a gigabyte
@@ -261,7 +261,7 @@ def _deeds_on(snapshot: Snapshot, connections: Records) -> Records:
     return snapshot.connection_io[where + np.arange(len(where))]
 
 
-def sizes_of(snapshot: Snapshot, connections: Records) -> tuple[Records, Records]:
+def get_sizes(snapshot: Snapshot, connections: Records) -> tuple[Records, Records]:
     """Reads and bytes of each kept connection that has any."""
     connection_io = _deeds_on(snapshot, connections)
     if not len(connection_io):

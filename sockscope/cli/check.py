@@ -21,7 +21,7 @@ from sockscope.cli.target_options import (
 from sockscope.errors import SockscopeError, UsageError
 
 if TYPE_CHECKING:
-    from sockscope.analysis.finding_filter import Bar
+    from sockscope.analysis.finding_filter import FindingFilter
     from sockscope.analysis.frame import Finding, Frame
     from sockscope.analysis.thresholds import Thresholds
 
@@ -78,12 +78,12 @@ class Check:
         add_disable_option(parser.add_argument_group("tracing"))
 
     def run(self, args: argparse.Namespace) -> int:
-        from sockscope.analysis.finding_filter import bar_of
-        from sockscope.analysis.findings import findings_of
+        from sockscope.analysis.finding_filter import parse_finding_filter
+        from sockscope.analysis.findings import detect_findings
 
-        bar, thresholds = bar_of(args.fail_on, "--fail-on"), _thresholds(args)
+        bar, thresholds = parse_finding_filter(args.fail_on, "--fail-on"), _thresholds(args)
         frame = _frame(args, bar)
-        result = judge(frame, findings_of(frame, thresholds), bar, thresholds.fewest)
+        result = judge(frame, detect_findings(frame, thresholds), bar, thresholds.fewest)
         sys.stdout.write({"text": as_text, "json": as_json, "junit": as_junit}[args.format](result))
         return result.status
 
@@ -97,7 +97,7 @@ class Result:
     """
 
     status: int
-    bar: Bar
+    bar: FindingFilter
     failing: tuple[Finding, ...]
     others: tuple[Finding, ...]
     unclear: tuple[str, ...]
@@ -105,7 +105,7 @@ class Result:
     unjudged: tuple[str, ...] = ()
 
 
-def judge(frame: Frame, findings: Iterable[Finding], bar: Bar, fewest: int) -> Result:
+def judge(frame: Frame, findings: Iterable[Finding], bar: FindingFilter, fewest: int) -> Result:
     """Compare the findings of a frame with the filter of --fail-on."""
     failing: list[Finding] = []
     others: list[Finding] = []
@@ -148,7 +148,14 @@ def as_text(result: Result) -> str:
     for finding in (*result.failing, *result.others):
         lines.append(f"{finding.severity}  {finding.id}  {formatting.printable(finding.subject)}")
         lines.append(f"  {formatting.printable(finding.explanation)}")
+        lines += [
+            f"  {name}: {formatting.printable(words)}"
+            for name, words in (("cause", finding.cause), ("effect", finding.effect))
+            if words
+        ]
         lines += [f"  - {formatting.printable(line)}" for line in finding.remedy]
+        if finding.verify:
+            lines.append(f"  verify: {formatting.printable(finding.verify)}")
     lines += [f"could not tell: {formatting.printable(line)}" for line in result.unclear]
     others = [name for name in result.unjudged if name not in result.bar.ids]
     if result.bar.severity and others:
@@ -232,7 +239,7 @@ def _thresholds(args: argparse.Namespace) -> Thresholds:
     return thresholds
 
 
-def disabled_signals(bar: Bar) -> dict[str, str]:
+def disabled_signals(bar: FindingFilter) -> dict[str, str]:
     """Return the signals that a check against this filter can leave disabled, as ``--attach`` gives them.
 
     Empty unless the filter consists of finding ids only.
@@ -248,7 +255,7 @@ def disabled_signals(bar: Bar) -> dict[str, str]:
     return {signal.name: OFF for signal in SIGNALS if signal.optional and signal.name not in needed}
 
 
-def _frame(args: argparse.Namespace, bar: Bar) -> Frame:
+def _frame(args: argparse.Namespace, bar: FindingFilter) -> Frame:
     from sockscope.session.frames import frame_of_live, frame_of_recording
     from sockscope.session.privdrop import drop_privileges
     from sockscope.target import Target

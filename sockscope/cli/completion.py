@@ -93,7 +93,8 @@ def _all(arguments: list[scripts.Value | None]) -> scripts.Value:
 
 def _kinds() -> dict[str, tuple[str, ...]]:
     """Return metavar → possible words, where the parser itself does not list them."""
-    from sockscope.analysis.findings import FINDINGS, SEVERITIES
+    from sockscope.analysis.findings import FINDINGS
+    from sockscope.analysis.severity import SEVERITIES
     from sockscope.tracer.event_sources import SIGNALS
     from sockscope.tracer.selection import OFF
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sockscope.errors import UsageError
 
 if TYPE_CHECKING:
-    from sockscope.analysis.finding_filter import Bar
+    from sockscope.analysis.finding_filter import FindingFilter
     from sockscope.records.batch import Meta
     from sockscope.store.recording import Sink
     from sockscope.store.rotation import RotationLimit
@@ -51,7 +51,7 @@ class Plan:
 
     rotate: RotationLimit | None
     flight_recorder: RotationLimit | None
-    bar: Bar | None
+    bar: FindingFilter | None
     keep: int | None
 
     @property
@@ -107,9 +107,9 @@ def build_plan(args: argparse.Namespace) -> Plan:
         )
     bar = None
     if args.on_finding:
-        from sockscope.analysis.finding_filter import bar_of
+        from sockscope.analysis.finding_filter import parse_finding_filter
 
-        bar = bar_of(args.on_finding, "--on-finding")
+        bar = parse_finding_filter(args.on_finding, "--on-finding")
     return Plan(
         RotationLimit.parse(args.rotate, "--rotate") if args.rotate else None,
         RotationLimit.parse(args.flight_recorder, "--flight-recorder") if args.flight_recorder else None,

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from sockscope import formatting
 from sockscope.analysis.frame import Server
 from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
-from sockscope.analysis.work_distribution import figures_of
+from sockscope.analysis.work_distribution import get_work_distribution
 from sockscope.compare.model import Comparison, Pairing, Recorded, findings_of
 from sockscope.compare.wording import NOTE, change_words, letters_of, where_words, words_of
 from sockscope.report.html.charts import waits
@@ -113,7 +113,9 @@ def _shares(there: Sequence[tuple[str, Recorded, Server]], name: str) -> Iterato
     for place, (work, title) in enumerate(_SHARED.items()):
         figures = []
         for side, (who, one, server) in enumerate(there):
-            figure = next((one for one in figures_of(one.frame.snapshot, server) if one.name == work), None)
+            figure = next(
+                (one for one in get_work_distribution(one.frame.snapshot, server) if one.name == work), None
+            )
             if figure is None:
                 figures.append(tag("figure", tag("h4", who), tag("p", NOT_TRACED, class_="hint")))
                 continue

@@ -14,7 +14,7 @@ from sockscope.analysis.frame import Frame, Server
 from sockscope.analysis.server_waits import waits_of
 from sockscope.analysis.signal_requirements import is_traced
 from sockscope.analysis.statistics import Change, Counts, fairness_change, proportion_change, quantile_change
-from sockscope.analysis.work_distribution import figures_of
+from sockscope.analysis.work_distribution import get_work_distribution
 from sockscope.model.histogram import percentile
 from sockscope.model.history import HistoryView
 
@@ -152,7 +152,7 @@ def _dropped(there: Sequence[tuple[Recorded, Server]]) -> Measure:
 
 def _shares(there: Sequence[tuple[Recorded, Server]]) -> Iterator[Measure]:
     figures = [
-        {figure.name: figure.fairness for figure in figures_of(one.frame.snapshot, server)}
+        {figure.name: figure.fairness for figure in get_work_distribution(one.frame.snapshot, server)}
         for one, server in there
     ]
     for work in figures[0]:

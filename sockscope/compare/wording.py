@@ -39,7 +39,7 @@ def change_words(change: Change | None) -> str:
         return ""
     ratio = (
         ""
-        if not math.isfinite(change.ratio) or change.verdict in ("same", "not tested", "too few")
+        if not math.isfinite(change.ratio) or change.verdict in ("same", "not_tested", "insufficient_data")
         else f"×{change.ratio:.3g} "
     )
     chance = "" if math.isnan(change.p_value) or change.verdict == "same" else f", p {_p(change.p_value)}"

@@ -15,7 +15,7 @@ import numpy as np
 
 from sockscope.analysis.frame import Frame, Server
 from sockscope.analysis.signal_requirements import is_traced
-from sockscope.analysis.work_distribution import connections_of, figures_of, open_each
+from sockscope.analysis.work_distribution import get_connections, get_work_distribution, open_each
 from sockscope.model.histogram import EDGES
 from sockscope.model.snapshot import Snapshot
 
@@ -156,7 +156,9 @@ def _of_queues(out: _Text, labelled: list[tuple[dict[str, str], Server]]) -> Non
 
 
 def _of_shares(out: _Text, snapshot: Snapshot, labelled: list[tuple[dict[str, str], Server]]) -> None:
-    figures = [(labels, figure) for labels, server in labelled for figure in figures_of(snapshot, server)]
+    figures = [
+        (labels, figure) for labels, server in labelled for figure in get_work_distribution(snapshot, server)
+    ]
     measures = (
         ("max_over_mean", "The largest share over a fair one"),
         ("cv", "Coefficient of variation of shares"),
@@ -169,14 +171,14 @@ def _of_shares(out: _Text, snapshot: Snapshot, labelled: list[tuple[dict[str, st
             if not math.isnan(value):
                 out.sample(f"sockscope_share_{name}", value, **labels, work=_word(figure.name))
     out.family(
-        "sockscope_share_uneven", "gauge", "1: shares are uneven, by more than chance and enough to matter"
+        "sockscope_share_skewed", "gauge", "1: shares are uneven, by more than chance and enough to matter"
     )
     for labels, figure in figures:
-        uneven = int(figure.fairness.judgement == "uneven")
-        out.sample("sockscope_share_uneven", uneven, **labels, work=_word(figure.name))
+        uneven = int(figure.fairness.judgement == "skewed")
+        out.sample("sockscope_share_skewed", uneven, **labels, work=_word(figure.name))
     out.family("sockscope_open_connections", "gauge", "Accepted connections that are open")
     for labels, server in labelled:
-        mine = connections_of(snapshot, server.group)
+        mine = get_connections(snapshot, server.group)
         out.sample(
             "sockscope_open_connections",
             sum(open_each(snapshot, mine, list(snapshot.workers.values()))),

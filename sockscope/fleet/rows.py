@@ -17,7 +17,7 @@ import numpy as np
 from sockscope.analysis.frame import Frame, Server
 from sockscope.analysis.server_waits import waits_of
 from sockscope.analysis.signal_requirements import is_traced
-from sockscope.analysis.work_distribution import figures_of
+from sockscope.analysis.work_distribution import get_work_distribution
 from sockscope.model.connection_io import is_exact
 from sockscope.model.history import HistoryView
 from sockscope.records.histogram import EDGES
@@ -181,7 +181,7 @@ def _waits(number: int, server: Server) -> Iterator[WaitRow]:
 
 
 def _shares(frame: Frame, number: int, server: Server) -> Iterator[ShareRow]:
-    for figure in figures_of(frame.snapshot, server):
+    for figure in get_work_distribution(frame.snapshot, server):
         judged = figure.fairness
         yield ShareRow(
             number,

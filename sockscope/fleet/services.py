@@ -14,6 +14,7 @@ import numpy as np
 
 from sockscope.analysis.fairness import Fairness, fairness
 from sockscope.analysis.server_waits import WORDS
+from sockscope.analysis.severity import rank
 from sockscope.analysis.statistics import Change, judge, proportion_change, quantile_change
 from sockscope.fleet.gather import Member
 from sockscope.fleet.rows import FindingRow, ServerRow, ShareRow
@@ -49,7 +50,7 @@ class Place:
     @property
     def uneven(self) -> list[ShareRow]:
         """Kinds of work that are not shared fairly among its threads."""
-        return [share for share in self.shares.values() if share.judgement == "uneven"]
+        return [share for share in self.shares.values() if share.judgement == "skewed"]
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _compared(places: list[Place]) -> list[Place]:
 
 
 def _corrected(change: Change, tests: int) -> Change:
-    if change.verdict == "too few":
+    if change.verdict == "insufficient_data":
         return change
     return judge(1.0, change.ratio, min(change.p_value * tests, 1.0))
 
@@ -165,19 +166,12 @@ class Spotted:
     where: tuple[tuple[str, FindingRow], ...]
 
 
-_SEVERITIES = ("critical", "warning", "notice", "info")
-
-
 def findings_of(members: Sequence[Member]) -> list[Spotted]:
-    """What was found, the gravest and most frequent first."""
+    """Return the findings of all hosts, highest severity and most frequent first."""
     found: dict[tuple[str, str], list[tuple[str, FindingRow]]] = {}
     for name, member in zip(names_of(members), members, strict=True):
         for finding in member.findings:
             found.setdefault((finding.id, finding.severity), []).append((name, finding))
     spotted = [Spotted(where[0][1], tuple(where)) for where in found.values()]
 
-    def rank(one: Spotted) -> tuple[int, int]:
-        severity = one.finding.severity
-        return _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES), -len(one.where)
-
-    return sorted(spotted, key=rank)
+    return sorted(spotted, key=lambda one: (-rank(one.finding.severity), -len(one.where)))

@@ -10,7 +10,7 @@ from sockscope import formatting
 from sockscope.analysis.fairness import Fairness
 from sockscope.analysis.fairness_over_time import Stretch, fairness_over_time
 from sockscope.analysis.frame import Frame, Server
-from sockscope.analysis.work_distribution import Figure, Figures, figures_of
+from sockscope.analysis.work_distribution import WorkDistribution, WorkShare, get_work_distribution
 from sockscope.model.history import HistoryView
 
 _FIGURES = ("total", "max_over_mean", "cv", "noise_cv", "jain", "gini", "chi2", "p_value")
@@ -29,7 +29,7 @@ def plain_fairness(judged: Fairness) -> dict[str, Any]:
 
 def plain_shares(frame: Frame, server: Server, history: HistoryView | None) -> list[dict[str, Any]]:
     """Each figure of a server: who shares, how evenly, and how evenly in stretches of time."""
-    figures = figures_of(frame.snapshot, server)
+    figures = get_work_distribution(frame.snapshot, server)
     stretches = _stretches(frame, server, figures, history)
     return [
         {
@@ -52,7 +52,7 @@ def plain_shares(frame: Frame, server: Server, history: HistoryView | None) -> l
 
 def fairness_lines(frame: Frame, server: Server, history: HistoryView | None) -> Iterator[str]:
     """One line a figure that several threads share: is it fair, and was it all the time?"""
-    figures = figures_of(frame.snapshot, server)
+    figures = get_work_distribution(frame.snapshot, server)
     stretches = _stretches(frame, server, figures, history)
     shared = [figure for figure in figures if len(figure.workers) > 1 and figure.fairness.total]
     width = max((len(figure.name) for figure in shared), default=0)
@@ -66,9 +66,9 @@ def fairness_lines(frame: Frame, server: Server, history: HistoryView | None) ->
         )
 
 
-def _changes(frame: Frame, figure: Figure, stretches: Sequence[Stretch]) -> str:
+def _changes(frame: Frame, figure: WorkShare, stretches: Sequence[Stretch]) -> str:
     """When it was uneven, if not all the time."""
-    uneven = [one for one in stretches if one.fairness[figure.name].judgement == "uneven"]
+    uneven = [one for one in stretches if one.fairness[figure.name].judgement == "skewed"]
     if len(stretches) < 2 or not uneven:
         return ""
     worst = max(uneven, key=lambda one: one.fairness[figure.name].max_over_mean)
@@ -82,7 +82,7 @@ def _changes(frame: Frame, figure: Figure, stretches: Sequence[Stretch]) -> str:
 
 
 def _stretches(
-    frame: Frame, server: Server, figures: Figures, history: HistoryView | None
+    frame: Frame, server: Server, figures: WorkDistribution, history: HistoryView | None
 ) -> tuple[Stretch, ...]:
     return fairness_over_time(history, frame.snapshot, server, figures) if history is not None else ()
 

@@ -245,11 +245,15 @@ def plain_finding(finding: Finding) -> dict[str, Any]:
         "title": finding.title,
         "subject": finding.subject,
         "explanation": finding.explanation,
+        "cause": finding.cause,
+        "effect": finding.effect,
         "evidence": {
             name: _number(value) if isinstance(value, float) else value
             for name, value in finding.evidence.items()
         },
         "remedy": list(finding.remedy),
+        "verify": finding.verify,
+        "explains": list(finding.explains),
     }
 
 

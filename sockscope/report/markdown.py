@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from sockscope import formatting
-from sockscope.analysis.findings import all_judged
+from sockscope.analysis.findings import all_evaluated
 from sockscope.analysis.frame import Finding, Frame, Server, Wait
 from sockscope.analysis.idle_servers import told
 from sockscope.analysis.server_io import ELSEWHERE, DoneFor
 from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
 from sockscope.analysis.slow_connections import slowest
-from sockscope.analysis.work_distribution import figures_of
+from sockscope.analysis.work_distribution import get_work_distribution
 from sockscope.model.snapshot import Worker
 from sockscope.report._health import cost, exactness
 from sockscope.report.text import busy_words, model_words
@@ -61,7 +61,7 @@ def _lines(frame: Frame) -> Iterator[str]:
         if not snapshot.connections_total:
             yield "No connection was seen, so nothing of it can be judged."
         else:
-            yield "No findings." if all_judged(snapshot.untraced) else "No findings in what was traced."
+            yield "No findings." if all_evaluated(snapshot.untraced) else "No findings in what was traced."
         yield ""
     servers, others = told(frame.servers)
     for server in servers:
@@ -91,8 +91,18 @@ def _finding(finding: Finding) -> Iterator[str]:
     yield ""
     yield escaped(finding.explanation)
     yield ""
-    yield from (f"- {coded(line)}" for line in finding.remedy)
-    yield ""
+    for name, words in (("Cause", finding.cause), ("Effect on clients", finding.effect)):
+        if words:
+            yield f"**{name}.** {coded(words)}"
+            yield ""
+    if finding.remedy:
+        yield "**What to do.**"
+        yield ""
+        yield from (f"- {coded(line)}" for line in finding.remedy)
+        yield ""
+    if finding.verify:
+        yield f"**How to verify.** {coded(finding.verify)}"
+        yield ""
 
 
 def coded(text: str) -> str:
@@ -129,7 +139,7 @@ def _server(frame: Frame, server: Server) -> Iterator[str]:
     yield ""
     shared = [
         figure
-        for figure in figures_of(frame.snapshot, server)
+        for figure in get_work_distribution(frame.snapshot, server)
         if len(figure.workers) > 1 and figure.fairness.total
     ]
     if shared:

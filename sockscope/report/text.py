@@ -172,8 +172,14 @@ def _findings(frame: Frame) -> Iterator[str]:
     for finding in frame.findings:
         yield f"{finding.severity}: {finding.title} [{finding.id}]"
         yield f"  {finding.explanation}"
+        if finding.cause:
+            yield f"  Cause: {finding.cause}"
+        if finding.effect:
+            yield f"  Effect: {finding.effect}"
         for line in finding.remedy:
             yield f"  → {line}"
+        if finding.verify:
+            yield f"  Verify: {finding.verify}"
         yield ""
 
 

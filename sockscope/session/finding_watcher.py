@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sockscope.analysis.analyse import analyse
-from sockscope.analysis.finding_filter import Bar
+from sockscope.analysis.finding_filter import FindingFilter
 from sockscope.analysis.frame import Finding
 from sockscope.model.state import State
 from sockscope.records.batch import Batch, Meta
@@ -20,7 +20,7 @@ class FindingWatcher:
     :param quiet_ns: one that was not there for so long is new again
     """
 
-    def __init__(self, meta: Meta, bar: Bar, quiet_ns: int) -> None:
+    def __init__(self, meta: Meta, bar: FindingFilter, quiet_ns: int) -> None:
         self._meta, self._bar, self._quiet_ns = meta, bar, quiet_ns
         self._seen: dict[tuple[str, str], int] = {}
         self._stretch: Rebaser | None = None

@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 
 from sockscope import formatting
-from sockscope.analysis.findings import explained
 from sockscope.analysis.frame import Finding
 from sockscope.errors import SockscopeError
 from sockscope.records.batch import Batch, Meta
@@ -222,7 +221,7 @@ def _private_folder(path: Path) -> Path:
 
 def _reason(finding: Finding) -> str:
     """In words; the finding that was asked for may be one that it explains."""
-    symptoms = f" (which explains {', '.join(explained(finding))})" if explained(finding) else ""
+    symptoms = f" (explains {', '.join(finding.explains)})" if finding.explains else ""
     return f"{finding.id} on {finding.subject}{symptoms}"
 
 

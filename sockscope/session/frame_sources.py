@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sockscope.analysis.analyse import analyse
-from sockscope.analysis.frame import Frame, Severity
+from sockscope.analysis.frame import Frame
+from sockscope.analysis.severity import Severity
 from sockscope.errors import SockscopeError
 from sockscope.host.privileges import invoker
 from sockscope.model.history import History, HistoryView

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from sockscope.analysis.frame import Frame, Server, Severity
-from sockscope.analysis.work_distribution import Figures, figures_of
+from sockscope.analysis.frame import Frame, Server
+from sockscope.analysis.severity import Severity
+from sockscope.analysis.work_distribution import WorkDistribution, get_work_distribution
 from sockscope.model.history import HistoryView
 from sockscope.records.batch import Meta
 
@@ -98,11 +99,11 @@ class FrameContext:
 
     frame: Frame
     history: HistoryView
-    _figures: dict[str, Figures] = field(default_factory=dict, repr=False)
+    _figures: dict[str, WorkDistribution] = field(default_factory=dict, repr=False)
 
-    def figures(self, server: Server) -> Figures:
+    def figures(self, server: Server) -> WorkDistribution:
         """How evenly a server's work is shared; worked out when somebody first asks."""
         found = self._figures.get(server.group.name)
         if found is None:
-            found = self._figures[server.group.name] = figures_of(self.frame.snapshot, server)
+            found = self._figures[server.group.name] = get_work_distribution(self.frame.snapshot, server)
         return found

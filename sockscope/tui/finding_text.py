@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from sockscope import formatting
-from sockscope.analysis.findings import explained
 from sockscope.analysis.frame import Finding
 from sockscope.tui.labels import SEVERITY_COLOURS, SEVERITY_SIGNS
 from sockscope.tui.text_line import Line, plain, wrap
@@ -51,37 +50,52 @@ _TEXT_WIDTH = 110
 
 
 def text(finding: Finding, palette: Palette, width: int, *, passed: bool = False) -> list[Line]:
-    """Title, meaning and evidence."""
+    """Return the lines of title, explanation, cause, effect and evidence."""
     style, colour = palette.style, SEVERITY_COLOURS[finding.severity]
     head = Line().add(f" {SEVERITY_SIGNS[finding.severity]} {finding.severity} ", style(f"bold {colour}"))
     head.add(plain(finding.title), style("bold text"))
     if passed:
-        head.add("  (passed: the numbers no longer say so)", style("muted"))
+        head.add("  (no longer detected)", style("muted"))
     about = f"   {plain(finding.id)}, about {plain(finding.subject)}"
     lines = [head, Line().add(about, style("muted"))]
-    meaning = wrap(plain(finding.explanation), min(width - 3, _TEXT_WIDTH))
-    lines += [Line().add(f" {part}", style("text")) for part in meaning]
+    room = min(width - 3, _TEXT_WIDTH)
+    lines += [Line().add(f" {part}", style("text")) for part in wrap(plain(finding.explanation), room)]
+    for name, words in (("Cause", finding.cause), ("Effect", finding.effect)):
+        for index, part in enumerate(wrap(f"{name}: {plain(words)}", room) if words else ()):
+            line = Line()
+            if index == 0:
+                line.add(f" {name}:", style("bold text"))
+                part = part[len(name) + 1 :]
+                lines.append(line.add(part, style("text")))
+            else:
+                lines.append(line.add(f" {part}", style("text")))
     return [*lines, Line(), *_evidence(finding, palette, width)]
 
 
 def remedy(finding: Finding, palette: Palette, width: int) -> list[Line]:
-    """What an expert would do, step by step."""
+    """Return the lines of the remedy and how to verify it."""
     style = palette.style
     lines = [Line().add(" What to do", style("bold good"))]
     for number, step in enumerate(finding.remedy, 1):
         for index, part in enumerate(wrap(plain(step), min(width - 6, _TEXT_WIDTH))):
             begin = f" {number}. " if not index else "    "
             lines.append(Line().add(begin, style("good")).add(part, style("text")))
+    if finding.verify:
+        lines.append(Line().add(" How to verify", style("bold good")))
+        lines += [
+            Line().add(f"    {part}", style("text"))
+            for part in wrap(plain(finding.verify), min(width - 6, _TEXT_WIDTH))
+        ]
     return lines
 
 
 def chart_for(finding: Finding) -> tuple[str, str]:
-    """Which chart shows it, and what of it."""
+    """Return the chart that shows the finding, and its series."""
     return CHARTS.get(finding.id, ("heat", "accepts"))
 
 
 def format_value(name: str, value: float | int | str) -> str:
-    """One value of the evidence as people read it: its name tells its unit."""
+    """Format one value of the evidence; the suffix of its name is its unit."""
     if isinstance(value, str):
         return plain(value)
     if math.isnan(value):
@@ -96,12 +110,9 @@ def format_value(name: str, value: float | int | str) -> str:
 
 
 def _evidence(finding: Finding, palette: Palette, width: int) -> list[Line]:
-    """Names and values, in as many columns as there is room for; long ones on lines of their own."""
+    """Return names and values in as many columns as fit; long ones get lines of their own."""
     style = palette.style
-    pairs = [
-        (plain(_label(name)), format_value(name, value))
-        for name, value in finding.evidence.items() if name != "explains"
-    ]  # fmt: skip
+    pairs = [(plain(_label(name)), format_value(name, value)) for name, value in finding.evidence.items()]
     lines = [Line().add(" Evidence", style("bold text"))]
     across = max((width - 2) // _EVIDENCE_WIDTH, 1)
     short = [pair for pair in pairs if len(pair[0]) + len(pair[1]) + 4 <= _EVIDENCE_WIDTH]
@@ -118,10 +129,8 @@ def _evidence(finding: Finding, palette: Palette, width: int) -> list[Line]:
             first, *rest = wrap(value, max(width - len(name) - 6, 20)) or [""]
             lines.append(Line().add(f"   {name} ", style("muted")).add(first, style("bold text")))
             lines += [Line().to(len(name) + 4).add(part, style("bold text")) for part in rest]
-    if also := explained(finding):
-        lines.append(
-            Line().add("   and this explains ", style("muted")).add(", ".join(also), style("bold text"))
-        )
+    if also := finding.explains:
+        lines.append(Line().add("   explains ", style("muted")).add(", ".join(also), style("bold text")))
     return [*lines, Line()]
 
 

@@ -15,7 +15,6 @@ import traceback
 from collections.abc import Iterable
 from pathlib import Path
 
-from sockscope.analysis.findings import explained
 from sockscope.analysis.frame import Finding
 from tests.diagnosis.cases import CONTROLS, FAULTS, SHOWN, can_play
 from tests.diagnosis.excerpts import Excerpts
@@ -74,7 +73,7 @@ def main() -> int:
             if args.show or problem:
                 for finding in findings:
                     print(
-                        f"    {finding.severity} {finding.id} {' '.join(explained(finding))}: {finding.explanation}"
+                        f"    {finding.severity} {finding.id} {' '.join(finding.explains)}: {finding.explanation}"
                     )
                     print(f"      {dict(finding.evidence)}", flush=True)
         if args.write:

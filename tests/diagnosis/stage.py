@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from sockscope.analysis.analyse import analyse
-from sockscope.analysis.findings import findings_of
+from sockscope.analysis.findings import detect_findings
 from sockscope.analysis.frame import Finding, Frame
 from sockscope.analysis.thresholds import Thresholds
 from sockscope.model.state import State
@@ -95,7 +95,7 @@ def play(case: Case, seed: int) -> tuple[Frame, tuple[Finding, ...]]:
         state.apply(session.batch())
         frame = analyse(session.meta, state.snapshot())
         session.stop()
-        return frame, findings_of(frame, case.thresholds)
+        return frame, detect_findings(frame, case.thresholds)
 
 
 def run_beside(stack: contextlib.ExitStack, command: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sockscope.analysis.analyse import analyse
-from sockscope.analysis.frame import Finding, Frame, Severity
+from sockscope.analysis.frame import Finding, Frame
+from sockscope.analysis.severity import Severity
 from sockscope.errors import SockscopeError
 from sockscope.model.history import History, HistoryView
 from sockscope.model.state import State

@@ -1,7 +1,7 @@
-"""Findings: what is wrong with a server, how one can tell, and what to change.
+"""Findings: detect faults of a server, with evidence and remedy.
 
-One detector a file, all in one visible tuple.  A detector looks at one server and says what it
-sees; here causes are put before their symptoms and take them in, so that one fault is one finding.
+There is one detector per file, all in one tuple. A detector examines one server. Afterwards root causes
+absorb their symptoms, so that one fault gives one finding.
 """
 
 from __future__ import annotations
@@ -39,12 +39,13 @@ from sockscope.analysis.findings import (
     wasted_wakeups,
     workers_saturated,
 )
-from sockscope.analysis.findings._context import Case
+from sockscope.analysis.findings._context import ServerContext
 from sockscope.analysis.findings._detector import Detector, Diagnosis
-from sockscope.analysis.frame import Finding, Frame, Severity
+from sockscope.analysis.frame import Finding, Frame
+from sockscope.analysis.severity import rank
 from sockscope.analysis.thresholds import Thresholds
 
-#: Causes before symptoms: of two findings that explain each other the earlier is the cause.
+#: Ordered from causes to symptoms: of two findings that explain each other the earlier is the cause.
 FINDINGS: tuple[Detector, ...] = (
     member_orphaned.DETECTOR,
     reuseport_unused.DETECTOR,
@@ -77,44 +78,44 @@ FINDINGS: tuple[Detector, ...] = (
     client_slow.DETECTOR,
 )
 
-SEVERITIES: tuple[Severity, ...] = ("info", "notice", "warning", "critical")
 
+def detect_findings(frame: Frame, thresholds: Thresholds) -> tuple[Finding, ...]:
+    """Return the findings of a frame, highest severity first, root causes without their symptoms.
 
-def findings_of(frame: Frame, thresholds: Thresholds) -> tuple[Finding, ...]:
-    """What is wrong with the servers of a frame: severest first, causes without their symptoms.
-
-    A cause names in its evidence (``explains``) the findings that it took in.
+    A root cause inherits the highest severity of the symptoms that it absorbs, and lists their ids in
+    ``explains``.
     """
     diagnoses = [
-        diagnosis for server in frame.servers for diagnosis in _causes(Case(frame, server, thresholds))
+        diagnosis
+        for server in frame.servers
+        for diagnosis in _causes(ServerContext(frame, server, thresholds))
     ]
-    diagnoses.sort(key=lambda item: (-SEVERITIES.index(item.finding.severity), -item.weight))
+    diagnoses.sort(key=lambda item: (-rank(item.finding.severity), -item.weight))
     return tuple(diagnosis.finding for diagnosis in diagnoses)
 
 
-def judged(untraced: frozenset[str]) -> tuple[Detector, ...]:
-    """The detectors that can tell something though these signals were not traced."""
+def evaluated_detectors(untraced: frozenset[str]) -> tuple[Detector, ...]:
+    """Return the detectors that do not need any of these signals."""
     return tuple(detector for detector in FINDINGS if untraced.isdisjoint(detector.needs))
 
 
-def all_judged(untraced: frozenset[str]) -> bool:
-    """Whether every finding can be told without these signals: else that none is there says less."""
-    return judged(untraced) == FINDINGS
+def all_evaluated(untraced: frozenset[str]) -> bool:
+    """Return whether all detectors can run without these signals."""
+    return evaluated_detectors(untraced) == FINDINGS
 
 
-def explained(finding: Finding) -> tuple[str, ...]:
-    """Ids of the findings that this one is the cause of."""
-    return tuple(str(finding.evidence.get("explains", "")).split())
-
-
-def _causes(case: Case) -> list[Diagnosis]:
-    """The diagnoses of one server that no other explains, each with its symptoms taken in."""
-    if not len(case.connections) and not case.server.connections:
+def _causes(context: ServerContext) -> list[Diagnosis]:
+    """Return the root causes of one server, each with its symptoms absorbed."""
+    if not len(context.connections) and not context.server.connections:
         return []
-    left = [diagnosis for detector in judged(case.snapshot.untraced) for diagnosis in detector.look(case)]
+    left = [
+        diagnosis
+        for detector in evaluated_detectors(context.snapshot.untraced)
+        for diagnosis in detector.detect(context)
+    ]
     causes = []
     while left:
-        # where each is the cause of another, in a circle, the first in the tuple is the root
+        # in a cycle of causes the first in the tuple is the root
         roots = [one for one in left if not any(_comes_from(one, other, left) for other in left)] or left[:1]
         taken = _reached(roots[0], left)
         causes.append(_with(roots[0], taken[1:]))
@@ -123,7 +124,7 @@ def _causes(case: Case) -> list[Diagnosis]:
 
 
 def _reached(root: Diagnosis, among: list[Diagnosis]) -> list[Diagnosis]:
-    """A cause, what it explains, what that explains, and so on."""
+    """Return a cause and all its direct and indirect symptoms."""
     reached = [root]
     for cause in reached:
         reached += [
@@ -133,7 +134,7 @@ def _reached(root: Diagnosis, among: list[Diagnosis]) -> list[Diagnosis]:
 
 
 def _comes_from(symptom: Diagnosis, cause: Diagnosis, order: list[Diagnosis]) -> bool:
-    """Whether ``cause`` is one of ``symptom``; of two that explain each other the earlier is."""
+    """Return whether ``cause`` causes ``symptom``; of two that explain each other the earlier is the cause."""
     if not _is_cause(cause, symptom):
         return False
     before = next(one is cause for one in order if one is cause or one is symptom)
@@ -150,9 +151,9 @@ def _with(cause: Diagnosis, symptoms: list[Diagnosis]) -> Diagnosis:
     if not symptoms:
         return cause
     finding = cause.finding
-    severity = max((finding.severity, *(one.finding.severity for one in symptoms)), key=SEVERITIES.index)
+    severity = max((finding.severity, *(one.finding.severity for one in symptoms)), key=rank)
     ids = sorted({one.finding.id for one in symptoms})
     return replace(
         cause,
-        finding=replace(finding, severity=severity, evidence={**finding.evidence, "explains": " ".join(ids)}),
+        finding=replace(finding, severity=severity, explains=tuple(ids)),
     )

@@ -1,4 +1,4 @@
-"""What connections waited, one by one, for the detectors to choose from."""
+"""Waits of single connections, as arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Records = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class Waits:
-    """One wait a connection: how long, when it ended, on whose account, and whether it is over."""
+    """One wait per connection: duration, end, listener, acceptor, reader, and whether it is over."""
 
     ns: Records
     end_ns: Records
@@ -22,14 +22,14 @@ class Waits:
     over: Records
 
     def of(self, chosen: Any) -> Waits:
-        """Those of some connections."""
+        """Select some of the waits."""
         if isinstance(chosen, np.ndarray) and chosen.dtype == bool and chosen.all():
             return self
         columns = (self.ns, self.end_ns, self.listener, self.acceptor, self.reader, self.over)
         return Waits(*(column[chosen] for column in columns))
 
     def by_listener(self) -> dict[int, Waits]:
-        """Those of each listener that has any, by its id, in the order they have here."""
+        """Return listener id → its waits, in this order."""
         order = np.argsort(self.listener, kind="stable")
         numbers, begins = np.unique(self.listener[order], return_index=True)
         ends = [*begins[1:], len(order)][: len(begins)]
@@ -39,7 +39,7 @@ class Waits:
         }
 
     def episodes(self, least_ns: int) -> tuple[int, int]:
-        """Stretches in which somebody waited ``least_ns`` or more: how many, and how long together."""
+        """Return number and total length (ns) of the periods in which a connection waited ``least_ns`` or more."""
         late = self.ns >= least_ns
         ends, begins = self.end_ns[late], self.end_ns[late] - self.ns[late]
         number = together = reached = 0

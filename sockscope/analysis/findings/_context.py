@@ -1,4 +1,4 @@
-"""One server and all that its detectors ask about it, worked out once."""
+"""One server with everything that detectors need to know about it, computed once."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sockscope.analysis.findings._connection_waits import Waits
 from sockscope.analysis.frame import Frame, Group, Server
 from sockscope.analysis.thresholds import Thresholds
 from sockscope.analysis.work_distribution import (
-    Figures,
+    WorkDistribution,
     accepting_sharers,
     away_ns,
     busy_ns,
-    connections_of,
-    figures_of,
+    get_connections,
+    get_work_distribution,
     main_readers,
     serving_sharers,
 )
@@ -32,14 +32,14 @@ from sockscope.records.layout import ConnectionFlag, WorkerFlag
 
 Records = np.ndarray[Any, np.dtype[Any]]
 
-#: Something that happened this often, or in this part of the time, is no accident.
+#: A fault that occurred this often, or in this part of the time, is not an accident.
 AGAIN = 3
 PART_OF_TIME = 0.2
 
 
 @dataclass(frozen=True)
-class Case:
-    """A server in its frame.  Every figure is of this server alone unless its name says otherwise."""
+class ServerContext:
+    """A server in its frame; all values are of this server alone unless the name says otherwise."""
 
     frame: Frame
     server: Server
@@ -55,12 +55,12 @@ class Case:
 
     @property
     def name(self) -> str:
-        """The server as a finding's subject."""
+        """Return the server as the subject of a finding."""
         return f"{self.server.comm} on {self.group.name}" if self.server.comm else self.group.name
 
     @cached_property
-    def figures(self) -> Figures:
-        return figures_of(self.snapshot, self.server)
+    def figures(self) -> WorkDistribution:
+        return get_work_distribution(self.snapshot, self.server)
 
     @cached_property
     def accepting(self) -> tuple[Worker, ...]:
@@ -72,7 +72,7 @@ class Case:
 
     @cached_property
     def listeners(self) -> tuple[Listener, ...]:
-        """Those that are open."""
+        """Return the open listeners of the group."""
         return tuple(listener for listener in self.group.listeners if not listener.closed_ns)
 
     @cached_property
@@ -81,21 +81,21 @@ class Case:
 
     @cached_property
     def connections(self) -> Records:
-        return connections_of(self.snapshot, self.group)
+        return get_connections(self.snapshot, self.group)
 
     @cached_property
     def columns(self) -> ByColumn:
-        """Those of ``connections``."""
+        """Return the columns of :attr:`connections`."""
         return ByColumn(self.connections)
 
     @cached_property
     def readers(self) -> Records:
-        """Who read each connection most (0: nobody), in the order of ``connections``."""
+        """Return the main reader of each connection (0: none), in the order of :attr:`connections`."""
         return main_readers(self.snapshot, self.connections)
 
     @cached_property
     def window_ns(self) -> int:
-        """From the first thing that happened to the last: idle time before and after says nothing."""
+        """Return the time from the first to the last activity, in ns; idle time before and after is left out."""
         connections, snapshot = self.columns, self.snapshot
         if not len(connections):
             return 0
@@ -112,17 +112,17 @@ class Case:
 
     @cached_property
     def long_enough(self) -> bool:
-        """Whether there was traffic for long enough to call a thread busy or idle."""
+        """Return whether the window is long enough to judge a thread as busy or idle."""
         return self.window_ns >= self.thresholds.window_ns
 
     @cached_property
     def enough(self) -> bool:
-        """Whether there were connections enough to say who got how many."""
+        """Return whether there were enough connections to judge shares."""
         return self.server.connections >= self.thresholds.fewest
 
     @cached_property
     def queue_waits(self) -> Waits:
-        """Established → accepted; who still waits has waited until now."""
+        """Return the queue waits (established → accepted); of waiting connections the time until now."""
         rows, now = self.columns, self.snapshot.time_ns
         born = rows["established_ns"] > 0
         waiting = (rows["accepted_ns"] == 0) & (rows["ending_ns"] == 0)
@@ -133,22 +133,22 @@ class Case:
 
     @cached_property
     def queue_waits_by_listener(self) -> Mapping[int, Waits]:
-        """The same, by the listener's id; listeners without any are not in it."""
+        """Return listener id → queue waits; listeners without any are left out."""
         return self.queue_waits.by_listener()
 
     @cached_property
     def main_acceptors(self) -> Mapping[int, int]:
-        """Who accepted most of each listener's connections (of equals the smallest id), by the listener's id."""
+        """Return listener id → worker id of the main acceptor (the smallest id of equals)."""
         rows = self.columns
         acceptors = rows["acceptor"]
         pairs = rows["listener"].astype(np.uint64) << np.uint64(32) | acceptors
         numbers, counts = np.unique(pairs[acceptors > 0], return_counts=True)
-        upwards = numbers[np.lexsort((~numbers, counts))]  # so that the last of a listener's is the one
+        upwards = numbers[np.lexsort((~numbers, counts))]  # the last one of each listener wins
         return {int(pair) >> 32: int(pair) & 0xFFFFFFFF for pair in upwards}
 
     @cached_property
     def data_waits(self) -> Waits:
-        """The longest readable → read of each connection, without the time in the accept queue."""
+        """Return the longest data wait (readable → read) of each connection, without its queue wait."""
         rows, now = self.columns, self.snapshot.time_ns
         accepted = rows["accepted_ns"].astype(np.int64)
         data, read = rows["first_data_ns"].astype(np.int64), rows["first_read_ns"].astype(np.int64)
@@ -159,7 +159,7 @@ class Case:
         unread = (rows["readable_ns"] > 0) & (rows["ending_ns"] == 0) & (accepted > 0)
         since = np.maximum(rows["readable_ns"].astype(np.int64), accepted)
         waited = np.maximum(waited, np.where(unread, now - since, 0))
-        # when a later wait than the first one ended is not known: about when the record last changed
+        # when later waits ended is not recorded: use the time of the last change
         ends = np.where(longest > with_queue + 1000, rows["touched_ns"].astype(np.int64), read)
         return self._waits(waited, np.where(unread, now, ends), ~unread).of((read > 0) | unread)
 
@@ -168,39 +168,43 @@ class Case:
         return Waits(np.maximum(ns, 0), ends, rows["listener"], rows["acceptor"], self.readers, over)
 
     def lasting(self, waits: Waits, least_ns: int) -> bool:
-        """Whether waits of ``least_ns`` or more came again and again, or took a good part of the time.
+        """Return whether waits of ``least_ns`` or more were frequent or took a large part of the time.
 
-        One hiccup (a paused machine, a burst) is not a property of the server.
+        A single hiccup (a paused machine, a burst) is not a property of the server.
         """
         number, together = waits.episodes(least_ns)
         return number >= AGAIN or together >= PART_OF_TIME * max(self.window_ns, self.thresholds.window_ns)
 
     def load(self, worker: Worker) -> float:
-        """The part of the window that a thread was at work, 0 to 1."""
+        """Return the part of the window that a thread was busy, 0 to 1."""
         if not self.window_ns:
             return 0.0
         spent = busy_ns(worker, self.snapshot.time_ns)
         if not worker.waits:
-            # it never waits for sockets: the time it uses is all that is known
+            # it never waits for sockets: only its CPU time is known
             spent = worker.cpu_ns
         return min(spent / self.window_ns, 1.0)
 
     def loads(self, workers: Iterable[Worker]) -> list[float]:
         return [self.load(worker) for worker in workers]
 
-    def felt(self, worker: Worker) -> float:
-        """p90 of what connections waited for this thread, in the queue or with bytes to read."""
+    def client_visible_wait(self, worker: Worker) -> float:
+        """Return p90 of the waits for this thread (queue wait and data wait), in ns."""
         counts = worker.queue_wait.astype(np.int64) + worker.data_wait.astype(np.int64)
-        told = percentile(counts, 0.9)
-        return 0.0 if np.isnan(told) else told
+        p90 = percentile(counts, 0.9)
+        return 0.0 if np.isnan(p90) else p90
 
     def saturated(self, worker: Worker) -> bool:
-        """Busy nearly all the time, with connections that wait for it."""
+        """Return whether a thread is busy nearly all the time while connections wait for it."""
         limits = self.thresholds
-        return self.long_enough and self.load(worker) >= limits.busy and self.felt(worker) >= limits.felt_ns
+        return (
+            self.long_enough
+            and self.load(worker) >= limits.busy
+            and self.client_visible_wait(worker) >= limits.felt_ns
+        )
 
     def in_flight(self) -> float:
-        """Requests read and not yet answered, on average (J. Little, 1961: rate times time)."""
+        """Return the mean number of requests read and not answered (rate times time; J. Little, 1961)."""
         if not self.window_ns:
             return 0.0
         counts = sum(
@@ -211,29 +215,29 @@ class Case:
         middles = np.minimum((EDGES[:-1] + EDGES[1:]) / 2, EDGES[-2])
         return float((counts * middles).sum() / self.window_ns)
 
-    def burns(self, worker: Worker, peers: Iterable[Worker]) -> bool:
-        """Whether it uses far more CPU a reply than its peers do at the median."""
-        theirs = [cpu_each(peer) for peer in peers if peer.id != worker.id]
+    def is_cpu_bound(self, worker: Worker, peers: Iterable[Worker]) -> bool:
+        """Return whether a thread uses far more CPU time per reply than the median of its peers."""
+        theirs = [cpu_ns_per_reply(peer) for peer in peers if peer.id != worker.id]
         usual = statistics.median(theirs) if theirs else 0.0
-        return cpu_each(worker) >= self.thresholds.straggler * usual > 0
+        return cpu_ns_per_reply(worker) >= self.thresholds.straggler * usual > 0
 
     def per_second(self, number: float) -> float:
         return number * 1e9 / self.window_ns if self.window_ns else 0.0
 
-    def takes_turns(self, worker: Worker) -> bool:
-        """Whether this acceptor's waits end by timeout again and again: it waits for a lock or its turn."""
+    def uses_accept_lock(self, worker: Worker) -> bool:
+        """Return whether the waits of an acceptor often end by timeout: it waits for a lock or its turn."""
         ended = worker.waits - bool(worker.flags & WorkerFlag.IN_WAIT)
         timeouts = ended - worker.wakeups
         return timeouts >= 3 and timeouts / max(ended, 1) >= self.thresholds.lock_turns
 
 
-def cpu_each(worker: Worker) -> float:
-    """Nanoseconds of CPU a reply."""
+def cpu_ns_per_reply(worker: Worker) -> float:
+    """Return the CPU time per reply, in ns."""
     return worker.cpu_ns / max(worker.writes, 1)
 
 
-def thread(worker: Worker) -> str:
-    """A thread as a person finds it in ps."""
+def thread_label(worker: Worker) -> str:
+    """Return the name and ids of a thread as ps shows them."""
     name = worker.comm or "thread"
     if worker.pid == worker.tid:
         return f"{name} (process {worker.pid})"
@@ -245,14 +249,14 @@ def percent(part: float) -> str:
 
 
 def shares(values: Iterable[float]) -> str:
-    """``349, 17, 4, 0``: the largest first, at most eight."""
+    """Format shares as ``349, 17, 4, 0``: the largest first, at most eight."""
     ordered = sorted(values, reverse=True)
     text = ", ".join(formatting.count(value) for value in ordered[:8])
     return f"{text}, …" if len(ordered) > 8 else text
 
 
 def skew_evidence(name: str, figure: Any) -> Mapping[str, float | int | str]:
-    """The figures of a fairness, as evidence."""
+    """Return the values of a fairness as evidence."""
     fair = figure.fairness if hasattr(figure, "fairness") else figure
     return {
         name: shares(fair.values),

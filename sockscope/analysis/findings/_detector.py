@@ -1,4 +1,4 @@
-"""What a detector is, and what it says."""
+"""The interface of detectors, and the diagnosis that they return."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from sockscope.analysis.findings._context import Case
-from sockscope.analysis.frame import Finding, Severity
+from sockscope.analysis.findings._context import ServerContext
+from sockscope.analysis.frame import Finding
+from sockscope.analysis.severity import Severity
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A finding, how much it weighs among those of its severity (0 to 1), and what it is the cause of.
+    """A finding with its rank and its relation to other findings.
 
-    ``explains`` are ids of findings on the same server that are its symptoms; of those that are
-    about threads (``threads``: worker ids) only the ones about the same threads.
+    :param weight: rank among findings of the same severity, 0 to 1
+    :param threads: worker ids that the finding is about; empty for the whole server
+    :param explains: ids of findings on the same server that are symptoms of this one, if they are
+        about the same threads or about the whole server
     """
 
     finding: Finding
@@ -25,20 +28,27 @@ class Diagnosis:
 
 
 class Detector(Protocol):
-    """Looks at one server and says what is wrong with it; says nothing when all is well.
+    """Detects one kind of fault on one server.
 
-    ``needs`` are the optional signals without which it cannot tell, and is not asked.
+    ``cause``, ``effect`` (on clients) and ``verify`` (the fix) are sentences of the finding; ``{port}``
+    in them is replaced. ``needs`` are the optional signals without which the detector is not run.
     """
 
     id: str
     title: str
+    cause: str
+    effect: str
+    verify: str
     needs: tuple[str, ...]
 
-    def look(self, case: Case) -> Iterable[Diagnosis]: ...
+    def detect(self, context: ServerContext) -> Iterable[Diagnosis]:
+        """Yield a diagnosis for each fault found."""
+        ...
 
 
 def diagnosis(
     detector: Detector,
+    context: ServerContext,
     severity: Severity,
     subject: str,
     explanation: str,
@@ -48,9 +58,30 @@ def diagnosis(
     weight: float = 0.5,
     threads: Iterable[int] = (),
     explains: Iterable[str] = (),
+    cause: str = "",
+    effect: str = "",
 ) -> Diagnosis:
-    """A diagnosis in a detector's name."""
+    """Build the diagnosis of a detector.
+
+    :param explanation: the evidence in one or two sentences with numbers
+    :param remedy: what to do, one step each, with actual pids and ports
+    :param cause: replaces the detector's, where it is known more precisely
+    :param effect: replaces the detector's, likewise
+    """
+
+    def fill(text: str) -> str:
+        return text.replace("{port}", str(context.group.port))
+
     finding = Finding(
-        detector.id, severity, detector.title, subject, explanation, dict(evidence), tuple(remedy)
+        id=detector.id,
+        severity=severity,
+        title=detector.title,
+        subject=subject,
+        explanation=explanation,
+        evidence=dict(evidence),
+        remedy=tuple(remedy),
+        cause=fill(cause or detector.cause),
+        effect=fill(effect or detector.effect),
+        verify=fill(detector.verify),
     )
     return Diagnosis(finding, weight, frozenset(threads), frozenset(explains))

@@ -1,24 +1,24 @@
-"""Who accepts from a member of a group, or should."""
+"""Find the thread that accepts from a member of a group, or that should."""
 
 from __future__ import annotations
 
-from sockscope.analysis.findings._context import Case
+from sockscope.analysis.findings._context import ServerContext
 from sockscope.model.snapshot import Listener, Worker
 
 
-def acceptor_of(case: Case, listener: Listener) -> Worker | None:
-    """The thread that accepted most of a listener's connections; None when nobody did."""
-    number = case.main_acceptors.get(listener.id)
-    return None if number is None else case.snapshot.workers.get(number)
+def find_acceptor(context: ServerContext, listener: Listener) -> Worker | None:
+    """Return the thread that accepted most connections of a listener, or None."""
+    number = context.main_acceptors.get(listener.id)
+    return None if number is None else context.snapshot.workers.get(number)
 
 
-def meant_for(case: Case, listener: Listener) -> Worker | None:
-    """A thread like the acceptors of the other members, in a process that holds this one, and idle.
+def find_intended_acceptor(context: ServerContext, listener: Listener) -> Worker | None:
+    """Return an idle thread like the acceptors of the other members, in a process that owns this socket.
 
-    There is none for a descriptor that leaked into a process of another kind.
+    None for a descriptor that leaked into a process of another kind.
     """
     owners = {holding.pid for holding in listener.owners}
-    for worker in case.accepting:
-        if worker.pid in owners and not case.group.accepts.get(worker.id):
+    for worker in context.accepting:
+        if worker.pid in owners and not context.group.accepts.get(worker.id):
             return worker
     return None

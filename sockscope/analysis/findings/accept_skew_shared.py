@@ -1,31 +1,42 @@
-"""One listening socket, several acceptors, and the kernel wakes the same one again and again."""
+"""Detect a shared listening socket from which some acceptors take far more connections than others."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from sockscope.analysis.fairness import fairness
-from sockscope.analysis.findings._context import Case, percent, shares, skew_evidence, thread
+from sockscope.analysis.findings._context import ServerContext, percent, shares, skew_evidence, thread_label
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
-from sockscope.analysis.frame import Severity
+from sockscope.analysis.severity import Severity
 
 
 class AcceptSkewShared:
     id = "accept-skew-shared"
-    title = "One shared accept queue feeds some workers far more than others"
+    title = "Accepts are skewed on a shared socket"
+    cause = (
+        "All acceptors wait for one socket, and the kernel or the server's accept strategy prefers "
+        "some of them."
+    )
+    effect = (
+        "Connections on the preferred workers wait for each other; short requests under light load "
+        "are not affected."
+    )
+    verify = (
+        "Record again: accepts should be even or the busiest worker below saturation (sockscope compare)."
+    )
     needs: tuple[str, ...] = ("wait",)
 
-    def look(self, case: Case) -> Iterator[Diagnosis]:
-        figure, group, limits = case.figures.accepts, case.group, case.thresholds
+    def detect(self, context: ServerContext) -> Iterator[Diagnosis]:
+        figure, group, limits = context.figures.accepts, context.group, context.thresholds
         used = {listener for listener, number in group.per_listener.items() if number}
-        if not case.enough or len(case.accepting) < 2 or len(used) > 1:
+        if not context.enough or len(context.accepting) < 2 or len(used) > 1:
             return
         fair, top = figure.fairness, figure.top
-        if fair.judgement != "uneven" or fair.max_over_mean < limits.effect or top is None:
+        if fair.judgement != "skewed" or fair.max_over_mean < limits.effect or top is None:
             return
-        loads = {worker.id: case.load(worker) for worker in case.accepting}
+        loads = {worker.id: context.load(worker) for worker in context.accepting}
         others = [load for number, load in loads.items() if number != top.id]
-        severity = _severity(case, loads[top.id], min(others), top.id)
+        severity = _severity(context, loads[top.id], min(others), top.id)
         evidence = {
             **skew_evidence("accepts", figure),
             "busiest_load": round(loads[top.id], 3),
@@ -33,24 +44,20 @@ class AcceptSkewShared:
         }
         yield diagnosis(
             self,
+            context,
             severity,
-            case.name,
-            f"{len(case.accepting)} threads wait for one socket; they accepted {shares(fair.values)} "
-            "connections: "
-            f"{thread(top)} has {fair.max_over_mean:.1f} times its fair share (chance would give a "
-            "coefficient of "
-            f"variation of {fair.noise_cv:.2f}, it is {fair.cv:.2f}). {_WHY}. It is at work "
-            f"{percent(loads[top.id])} of the time, the idlest one {percent(min(others))}."
-            + (" Short requests under light load do not suffer from that." if severity == "info" else ""),
+            context.name,
+            f"{len(context.accepting)} acceptors share one socket and accepted {shares(fair.values)} connections"
+            f" (max/mean {fair.max_over_mean:.2f}; CV {fair.cv:.2f}, {fair.noise_cv:.2f} expected from random"
+            f" assignment). {thread_label(top)} is busy {percent(loads[top.id])} of the time, the least busy"
+            f" acceptor {percent(min(others))}."
+            + (" This is harmless for short requests under light load." if severity == "info" else ""),
             evidence,
             (
-                "For long-lived connections give each worker a listening socket of its own: SO_REUSEPORT, "
-                "bound in each "
-                "worker after fork (tail latency gets worse if handlers block).",
-                "Or let the acceptor that has more connections than its fair share decline: stop watching "
-                "the "
-                "listener above 1/n of the connections.",
-                "Or limit how long a connection lives, so that connections are shared out anew.",
+                "For long-lived connections use SO_REUSEPORT, bound in each worker after fork. Tail latency"
+                " gets worse if handlers block.",
+                "Or stop watching the listener in workers that hold more than their fair share of connections.",
+                "Or limit the age of connections, so that they are distributed again.",
             ),
             weight=min(1 - 1 / fair.max_over_mean, 1),
             explains=(
@@ -64,28 +71,22 @@ class AcceptSkewShared:
         )
 
 
-_WHY = (
-    "An epoll waiter that was added last is woken first (last in, first out); an accept lock that its holder "
-    "takes again does the same"
-)
-
-
-def _severity(case: Case, top: float, least: float, number: int) -> Severity:
-    limits = case.thresholds
-    worker = case.snapshot.workers[number]
-    if case.saturated(worker) and least < limits.slack * top:
+def _severity(context: ServerContext, top: float, least: float, number: int) -> Severity:
+    limits = context.thresholds
+    worker = context.snapshot.workers[number]
+    if context.saturated(worker) and least < limits.slack * top:
         return "warning"
-    if case.long_enough and top >= limits.loaded and least < limits.slack * top:
+    if context.long_enough and top >= limits.loaded and least < limits.slack * top:
         return "notice"
-    open_now = fairness(case.figures.open.values)
-    if open_now.judgement == "uneven" and open_now.max_over_mean >= limits.effect and _long_lived(case):
+    open_now = fairness(context.figures.open.values)
+    if open_now.judgement == "skewed" and open_now.max_over_mean >= limits.effect and _long_lived(context):
         return "notice"
     return "info"
 
 
-def _long_lived(case: Case) -> bool:
-    """Whether what is open now is most of what there was: connections that stay."""
-    return case.figures.open.fairness.total >= 0.5 * max(case.server.connections, 1)
+def _long_lived(context: ServerContext) -> bool:
+    """Return whether most connections are still open."""
+    return context.figures.open.fairness.total >= 0.5 * max(context.server.connections, 1)
 
 
 DETECTOR = AcceptSkewShared()

@@ -1,4 +1,4 @@
-"""Connections are accepted at once, and then nothing comes: the clients take their time."""
+"""Detect clients that send their first bytes long after they are accepted."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ from collections.abc import Iterator
 import numpy as np
 
 from sockscope import formatting
-from sockscope.analysis.findings._context import Case
+from sockscope.analysis.findings._context import ServerContext
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
 class ClientSlow:
     id = "client-slow"
     title = "Clients send their first bytes late"
+    cause = "Clients open connections in advance, or are slow."
+    effect = "None: the server waits for the clients."
+    verify = "Nothing needs to change; the median delay shows the behaviour of the clients."
     needs: tuple[str, ...] = ("data-ready",)
 
-    def look(self, case: Case) -> Iterator[Diagnosis]:
-        rows, limits = case.columns, case.thresholds
+    def detect(self, context: ServerContext) -> Iterator[Diagnosis]:
+        rows, limits = context.columns, context.thresholds
         both = (rows["first_data_ns"] > 0) & (rows["accepted_ns"] > 0)
         if int(both.sum()) < limits.fewest:
             return
@@ -28,18 +31,15 @@ class ClientSlow:
             return
         yield diagnosis(
             self,
+            context,
             "info",
-            case.name,
-            f"Half of {formatting.count(len(late))} connections sent their first bytes {formatting.duration(median)} or"
-            " more after they were accepted: connections opened in advance, or slow clients. The server"
-            " waits for them, not they for it.",
+            context.name,
+            f"Half of {formatting.count(len(late))} connections sent their first bytes"
+            f" {formatting.duration(median)} or more after accept().",
             {"median_ms": round(median / 1e6, 1), "connections": len(late)},
             (
-                (
-                    "Nothing is wrong with the server. If idle connections cost too much, limit the time to"
-                    " the first request, or set TCP_DEFER_ACCEPT on the listener: it then accepts only what"
-                    " has data."
-                ),
+                "No change is needed. If idle connections cost too much, limit the time to the first request,"
+                " or set TCP_DEFER_ACCEPT so that only connections with data are accepted.",
             ),
             weight=0.1,
         )

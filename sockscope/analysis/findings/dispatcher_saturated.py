@@ -1,57 +1,61 @@
-"""The thread that reads for all has no time left, while its workers wait for requests."""
+"""Detect a saturated dispatcher whose workers wait for requests."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from sockscope import formatting
-from sockscope.analysis.findings._context import Case, percent, thread
+from sockscope.analysis.findings._context import ServerContext, percent, thread_label
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
 class DispatcherSaturated:
     id = "dispatcher-saturated"
-    title = "The dispatcher is saturated while its workers wait for requests"
+    title = "The dispatcher is saturated"
+    cause = "One thread reads all requests and has no time left, while its workers wait for requests."
+    effect = "Requests wait to be read although workers are idle."
+    verify = (
+        "Record again: the dispatcher should be busy less than the threshold, and p90 data wait should fall."
+    )
     needs: tuple[str, ...] = ("read", "data-ready", "write", "wait")
 
-    def look(self, case: Case) -> Iterator[Diagnosis]:
-        server, limits = case.server, case.thresholds
+    def detect(self, context: ServerContext) -> Iterator[Diagnosis]:
+        server, limits = context.server, context.thresholds
         if "dispatch" not in server.model or not server.readers:
             return
-        front = max(server.readers, key=case.load)
-        behind = [worker for worker in case.serving if worker.id != front.id]
-        if not case.saturated(front):
+        front = max(server.readers, key=context.load)
+        behind = [worker for worker in context.serving if worker.id != front.id]
+        if not context.saturated(front):
             return
-        each = case.in_flight() / len(behind) if behind else 0.0
-        # where the dispatcher writes the replies too, requests in flight wait for itself: ask the CPU time
-        idle = sum(worker.cpu_ns for worker in behind) < limits.slack / 2 * case.window_ns * len(behind)
+        each = context.in_flight() / len(behind) if behind else 0.0
+        # if the dispatcher writes the replies as well, requests in flight wait for itself: use CPU time instead
+        idle = sum(worker.cpu_ns for worker in behind) < limits.slack / 2 * context.window_ns * len(behind)
         if each >= limits.slack and not (front in server.writers and idle):
             return
-        rate = case.per_second(front.reads)
+        rate = context.per_second(front.reads)
         yield diagnosis(
             self,
+            context,
             "warning",
-            case.name,
-            f"{thread(front)} reads for all and is at work {percent(case.load(front))} of the time "
-            f"({formatting.count(rate)} reads a second, {formatting.duration(front.busy_ns / max(front.reads, 1))} "
-            "each); bytes "
-            f"wait {formatting.duration(case.felt(front))} for it (p90). Its workers have {each:.2f} requests "
-            "each at a time.",
+            context.name,
+            f"{thread_label(front)} reads all requests and is busy {percent(context.load(front))} of the time"
+            f" ({formatting.count(rate)} reads per second,"
+            f" {formatting.duration(front.busy_ns / max(front.reads, 1))} each). p90 wait for it"
+            f" {formatting.duration(context.client_visible_wait(front))}. Its {len(behind)} workers have"
+            f" {each:.2f} requests each on average.",
             {
-                "dispatcher_load": round(case.load(front), 3),
+                "dispatcher_load": round(context.load(front), 3),
                 "requests_per_worker": round(each, 3),
                 "reads_per_second": round(rate, 1),
-                "wait_p90_ms": round(case.felt(front) / 1e6, 3),
+                "wait_p90_ms": round(context.client_visible_wait(front) / 1e6, 3),
                 "workers": len(behind),
             },
             (
-                "Give the work of reading and parsing to more threads: several dispatchers, each with a "
-                "socket of its "
-                "own (SO_REUSEPORT).",
-                "Let the workers write the replies, if the dispatcher does.",
-                "Fewer, larger requests a connection (batches) cost the dispatcher less.",
+                "Use several dispatchers, each with its own listening socket (SO_REUSEPORT).",
+                "If the dispatcher writes the replies, let the workers write them.",
+                "Send fewer, larger requests per connection (batches).",
             ),
-            weight=case.load(front),
+            weight=context.load(front),
             threads=(front.id,),
             explains=(
                 "queue-wait-high",

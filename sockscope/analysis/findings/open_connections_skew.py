@@ -1,44 +1,45 @@
-"""Accepts are even, but those that stay are not: long-lived connections pile up on some workers."""
+"""Detect long-lived connections that accumulate on some workers although accepts are even."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope.analysis.findings._context import Case, shares, skew_evidence, thread
+from sockscope.analysis.findings._context import ServerContext, shares, skew_evidence, thread_label
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
 class OpenConnectionsSkew:
     id = "open-connections-skew"
-    title = "Open connections pile up on some workers"
+    title = "Open connections accumulate on some workers"
+    cause = "Connections live longer on some workers, or were opened while other workers were down."
+    effect = "The workers with more open connections get more requests and become slower."
+    verify = (
+        "After connections have been recycled, open connections per worker should be within random variation."
+    )
     needs: tuple[str, ...] = ("read", "wait")
 
-    def look(self, case: Case) -> Iterator[Diagnosis]:
-        figure, limits = case.figures.open, case.thresholds
+    def detect(self, context: ServerContext) -> Iterator[Diagnosis]:
+        figure, limits = context.figures.open, context.thresholds
         fair, top = figure.fairness, figure.top
-        if len(case.serving) < 2 or top is None or fair.total < limits.fewest:
+        if len(context.serving) < 2 or top is None or fair.total < limits.fewest:
             return
-        if fair.judgement != "uneven" or fair.max_over_mean < limits.effect:
+        if fair.judgement != "skewed" or fair.max_over_mean < limits.effect:
             return
-        if case.figures.accepts.fairness.judgement == "uneven":
+        if context.figures.accepts.fairness.judgement == "skewed":
             return
         yield diagnosis(
             self,
+            context,
             "notice",
-            case.name,
-            f"Connections are accepted evenly ({shares(case.figures.accepts.values)}), but those open now are"
-            f" not: {shares(fair.values)}; {thread(top)} has {fair.max_over_mean:.1f} times its fair share."
-            " Connections live longer there, or were opened while other workers were away.",
+            context.name,
+            f"Accepts are even ({shares(context.figures.accepts.values)}), open connections are not"
+            f" ({shares(fair.values)}): {thread_label(top)} has {fair.max_over_mean:.1f} times its fair share.",
             skew_evidence("open_connections", figure),
             (
-                (
-                    "Limit the age of a connection (with some scatter), so that clients reconnect and are"
-                    " shared out anew."
-                ),
-                (
-                    "If a worker was restarted lately, its connections went to the others and stay there: the"
-                    " same limit heals that."
-                ),
+                "Limit the age of connections (with random variation), so that clients reconnect and are"
+                " distributed again.",
+                "If a worker was restarted recently, its connections went to the others and stay there: the"
+                " same limit corrects that.",
             ),
             weight=min(1 - 1 / fair.max_over_mean, 1),
         )

@@ -1,39 +1,43 @@
-"""Connections wait long to be accepted, and nothing more precise is known than who kept them waiting."""
+"""Detect connections that wait long to be accepted, when no more specific cause is known."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from sockscope import formatting
-from sockscope.analysis.findings._context import Case, percent
+from sockscope.analysis.findings._context import ServerContext, percent
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
-from sockscope.analysis.frame import Severity
+from sockscope.analysis.severity import Severity
 from sockscope.analysis.signal_requirements import is_traced
 
 
 class QueueWaitHigh:
     id = "queue-wait-high"
     title = "Connections wait long to be accepted"
+    cause = "No more specific cause was found; the evidence names the busiest acceptor."
+    effect = "Clients see the connection established but no reply."
+    verify = "Record again: p99 queue wait should be below the threshold (sockscope check --max-queue- wait)."
     needs: tuple[str, ...] = ()
 
-    def look(self, case: Case) -> Iterator[Diagnosis]:
-        limits, waits = case.thresholds, case.queue_waits
+    def detect(self, context: ServerContext) -> Iterator[Diagnosis]:
+        limits, waits = context.thresholds, context.queue_waits
         p99 = waits.percentile(0.99)
         hang = int(((waits.ns >= limits.queue_wait_severe_ns) & ~waits.over).sum())
         if p99 < limits.queue_wait_ns or (len(waits) < limits.fewest and hang < 3):
             return
         late = int((waits.ns >= limits.queue_wait_ns).sum())
-        fault = _fault(case)
+        fault = _fault(context)
         severe = p99 >= limits.queue_wait_severe_ns or late >= 0.1 * len(waits)
-        lasting = case.lasting(waits, limits.queue_wait_ns)
+        lasting = context.lasting(waits, limits.queue_wait_ns)
         severity: Severity = "info" if not lasting else "warning" if severe else "notice"
         yield diagnosis(
             self,
+            context,
             severity,
-            case.name,
-            f"Connections wait {formatting.duration(waits.percentile(0.5))} (p50) and {formatting.duration(p99)} (p99)"
-            f" between the end of the handshake and accept(); {formatting.count(late)} of"
-            f" {formatting.count(len(waits))} wait {formatting.duration(limits.queue_wait_ns)} or more. {fault}",
+            context.name,
+            f"Queue wait p50 {formatting.duration(waits.percentile(0.5))}, p99 {formatting.duration(p99)} (threshold"
+            f" {formatting.duration(limits.queue_wait_ns)}); {formatting.count(late)} of"
+            f" {formatting.count(len(waits))} connections waited longer. {fault}",
             {
                 "p50_ms": round(waits.percentile(0.5) / 1e6, 3),
                 "p99_ms": round(p99 / 1e6, 3),
@@ -41,33 +45,35 @@ class QueueWaitHigh:
                 "late": late,
                 "waiting_now": int((~waits.over).sum()),
                 "connections": len(waits),
-                **_load(case),
+                **_load(context),
             },
             (
-                "Take all that waits at each wake-up (accept4 until EAGAIN), and accept before serving.",
+                "Accept until EAGAIN at each wake-up, and accept before serving.",
                 "Add acceptors (SO_REUSEPORT), or move work off the accepting threads.",
             ),
             weight=min(late / len(waits), 1),
         )
 
 
-def _load(case: Case) -> dict[str, float]:
-    if not is_traced(case.snapshot, "waits"):
+def _load(context: ServerContext) -> dict[str, float]:
+    if not is_traced(context.snapshot, "waits"):
         return {}
-    return {"acceptor_load": round(max(case.loads(case.server.acceptors), default=0.0), 3)}
+    return {"acceptor_load": round(max(context.loads(context.server.acceptors), default=0.0), 3)}
 
 
-def _fault(case: Case) -> str:
-    loads = case.loads(case.server.acceptors)
+def _fault(context: ServerContext) -> str:
+    loads = context.loads(context.server.acceptors)
     if not loads:
-        return "Nobody accepts."
-    if not is_traced(case.snapshot, "waits"):
-        return f"Whether {'they are' if len(loads) > 1 else 'the acceptor is'} busy was not traced."
-    if min(loads) >= case.thresholds.busy:
-        return f"All {len(loads)} acceptors are busy ({percent(min(loads))} of the time or more)."
-    if max(loads) >= case.thresholds.busy:
-        return f"One acceptor is busy {percent(max(loads))} of the time, the idlest {percent(min(loads))}."
-    return f"The acceptors are not short of time (busy {percent(max(loads))} at most): they come late."
+        return "There is no acceptor."
+    if not is_traced(context.snapshot, "waits"):
+        return "Busy time of the acceptors was not traced."
+    if min(loads) >= context.thresholds.busy:
+        return f"All {len(loads)} acceptors are busy at least {percent(min(loads))} of the time."
+    if max(loads) >= context.thresholds.busy:
+        return (
+            f"One acceptor is busy {percent(max(loads))} of the time, the least busy {percent(min(loads))}."
+        )
+    return f"The acceptors have free time (busy at most {percent(max(loads))}), but accept late."
 
 
 DETECTOR = QueueWaitHigh()

@@ -1,48 +1,51 @@
-"""SO_REUSEPORT is set, and yet all workers share one socket: bound before the fork."""
+"""Detect SO_REUSEPORT on a single socket that several processes share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sockscope.analysis.findings._context import Case, shares
+from sockscope.analysis.findings._context import ServerContext, shares
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
 class ReuseportUnused:
     id = "reuseport-unused"
-    title = "SO_REUSEPORT is set, but the workers share one socket"
+    title = "SO_REUSEPORT is set, but one socket is shared"
+    cause = (
+        "The socket was bound before fork: all workers inherited it, so there is no group to distribute over."
+    )
+    effect = "The kernel cannot distribute connections; one worker may get most of them."
+    verify = "ss -ltn sport = :{port} shows one line per worker."
     needs: tuple[str, ...] = ()
 
-    def look(self, case: Case) -> Iterator[Diagnosis]:
-        if not case.group.reuseport or len(case.listeners) != 1:
+    def detect(self, context: ServerContext) -> Iterator[Diagnosis]:
+        if not context.group.reuseport or len(context.listeners) != 1:
             return
-        listener = case.listeners[0]
+        listener = context.listeners[0]
         owners = {holding.pid for holding in listener.owners}
-        processes = {worker.pid for worker in case.accepting}
-        if len(case.accepting) < 2:
+        processes = {worker.pid for worker in context.accepting}
+        if len(context.accepting) < 2:
             return
-        others = len(case.accepting)
-        uneven = case.enough and case.figures.accepts.fairness.judgement == "uneven"
+        others = len(context.accepting)
+        uneven = context.enough and context.figures.accepts.fairness.judgement == "skewed"
         yield diagnosis(
             self,
+            context,
             "warning" if uneven else "notice",
-            case.name,
-            f"The listening socket has SO_REUSEPORT, but there is one socket only, and {others} threads of "
-            f"{len(processes)} process{'es' if len(processes) > 1 else ''} wait for it. The kernel has "
-            "nothing to "
-            f"balance: whoever is woken takes the connection (so far {shares(case.figures.accepts.values)}).",
+            context.name,
+            f"One listening socket has SO_REUSEPORT, and {others} threads of {len(processes)}"
+            f" process{'es' if len(processes) > 1 else ''} wait for it; they accepted"
+            f" {shares(context.figures.accepts.values)} connections.",
             {
                 "listeners": 1,
                 "acceptors": others,
                 "owners": len(owners),
                 "inode": listener.inode,
-                "accepts": shares(case.figures.accepts.values),
+                "accepts": shares(context.figures.accepts.values),
             },
             (
-                "Call socket(), setsockopt(SO_REUSEPORT), bind() and listen() in each worker after fork, "
-                "not once in "
-                "the parent.",
-                f"Afterwards `ss -ltn sport = :{case.group.port}` shows one line a worker.",
+                "Call socket(), setsockopt(SO_REUSEPORT), bind() and listen() in each worker after fork, not"
+                " once in the parent.",
             ),
             explains=(
                 "accept-skew-shared",

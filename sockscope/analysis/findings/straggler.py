@@ -1,4 +1,4 @@
-"""One worker takes longer than its peers for the same work."""
+"""Detect a worker that is slower than its peers at the same work."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sockscope import formatting
-from sockscope.analysis.findings._context import Case, cpu_each, thread
+from sockscope.analysis.findings._context import ServerContext, cpu_ns_per_reply, thread_label
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 from sockscope.model.histogram import percentile
 from sockscope.model.snapshot import Worker
@@ -19,12 +19,18 @@ _SAME = 2.0
 
 class Straggler:
     id = "straggler"
-    title = "One worker is slower than its peers at the same work"
+    title = "One worker is slower than its peers"
+    cause = (
+        "The worker waits (lock, disk), uses more CPU per request, or waits for a CPU; the evidence "
+        "says which."
+    )
+    effect = "Connections on this worker get slow replies; the others are not affected."
+    verify = "Record again: p50 reply time of this worker should be like that of its peers."
     needs: tuple[str, ...] = ("read", "write")
 
-    def look(self, case: Case) -> Iterator[Diagnosis]:
-        limits = case.thresholds
-        crowd = [worker for worker in case.serving if int(worker.answer.sum()) >= _FEWEST]
+    def detect(self, context: ServerContext) -> Iterator[Diagnosis]:
+        limits = context.thresholds
+        crowd = [worker for worker in context.serving if int(worker.answer.sum()) >= _FEWEST]
         if len(crowd) < 2:
             return
         medians = {worker.id: _answer(worker, 0.5) for worker in crowd}
@@ -37,20 +43,23 @@ class Straggler:
             # not a few odd requests: its quickest tenth is slower than the peers' usual one, too
             if _answer(worker, 0.1) < usual or not _same_work(worker, peers):
                 continue
-            spent, theirs = cpu_each(worker), statistics.median(cpu_each(other) for other in peers)
-            why = "It waits (a lock, a disk)"
-            if case.burns(worker, peers):
-                why = "It burns CPU"
+            spent, theirs = (
+                cpu_ns_per_reply(worker),
+                statistics.median(cpu_ns_per_reply(other) for other in peers),
+            )
+            why = "It waits (lock, disk)"
+            if context.is_cpu_bound(worker, peers):
+                why = "It uses more CPU"
             elif worker.cpu_wait_ns > worker.cpu_ns:
-                why = "It is ready to run and waits for a CPU"
+                why = "It is runnable without a CPU"
             yield diagnosis(
                 self,
+                context,
                 "warning",
-                f"{case.name}, {thread(worker)}",
-                f"{thread(worker)} answers in {formatting.duration(mine)} (p50), its {len(peers)} peers in "
-                f"{formatting.duration(usual)}: {mine / max(usual, 1):.1f} times slower with requests of the "
-                "same size. "
-                f"{why}: {formatting.duration(spent)} of CPU a request against {formatting.duration(theirs)}.",
+                f"{context.name}, {thread_label(worker)}",
+                f"p50 reply time of {thread_label(worker)} {formatting.duration(mine)}, of its {len(peers)} peers"
+                f" {formatting.duration(usual)} ({mine / max(usual, 1):.1f} times) for requests of the same size."
+                f" {why}: {formatting.duration(spent)} CPU time per request, peers {formatting.duration(theirs)}.",
                 {
                     "answer_p50_ms": round(mine / 1e6, 3),
                     "peers_p50_ms": round(usual / 1e6, 3),
@@ -58,15 +67,13 @@ class Straggler:
                     "cpu_per_request_us": round(spent / 1e3, 1),
                     "peers_cpu_per_request_us": round(theirs / 1e3, 1),
                     "requests": int(worker.answer.sum()),
-                    "thread": thread(worker),
+                    "thread": thread_label(worker),
                 },
                 (
-                    f"Compare it with a peer: `perf top -t {worker.tid}`, its CPU (`taskset -p "
-                    f"{worker.tid}`), its "
-                    f"niceness and cgroup, its memory node (`numastat -p {worker.pid}`).",
-                    "Restarting that worker alone shows whether its state (a cache, a leak) is to blame.",
-                    "Until then let it take less: a shared queue, or steering by load, feeds a slow worker "
-                    "less.",
+                    f"Compare it with a peer: `perf top -t {worker.tid}`, CPU affinity (`taskset -p {worker.tid}`),"
+                    f" nice value, cgroup, memory node (`numastat -p {worker.pid}`).",
+                    "Restart that worker alone: if it recovers, its state (a cache, a leak) is the cause.",
+                    "Meanwhile, send it less traffic: use a shared queue, or steer by load.",
                 ),
                 weight=min(1 - usual / max(mine, 1), 1),
                 threads=(worker.id,),

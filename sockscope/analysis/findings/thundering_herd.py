@@ -1,39 +1,45 @@
-"""One connection wakes many acceptors; all but one find nothing."""
+"""Detect connections that wake several acceptors, of which all but one find nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from sockscope import formatting
-from sockscope.analysis.findings._context import Case
+from sockscope.analysis.findings._context import ServerContext
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
 class ThunderingHerd:
     id = "thundering-herd"
-    title = "Each connection wakes several acceptors, and all but one in vain"
+    title = "Thundering herd: each connection wakes several acceptors"
+    cause = (
+        "Several threads watch one listening socket without EPOLLEXCLUSIVE, and the kernel wakes all of them."
+    )
+    effect = "Wake-ups cost CPU time; clients notice it only when CPU is scarce."
+    verify = "Record again: spurious wake-ups per connection should be near zero."
     needs: tuple[str, ...] = ("read", "write", "wait")
 
-    def look(self, case: Case) -> Iterator[Diagnosis]:
-        limits, crowd = case.thresholds, case.server.acceptors
+    def detect(self, context: ServerContext) -> Iterator[Diagnosis]:
+        limits, crowd = context.thresholds, context.server.acceptors
         accepts = sum(worker.accepts for worker in crowd)
-        crowd = case.accepting if len(case.accepting) > len(crowd) else crowd
+        crowd = context.accepting if len(context.accepting) > len(crowd) else crowd
         if len(crowd) < 2 or accepts < limits.fewest:
             return
-        # a loop that accepts until nothing is left ends each burst with one empty accept: no herd
+        # a loop that accepts until EAGAIN ends each burst with one EAGAIN: that is no herd
         vain = sum(min(worker.wakeups_spurious, worker.accepts_eagain) for worker in crowd)
-        each, rate = vain / accepts, case.per_second(vain)
+        each, rate = vain / accepts, context.per_second(vain)
         if each < limits.herd:
             return
-        costly = case.long_enough and rate >= limits.herd_rate
+        costly = context.long_enough and rate >= limits.herd_rate
         several = sum(worker.accepts_eagain > 0 for worker in crowd)
         yield diagnosis(
             self,
+            context,
             ("warning" if each >= 1 else "notice") if costly and several > 1 else "info",
-            case.name,
-            f"{len(crowd)} threads wait for the same socket. To accept {formatting.count(accepts)} connections"
-            f" they were woken {formatting.count(vain)} times for nothing ({each:.1f} a connection,"
-            f" {formatting.count(rate)} a second): all that they tried came back with EAGAIN.",
+            context.name,
+            f"{len(crowd)} threads wait for the same socket. For {formatting.count(accepts)} connections they had"
+            f" {formatting.count(vain)} spurious wake-ups ({each:.1f} per connection, {formatting.count(rate)} per"
+            " second) in which accept() returned EAGAIN.",
             {
                 "acceptors": len(crowd),
                 "accepts": accepts,
@@ -42,12 +48,10 @@ class ThunderingHerd:
                 "per_second": round(rate, 1),
             },
             (
-                (
-                    "Register the listening socket with EPOLLEXCLUSIVE (Linux 4.5 and later): the kernel then"
-                    " wakes one."
-                ),
-                "Or give each worker a listening socket of its own (SO_REUSEPORT, bound after fork).",
-                "Or take turns with an accept lock.",
+                "Add the listening socket to epoll with EPOLLEXCLUSIVE (Linux 4.5 and later): the kernel then"
+                " wakes one.",
+                "Or give each worker its own listening socket (SO_REUSEPORT, bound after fork).",
+                "Or use an accept lock.",
             ),
             weight=min(each / len(crowd), 1),
         )

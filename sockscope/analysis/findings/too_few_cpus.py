@@ -1,55 +1,57 @@
-"""More workers want to run than there are CPUs that run them."""
+"""Detect busy workers that share fewer CPUs than they need."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from sockscope import formatting
-from sockscope.analysis.findings._context import Case
+from sockscope.analysis.findings._context import ServerContext
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
 class TooFewCpus:
     id = "too-few-cpus"
-    title = "Workers wait for each other's CPU"
+    title = "Busy workers share too few CPUs"
+    cause = "CPU affinity, a cpuset or the machine gives the workers fewer CPUs than there are busy workers."
+    effect = "Requests take longer, because workers wait for each other's CPU."
+    verify = "Record again: work should take about as long as its CPU time."
     needs: tuple[str, ...] = ("read", "wait")
 
-    def look(self, case: Case) -> Iterator[Diagnosis]:
-        limits = case.thresholds
+    def detect(self, context: ServerContext) -> Iterator[Diagnosis]:
+        limits = context.thresholds
         crowd = [
             worker
-            for worker in case.serving
-            if worker.cpu_ns and worker.waits and case.load(worker) >= limits.loaded
+            for worker in context.serving
+            if worker.cpu_ns and worker.waits and context.load(worker) >= limits.loaded
         ]
-        if len(crowd) < 2 or not case.long_enough:
+        if len(crowd) < 2 or not context.long_enough:
             return
         cpus = len({worker.last_cpu for worker in crowd})
-        used = sum(worker.cpu_ns for worker in crowd) / case.window_ns
+        used = sum(worker.cpu_ns for worker in crowd) / context.window_ns
         stretched = sum(worker.busy_ns for worker in crowd) / max(sum(worker.cpu_ns for worker in crowd), 1)
         if len(crowd) <= cpus or not 0.35 * cpus <= used <= 1.05 * cpus or stretched < limits.preempted:
             return
-        # were they free to run anywhere, would so many have last run on so few by chance?
-        if case.frame.meta.cpus ** (len(crowd) - cpus) < _UNLIKELY:
+        # could so many, free to run anywhere, have run last on so few CPUs by chance?
+        if context.frame.meta.cpus ** (len(crowd) - cpus) < _UNLIKELY:
             return
-        free = case.frame.meta.cpus - cpus
+        free = context.frame.meta.cpus - cpus
         yield diagnosis(
             self,
+            context,
             "warning" if free else "notice",
-            case.name,
-            f"{len(crowd)} busy workers run on {cpus} CPU{'s' if cpus > 1 else ''} and use {used:.2f} of "
-            f"{'them' if cpus > 1 else 'it'}; a piece of work takes {stretched:.1f} times as long as the "
-            "CPU time that "
-            f"it needs. The machine has {formatting.count(case.frame.meta.cpus)} CPUs.",
+            context.name,
+            f"{len(crowd)} busy workers run on {cpus} CPU{'s' if cpus > 1 else ''} and use {used:.2f} of"
+            f" {'them' if cpus > 1 else 'it'}; work takes {stretched:.1f} times its CPU time. The machine has"
+            f" {formatting.count(context.frame.meta.cpus)} CPUs.",
             {
                 "busy_workers": len(crowd),
                 "cpus_that_run_them": cpus,
-                "cpus": case.frame.meta.cpus,
+                "cpus": context.frame.meta.cpus,
                 "cpus_used": round(used, 2),
                 "stretched": round(stretched, 2),
             },
             (
-                "See who confines them: `taskset -pc PID`, cpuset.cpus and cpu.max of their cgroup; give "
-                "them more.",
+                "Check what confines the workers: `taskset -pc PID`, cpuset.cpus and cpu.max of their cgroup.",
                 f"Or run no more than {cpus} worker{'s' if cpus > 1 else ''}: more of them only take turns.",
             ),
             weight=min(1 - 1 / stretched, 1),
@@ -71,7 +73,7 @@ class TooFewCpus:
         )
 
 
-#: One in so many is not taken for chance.
+#: Odds from which that is not attributed to chance.
 _UNLIKELY = 7
 
 

@@ -1,34 +1,37 @@
-"""A reader is woken again and again for connections that have nothing to read."""
+"""Detect readers that are woken for connections without data."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from sockscope import formatting
-from sockscope.analysis.findings._context import Case, percent, thread
+from sockscope.analysis.findings._context import ServerContext, percent, thread_label
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
 
 class WastedWakeups:
     id = "wasted-wakeups"
     title = "Readers are woken for nothing"
+    cause = "Another thread reads the data first, or the thread watches for events that it does not handle."
+    effect = "CPU time is lost; clients notice it only when CPU is scarce."
+    verify = "Record again: spurious wake-ups of the thread should be few."
     needs: tuple[str, ...] = ("read", "write", "wait")
 
-    def look(self, case: Case) -> Iterator[Diagnosis]:
-        limits = case.thresholds
-        for worker in case.server.readers:
+    def detect(self, context: ServerContext) -> Iterator[Diagnosis]:
+        limits = context.thresholds
+        for worker in context.server.readers:
             vain = min(worker.wakeups_spurious, worker.reads_eagain)
-            rate = case.per_second(vain)
+            rate = context.per_second(vain)
             if vain < 100 or vain < limits.wasted * worker.wakeups:
                 continue
-            costly = case.long_enough and rate >= limits.herd_rate
+            costly = context.long_enough and rate >= limits.herd_rate
             yield diagnosis(
                 self,
+                context,
                 "notice" if costly else "info",
-                case.name,
-                f"{thread(worker)} was woken {formatting.count(worker.wakeups)} times, and {formatting.count(vain)}"
-                f" times ({percent(vain / worker.wakeups)}) every read that it tried came back with EAGAIN:"
-                " another thread was faster, or events are watched that nobody waits for.",
+                context.name,
+                f"{thread_label(worker)} was woken {formatting.count(worker.wakeups)} times; in"
+                f" {formatting.count(vain)} of them ({percent(vain / worker.wakeups)}) every read returned EAGAIN.",
                 {
                     "wakeups": worker.wakeups,
                     "wakeups_for_nothing": vain,
@@ -36,11 +39,9 @@ class WastedWakeups:
                     "per_second": round(rate, 1),
                 },
                 (
-                    (
-                        "Let one thread alone watch a connection: EPOLLONESHOT or EPOLLEXCLUSIVE where"
-                        " several share an epoll instance or a socket."
-                    ),
-                    "Stop watching for EPOLLOUT as soon as everything is written.",
+                    "Let only one thread watch a connection: EPOLLONESHOT, or EPOLLEXCLUSIVE where several"
+                    " share an epoll instance or a socket.",
+                    "Stop watching for EPOLLOUT when everything is written.",
                 ),
                 weight=vain / worker.wakeups,
                 threads=(worker.id,),
@@ -49,7 +50,7 @@ class WastedWakeups:
             return
 
 
-#: A thread that is woken mostly for nothing is busy with that.
+#: Symptoms of a thread that is mostly woken for nothing.
 _SPINNING = ("single-saturated", "workers-saturated", "reader-late", "queue-wait-high")
 
 

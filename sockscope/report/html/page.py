@@ -127,7 +127,7 @@ def _summary(frame: Frame) -> Iterator[Safe]:
 def _server_row(frame: Frame, server: Server, link: str) -> list[Content]:
     group = server.group
     name = f"{group.name} {server.comm}"
-    accepts = "by one thread" if group.fairness.judgement == "alone" else group.fairness.words
+    accepts = "by one thread" if group.fairness.judgement == "single_sharer" else group.fairness.words
     waits = (frame.queue_wait[group.name], frame.data_wait[group.name])
     return [
         tag("a", name, href=link) if link else name,
@@ -151,8 +151,11 @@ def _finding(finding: Finding) -> Safe:
         tag("h3", badge(finding.severity, finding.severity), finding.title),
         tag("p", finding.subject, " · ", tag("code", finding.id), class_="hint"),
         tag("p", finding.explanation),
-        tag("p", tag("strong", "What to change"), class_="hint") if finding.remedy else "",
+        tag("p", tag("strong", "Cause: "), *coded(finding.cause)) if finding.cause else "",
+        tag("p", tag("strong", "Effect on clients: "), *coded(finding.effect)) if finding.effect else "",
+        tag("p", tag("strong", "What to do"), class_="hint") if finding.remedy else "",
         tag("ul", [tag("li", coded(line)) for line in finding.remedy]) if finding.remedy else "",
+        tag("p", tag("strong", "How to verify: "), *coded(finding.verify)) if finding.verify else "",
         tag("p", markup(["Evidence: ", evidence]), class_="hint") if evidence else "",
         class_=f"finding {finding.severity}",
     )

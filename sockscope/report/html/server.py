@@ -14,7 +14,7 @@ from sockscope.analysis.server_waits import WORDS, Counts, waits_of
 from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
 from sockscope.analysis.slow_connections import Steps, slowest
 from sockscope.analysis.waiter_samples import who_waited
-from sockscope.analysis.work_distribution import figures_of
+from sockscope.analysis.work_distribution import get_work_distribution
 from sockscope.model.histogram import percentile
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Worker
@@ -73,7 +73,7 @@ def _cards(frame: Frame, server: Server) -> Safe:
         ),
         (f"{longest:,} / {limit:,}", "longest queue / limit"),
         (formatting.count(drops), "dropped"),
-        ("one thread" if group.fairness.judgement == "alone" else group.fairness.words, "accepts"),
+        ("one thread" if group.fairness.judgement == "single_sharer" else group.fairness.words, "accepts"),
     ]
     return tag(
         "div",
@@ -148,7 +148,7 @@ def _workers(frame: Frame, server: Server) -> Safe:
 def _shares(frame: Frame, server: Server, name: str) -> Iterator[Safe]:
     parts: list[tuple[str, list[str], Fairness]] = [
         (figure.name, [label(worker) for worker in figure.workers], figure.fairness)
-        for figure in figures_of(frame.snapshot, server)
+        for figure in get_work_distribution(frame.snapshot, server)
     ]
     group = server.group
     if len(group.listeners) > 1:

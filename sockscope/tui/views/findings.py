@@ -9,6 +9,7 @@ import numpy as np
 from textual.app import ComposeResult
 
 from sockscope.analysis.frame import Finding, Frame
+from sockscope.analysis.severity import MEANINGS, SEVERITIES, rank
 from sockscope.tui.columns import TableColumn
 from sockscope.tui.data_source import FrameContext
 from sockscope.tui.filters import Key, Mask
@@ -18,8 +19,6 @@ from sockscope.tui.views.table_view import TableView
 from sockscope.tui.widgets.finding_panel import FindingPanel
 
 Array = np.ndarray[Any, np.dtype[Any]]
-
-_SEVERITIES = ("info", "notice", "warning", "critical")
 
 
 def finding_key(finding: Finding) -> int:
@@ -60,7 +59,7 @@ class FindingRows:
 
     def order(self, column: str) -> Array:
         if column == "severity":
-            return np.array([_SEVERITIES.index(finding.severity) for finding in self._findings])
+            return np.array([rank(finding.severity) for finding in self._findings])
         return np.array([getattr(finding, column) for finding in self._findings])
 
     def cell(self, row: int, column: str) -> tuple[str, str]:
@@ -87,7 +86,7 @@ class FindingsView(TableView):
             "What it shows",
             "What the numbers say is wrong, gravest first. Enter shows the evidence, the chart, the remedy.",
         ),
-        ("Severity", "critical: clients notice now. warning: they will under load. notice: worth knowing."),
+        ("Severity", "; ".join(f"{severity}: {MEANINGS[severity]}" for severity in reversed(SEVERITIES))),
     )
 
     def rows(self, context: FrameContext) -> FindingRows:

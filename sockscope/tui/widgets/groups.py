@@ -49,7 +49,7 @@ class Groups(BaseWidget):
         )
         if width >= 100:
             line.add("the kernel's spread is ", style("muted"))
-        line.add(spread.words, style("bold critical" if spread.judgement == "uneven" else "good"))
+        line.add(spread.words, style("bold critical" if spread.judgement == "skewed" else "good"))
         if not math.isnan(spread.chi2) and width >= 100:
             p = "p < 0.001" if spread.p_value < 0.001 else f"p = {spread.p_value:.2g}"
             line.add(f"  (χ² {spread.chi2:.0f}, {p})", style("muted"))

@@ -15,7 +15,7 @@ from sockscope import formatting
 from sockscope.analysis.fairness import Fairness
 from sockscope.analysis.frame import Server
 from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
-from sockscope.analysis.work_distribution import Figure
+from sockscope.analysis.work_distribution import WorkShare
 from sockscope.model.snapshot import Worker
 from sockscope.tui.base_widget import BaseWidget
 from sockscope.tui.labels import find_server, worker_label
@@ -186,7 +186,7 @@ class HeatMap(BaseWidget, can_focus=True):
         shown = (item for item in server.workers if item.did_something or item.id in sharers)
         return server, sorted(shown, key=lambda item: (item.pid, item.tid))
 
-    def _figure(self, metric: Metric, server: Server | None) -> Figure | None:
+    def _figure(self, metric: Metric, server: Server | None) -> WorkShare | None:
         """Who shares this kind of work, and how evenly; None for what is not shared."""
         if server is None or self.context is None or not metric.shared or metric.name == "wasted":
             return None
@@ -238,7 +238,7 @@ class HeatMap(BaseWidget, can_focus=True):
         mean = 1 / len(fair.values)
         full = max(max(fair.shares, default=0.0), 2 * mean)
         noise = 3 * mean * fair.noise_cv if fair.noise_cv == fair.noise_cv else 0.0
-        beyond = fair.judgement == "uneven" and abs(part - mean) > max(noise, mean * 0.25)
+        beyond = fair.judgement == "skewed" and abs(part - mean) > max(noise, mean * 0.25)
         text = bar(part / full, room)
         mark = min(int(mean / full * room), room - 1)
         colour = "warning" if beyond and len(fair.values) > 1 else "acceptor"
@@ -274,9 +274,9 @@ class HeatMap(BaseWidget, can_focus=True):
             for step in range(0, len(ramp), 4):
                 line.add(" ", ramp[step])
         line.add(f" {metric.words(top)}", style("muted"))
-        if fair is not None and fair.judgement != "alone" and width >= 100:
+        if fair is not None and fair.judgement != "single_sharer" and width >= 100:
             words = fair.words
-            line.end(width, (f"{words} ", style("critical" if fair.judgement == "uneven" else "good")))
+            line.end(width, (f"{words} ", style("critical" if fair.judgement == "skewed" else "good")))
         return line
 
 

@@ -6,12 +6,11 @@ from textual import events
 from textual.message import Message
 from textual.reactive import reactive
 
+from sockscope.analysis.severity import rank
 from sockscope.tui.base_widget import BaseWidget
 from sockscope.tui.data_source import Replay
 from sockscope.tui.labels import SEVERITY_COLOURS
 from sockscope.tui.text_line import Line
-
-_RANK = ("info", "notice", "warning", "critical")
 
 
 class Scrubber(BaseWidget):
@@ -44,7 +43,7 @@ class Scrubber(BaseWidget):
         marks: dict[int, str] = {}
         for mark in replay.marks:
             cell = min(max(int((mark.time_ns - replay.start_ns) / end * room), 0), room - 1)
-            if _RANK.index(mark.severity) >= _RANK.index(marks.get(cell, "info")):
+            if rank(mark.severity) >= rank(marks.get(cell, "info")):
                 marks[cell] = mark.severity
         line = Line().add(state, style("bold accent"))
         for cell in range(room):

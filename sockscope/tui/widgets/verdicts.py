@@ -9,8 +9,9 @@ from textual.binding import Binding, BindingType
 from textual.reactive import reactive
 
 from sockscope import formatting
-from sockscope.analysis.findings import all_judged
+from sockscope.analysis.findings import all_evaluated
 from sockscope.analysis.frame import Finding, Frame, Server
+from sockscope.analysis.severity import rank
 from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
 from sockscope.tui.base_widget import BaseWidget
 from sockscope.tui.data_source import FrameContext
@@ -19,7 +20,6 @@ from sockscope.tui.messages import ServerChosen
 from sockscope.tui.text_line import Line, fit, plain
 
 _MOST = 5
-_RANK = {"critical": 3, "warning": 2, "notice": 1, "info": 0}
 
 
 class Verdicts(BaseWidget, can_focus=True):
@@ -109,7 +109,7 @@ class Verdicts(BaseWidget, can_focus=True):
         style = self.palette.style
         finding = worst_finding(frame, server)
         if finding is None or finding.severity == "info":
-            partly = "" if all_judged(frame.snapshot.untraced) else " in what was traced"
+            partly = "" if all_evaluated(frame.snapshot.untraced) else " in what was traced"
             return Line().add(f"  nothing found wrong{partly}", style("muted"))
         colour = SEVERITY_COLOURS[finding.severity]
         line = Line().add(
@@ -129,11 +129,11 @@ def judgement(context: FrameContext, server: Server) -> tuple[str, str, str]:
         return "?", f"reads were {NOT_TRACED}", "muted"
     fair = figures.reads.fairness if serving else figures.accepts.fairness
     words = fair.words
-    if fair.judgement == "alone":
+    if fair.judgement == "single_sharer":
         return "○", "one thread: nothing to share" if server.model != "unknown" else words, "muted"
-    if fair.judgement == "uneven":
+    if fair.judgement == "skewed":
         return "✗", f"uneven: the busiest has {fair.max_over_mean:.1f}× its share", "critical"
-    if fair.judgement == "too few":
+    if fair.judgement == "insufficient_data":
         return "?", words, "muted"
     return "✓", "shared evenly" if fair.judgement == "even" else words, "good"
 
@@ -144,4 +144,4 @@ def worst_finding(frame: Frame, server: Server) -> Finding | None:
         finding for finding in frame.findings
         if server.group.name in finding.subject or len(frame.servers) == 1
     ]  # fmt: skip
-    return max(about, key=lambda finding: _RANK[finding.severity], default=None)
+    return max(about, key=lambda finding: rank(finding.severity), default=None)

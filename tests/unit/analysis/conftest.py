@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sockscope.analysis.analyse import analyse
-from sockscope.analysis.findings import findings_of
+from sockscope.analysis.findings import detect_findings
 from sockscope.analysis.frame import Finding, Frame
 from sockscope.analysis.thresholds import Thresholds
 from sockscope.model.histogram import bucket_of
@@ -221,7 +221,7 @@ class World:
         return analyse(meta, state.snapshot())
 
     def findings(self, **limits: Any) -> tuple[Finding, ...]:
-        return findings_of(self.frame(), Thresholds(**limits))
+        return detect_findings(self.frame(), Thresholds(**limits))
 
     def _connection(self, listener: int, established_ns: int, remote_port: int) -> Any:
         row = np.zeros(1, CONNECTION)[0]

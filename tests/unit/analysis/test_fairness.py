@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sockscope.analysis.fairness import SIGNIFICANCE, chi2_survival, fairness, independent_of
+from sockscope.analysis.fairness import SIGNIFICANCE, chi2_survival, count_independent, fairness
 
 FIELD = (
     # what somebody reported, max/mean, CV, Gini, Jain
@@ -30,7 +30,12 @@ def test_field_vectors(vector: list[float], peak: float, cv: float, gini: float,
 
 
 def test_field_vectors_are_judged_as_an_expert_would() -> None:
-    assert [fairness(vector).judgement for vector, *_ in FIELD] == ["uneven", "chance", "uneven", "chance"]
+    assert [fairness(vector).judgement for vector, *_ in FIELD] == [
+        "skewed",
+        "within_noise",
+        "skewed",
+        "within_noise",
+    ]
 
 
 def test_a_group_that_is_only_hash_noise_has_the_figures_of_hash_noise() -> None:
@@ -42,7 +47,7 @@ def test_a_group_that_is_only_hash_noise_has_the_figures_of_hash_noise() -> None
 
 @pytest.mark.parametrize("vector", [[1, 1, 0], [2, 0, 0], [1, 0], [0, 0, 3], [4, 0, 4]])
 def test_few_connections_are_too_few_to_tell(vector: list[float]) -> None:
-    assert fairness(vector).judgement == "too few"
+    assert fairness(vector).judgement == "insufficient_data"
 
 
 @pytest.mark.parametrize(
@@ -117,19 +122,19 @@ def test_p_values_are_honest(workers: int, p: float, each: int) -> None:
 def test_a_worker_with_twice_its_share_is_noticed(workers: int) -> None:
     chances = np.array([2.0, *[1.0] * (workers - 1)])
     samples = np.random.default_rng(3).multinomial(workers * 200, chances / chances.sum(), size=200)
-    assert sum(fairness(sample).judgement == "uneven" for sample in samples) >= 195
+    assert sum(fairness(sample).judgement == "skewed" for sample in samples) >= 195
 
 
 def test_heavy_connections_count_as_few_independent_things() -> None:
-    assert independent_of([1.0] * 50) == pytest.approx(50)
-    assert independent_of([1000.0, *[1.0] * 50]) == pytest.approx(1.1, abs=0.05)
-    assert independent_of([]) == 0.0
+    assert count_independent([1.0] * 50) == pytest.approx(50)
+    assert count_independent([1000.0, *[1.0] * 50]) == pytest.approx(1.1, abs=0.05)
+    assert count_independent([]) == 0.0
 
 
 def test_reads_are_judged_by_the_connections_that_they_come_in() -> None:
-    assert fairness([1050, 50, 50, 50], counts=False, independent=1.1).judgement == "too few"
-    assert fairness([1050, 1000, 990, 1010], counts=False, independent=400).judgement == "chance"
-    assert fairness([3000, 1000, 990, 1010], counts=False, independent=400).judgement == "uneven"
+    assert fairness([1050, 50, 50, 50], counts=False, independent=1.1).judgement == "insufficient_data"
+    assert fairness([1050, 1000, 990, 1010], counts=False, independent=400).judgement == "within_noise"
+    assert fairness([3000, 1000, 990, 1010], counts=False, independent=400).judgement == "skewed"
 
 
 def _suspicious(sample: np.ndarray) -> bool:  # type: ignore[type-arg]
@@ -137,4 +142,4 @@ def _suspicious(sample: np.ndarray) -> bool:  # type: ignore[type-arg]
 
 
 def _uneven(sample: np.ndarray) -> bool:  # type: ignore[type-arg]
-    return fairness(sample.tolist()).judgement == "uneven"
+    return fairness(sample.tolist()).judgement == "skewed"

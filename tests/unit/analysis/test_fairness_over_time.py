@@ -8,7 +8,7 @@ import numpy as np
 
 from sockscope.analysis.analyse import analyse
 from sockscope.analysis.fairness_over_time import Stretch, fairness_over_time
-from sockscope.analysis.work_distribution import figures_of
+from sockscope.analysis.work_distribution import get_work_distribution
 from sockscope.model.history import History
 from sockscope.model.state import State
 from tests.synthetic import Scenario, SyntheticSource
@@ -24,7 +24,7 @@ def _stretches(scenario: Scenario, ticks: int = 40, parts: int = 4) -> tuple[Str
     frame = analyse(source.meta, state.snapshot())
     (server,) = frame.servers
     return fairness_over_time(
-        history.view(), frame.snapshot, server, figures_of(frame.snapshot, server), parts
+        history.view(), frame.snapshot, server, get_work_distribution(frame.snapshot, server), parts
     )
 
 
@@ -40,9 +40,9 @@ def test_stretches_follow_each_other_and_cover_all_ticks() -> None:
 
 def test_an_even_server_is_even_in_each_stretch_and_a_skewed_one_is_not() -> None:
     even = [one.fairness["accepts"].judgement for one in _stretches(Scenario("reuseport"))]
-    assert set(even) <= {"even", "chance"}
+    assert set(even) <= {"even", "within_noise"}
     skewed = [one.fairness["accepts"].judgement for one in _stretches(Scenario("shared", imbalance=4.0))]
-    assert skewed == ["uneven"] * 4
+    assert skewed == ["skewed"] * 4
 
 
 def test_open_connections_are_those_of_the_end_of_a_stretch() -> None:
@@ -55,7 +55,7 @@ def test_open_connections_are_those_of_the_end_of_a_stretch() -> None:
     frame = analyse(source.meta, state.snapshot())
     (server,) = frame.servers
     stretch = fairness_over_time(
-        history.view(), frame.snapshot, server, figures_of(frame.snapshot, server), 4
+        history.view(), frame.snapshot, server, get_work_distribution(frame.snapshot, server), 4
     )[1]
     rows = frame.snapshot.connections
     alive = (rows["accepted_ns"] > 0) & (rows["accepted_ns"] <= stretch.end_ns)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sockscope.analysis.work_distribution import figures_of
+from sockscope.analysis.work_distribution import get_work_distribution
 from sockscope.model.snapshot import Worker
 
 World = Any
@@ -22,7 +22,7 @@ def test_accepts_reads_bytes_and_open_connections_are_told_apart(world: World) -
     it.serve(50, listeners[0], workers[0], reads=1, read_bytes=10, write_bytes=90)
     it.serve(50, listeners[1], workers[1], reads=3, read_bytes=10, write_bytes=10, is_open=True)
     frame = it.frame()
-    figures = figures_of(frame.snapshot, frame.servers[0])
+    figures = get_work_distribution(frame.snapshot, frame.servers[0])
     assert figures.accepts.values == (50, 50)
     assert figures.reads.values == (50, 150)
     assert figures.bytes.values == (5000, 3000)
@@ -40,10 +40,10 @@ def test_idle_workers_of_the_same_kind_share(world: World) -> None:
     it.worker(pid=100, comm="main")
     it.serve(100, listener, first)
     frame = it.frame()
-    figures = figures_of(frame.snapshot, frame.servers[0])
+    figures = get_work_distribution(frame.snapshot, frame.servers[0])
     assert ids(figures.accepts.workers) == [first, *idle]
     assert figures.accepts.values == (100, 0, 0)
-    assert figures.accepts.fairness.judgement == "uneven"
+    assert figures.accepts.fairness.judgement == "skewed"
 
 
 def test_threads_of_another_kind_do_not_share(world: World) -> None:
@@ -55,9 +55,9 @@ def test_threads_of_another_kind_do_not_share(world: World) -> None:
     it.worker(pid=300, parent=7, comm="node")  # holds the socket, is of another family
     it.serve(100, listener, loop)
     frame = it.frame()
-    figures = figures_of(frame.snapshot, frame.servers[0])
+    figures = get_work_distribution(frame.snapshot, frame.servers[0])
     assert ids(figures.accepts.workers) == [loop]
-    assert figures.accepts.fairness.judgement == "alone"
+    assert figures.accepts.fairness.judgement == "single_sharer"
 
 
 def test_workers_that_came_late_or_have_ended_are_not_compared(world: World) -> None:
@@ -70,7 +70,7 @@ def test_workers_that_came_late_or_have_ended_are_not_compared(world: World) -> 
     it.workers[1]["first_seen_ns"] = it.start_ns + 9_000_000_000
     it.workers[2]["ended_ns"] = it.start_ns + 500_000_000
     frame = it.frame()
-    assert ids(figures_of(frame.snapshot, frame.servers[0]).accepts.workers) == [workers[0]]
+    assert ids(get_work_distribution(frame.snapshot, frame.servers[0]).accepts.workers) == [workers[0]]
 
 
 def test_behind_a_dispatcher_those_that_answer_share(world: World) -> None:
@@ -81,10 +81,10 @@ def test_behind_a_dispatcher_those_that_answer_share(world: World) -> None:
     it.serve(60, listener, reader, reader=reader, writer=workers[0])
     it.serve(40, listener, reader, reader=reader, writer=workers[1])
     frame = it.frame()
-    figures = figures_of(frame.snapshot, frame.servers[0])
+    figures = get_work_distribution(frame.snapshot, frame.servers[0])
     assert ids(figures.reads.workers) == workers
     assert figures.reads.values == (60, 40)
-    assert figures.accepts.fairness.judgement == "alone"
+    assert figures.accepts.fairness.judgement == "single_sharer"
 
 
 def test_few_connections_are_too_few_to_tell(world: World) -> None:
@@ -93,9 +93,9 @@ def test_few_connections_are_too_few_to_tell(world: World) -> None:
     workers = [it.worker(pid=200 + n, parent=100) for n in range(3)]
     it.serve(2, listener, workers[1])
     frame = it.frame()
-    figures = figures_of(frame.snapshot, frame.servers[0])
-    assert figures.accepts.fairness.judgement == "too few"
-    assert figures.reads.fairness.judgement == "too few"
+    figures = get_work_distribution(frame.snapshot, frame.servers[0])
+    assert figures.accepts.fairness.judgement == "insufficient_data"
+    assert figures.reads.fairness.judgement == "insufficient_data"
 
 
 def test_a_server_that_has_ended_was_shared_by_those_that_were_there_to_its_end(world: World) -> None:
@@ -118,7 +118,7 @@ def test_a_server_that_has_ended_was_shared_by_those_that_were_there_to_its_end(
             name: tuple(changed[worker.id] for worker in getattr(server, name))
             for name in ("acceptors", "readers", "writers", "workers")
         }
-        return figures_of(replace(frame.snapshot, workers=changed), replace(server, **parts))
+        return get_work_distribution(replace(frame.snapshot, workers=changed), replace(server, **parts))
 
     at_once = ended(half, half - 1000, half)
     assert ids(at_once.accepts.workers) == workers

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sockscope.analysis.findings import FINDINGS, SEVERITIES
+from sockscope.analysis.findings import FINDINGS
 from sockscope.analysis.findings._detector import Detector
+from sockscope.analysis.severity import SEVERITIES
 from tests.diagnosis.cases import CONTROLS, FAULTS, SHOWN
 from tests.diagnosis.excerpts import BEGIN, END
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sockscope.analysis.analyse import analyse
 from sockscope.analysis.findings._connection_waits import Waits
-from sockscope.analysis.findings._context import Case
+from sockscope.analysis.findings._context import ServerContext
 from sockscope.analysis.thresholds import Thresholds
 from sockscope.model.state import State
 from tests.synthetic import Scenario, SyntheticSource
@@ -38,12 +38,12 @@ def test_waits_by_listener_are_those_that_a_look_for_each_listener_finds(
             assert getattr(mine, name).tolist() == getattr(alone, name).tolist()
 
 
-def _case() -> Case:
+def _case() -> ServerContext:
     source, state = SyntheticSource(Scenario("reuseport", 5, rate=3000, imbalance=0.5)), State(500)
     for batch in source.batches(3):
         state.apply(batch)
     frame = analyse(source.meta, state.snapshot())
-    return Case(frame, frame.servers[0], Thresholds())
+    return ServerContext(frame, frame.servers[0], Thresholds())
 
 
 def test_who_accepted_most_is_who_a_count_for_each_listener_finds() -> None:

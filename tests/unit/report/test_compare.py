@@ -114,9 +114,9 @@ def test_the_command_says_what_differs(
 def test_a_difference_needs_to_be_unlikely_and_large() -> None:
     assert judge(1, 2, 1e-9).verdict == "higher"
     assert judge(1, 1.1, 1e-9).verdict == "same"
-    assert judge(1, 2, 0.2).verdict == "chance"
-    assert judge(1, 2, 1e-9, enough=False).verdict == "too few"
-    assert judge(1, 2, math.nan).verdict == "not tested"
+    assert judge(1, 2, 0.2).verdict == "within_noise"
+    assert judge(1, 2, 1e-9, enough=False).verdict == "insufficient_data"
+    assert judge(1, 2, math.nan).verdict == "not_tested"
     assert judge(0, 0, 1.0).verdict == "same"
 
 
@@ -142,4 +142,4 @@ def test_unevenness_is_told_from_hash_noise() -> None:
     even, skewed = fairness([100, 98, 103, 99]), fairness([300, 34, 33, 33])
     assert fairness_change(even, skewed).verdict == "higher"
     assert fairness_change(skewed, even).verdict == "lower"
-    assert fairness_change(even, fairness([2, 1, 0, 0])).verdict == "too few"
+    assert fairness_change(even, fairness([2, 1, 0, 0])).verdict == "insufficient_data"

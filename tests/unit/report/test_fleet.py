@@ -84,7 +84,7 @@ def test_hosts_that_are_alike_are_called_so() -> None:
     (service,) = services_of([member(number) for number in range(10)])
     assert [dict(place.stands_out) for place in service.places] == [{}] * 10
     assert service.spread is not None
-    assert service.spread.judgement in ("even", "chance")
+    assert service.spread.judgement in ("even", "within_noise")
 
 
 def member(number: int) -> Member:

@@ -81,7 +81,7 @@ def test_the_kinds_of_work_are_called_the_same_in_each_metric_and_in_docs() -> N
     found = families(Exposition().render(shown("handoff")[0]))
     (row,) = re.findall(r"^\| `work` \|(.*)\|$", (DOCS / "metrics.md").read_text(), re.M)
     documented = set(re.findall(r"`(\w+)`", row))
-    for metric in ("max_over_mean", "cv", "noise_cv", "uneven"):
+    for metric in ("max_over_mean", "cv", "noise_cv", "skewed"):
         told = {sample.labels["work"] for sample in found[f"sockscope_share_{metric}"].samples}
         assert told
         assert told <= documented, metric

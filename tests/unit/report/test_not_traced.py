@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from sockscope.analysis.analyse import analyse
-from sockscope.analysis.findings import FINDINGS, all_judged, judged
+from sockscope.analysis.findings import FINDINGS, all_evaluated, evaluated_detectors
 from sockscope.analysis.frame import Frame
 from sockscope.analysis.signal_requirements import NEEDS
 from sockscope.compare.model import Recorded, compare
@@ -110,8 +110,8 @@ def test_each_report_leaves_out_what_one_signal_would_have_told(
 def test_no_finding_is_told_that_needs_what_was_not_traced(missing: str) -> None:
     for scenario in ("straggler", "overflow", "handoff"):
         found = {finding.id for finding in without(missing, scenario=scenario).findings}
-        assert found <= {detector.id for detector in judged(frozenset({missing}))}
-    assert all_judged(frozenset({missing})) == (missing == "wake")
+        assert found <= {detector.id for detector in evaluated_detectors(frozenset({missing}))}
+    assert all_evaluated(frozenset({missing})) == (missing == "wake")
     said = markdown.render(without(missing))
     assert ("No findings in what was traced." in said) == (missing != "wake")
     skewed = {finding.id for finding in without(missing, scenario="handoff").findings}

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sockscope.analysis.finding_filter import bar_of
+from sockscope.analysis.finding_filter import parse_finding_filter
 from sockscope.cli import run as run_command
 from sockscope.errors import SockscopeError, UsageError
 from sockscope.records.batch import WAITING, Batch, Meta
@@ -277,7 +277,7 @@ def test_a_finding_that_comes_up_is_written_once_and_told(tmp_path: Path, clock:
     source = SyntheticSource(Scenario("single", workers=1, overflow=True, rate=1500.0, backlog=64))
     meta, said = source.meta, list[str]()
     batches = list(source.batches(10))
-    watch = FindingWatcher(meta, bar_of(["queue-overflow"], "--on-finding"), 100 * SECOND)
+    watch = FindingWatcher(meta, parse_finding_filter(["queue-overflow"], "--on-finding"), 100 * SECOND)
     sink = FlightRecorder(tmp_path / "web", meta, RotationLimit(ns=60 * SECOND), 1, watch, said.append)
     feed(sink, batches, clock)
     assert len(said) == 2
@@ -292,7 +292,7 @@ def test_a_finding_that_comes_up_is_written_once_and_told(tmp_path: Path, clock:
 def test_findings_that_do_not_reach_the_bar_are_not_written(tmp_path: Path, clock: list[int]) -> None:
     source = SyntheticSource(Scenario("single", workers=1, overflow=True, rate=1500.0, backlog=64))
     said: list[str] = []
-    watch = FindingWatcher(source.meta, bar_of(["thundering-herd"], "--on-finding"), SECOND)
+    watch = FindingWatcher(source.meta, parse_finding_filter(["thundering-herd"], "--on-finding"), SECOND)
     sink = FlightRecorder(
         tmp_path / "web", source.meta, RotationLimit(ns=60 * SECOND), None, watch, said.append
     )

@@ -36,7 +36,7 @@ def shares(name: str, title: str, labels: Sequence[str], judged: Fairness) -> Dr
         if not math.isnan(low):
             axes.axvspan(low, high, color=colour("band"), linewidth=0, zorder=0)
         axes.axvline(fair, color=colour("fair"), linestyle=(0, (4, 2)), linewidth=1.3, zorder=3)
-        odd = judged.judgement == "uneven"
+        odd = judged.judgement == "skewed"
         tints = [colour("warning") if odd and part >= 1.25 * fair else colour("accent") for part in parts]
         axes.barh(rows, parts, height=0.66, color=tints, zorder=2)
         most = max([*(part for part in parts if not math.isnan(part)), fair, 0 if math.isnan(high) else high])
