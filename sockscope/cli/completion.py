@@ -103,7 +103,7 @@ def _kinds() -> dict[str, tuple[str, ...]]:
     methods = [
         f"{signal.name}={method}"
         for signal in SIGNALS
-        for method in (*(method.name for method in signal.ways), *((OFF,) if signal.optional else ()))
+        for method in (*(method.name for method in signal.methods), *((OFF,) if signal.optional else ()))
     ]
     return {
         "MODEL": models,

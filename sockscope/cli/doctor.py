@@ -133,16 +133,16 @@ def _btf() -> Check:
 def _signal(signal: SignalReport) -> Check:
     what = f"signal {signal.name}"
     if not signal.method:
-        ways = "; ".join(f"{way.name}: {way.why_not}" for way in signal.ways)
+        methods = "; ".join(f"{method.name}: {method.why_not}" for method in signal.methods)
         return Check(
             what,
             "missing" if signal.needed else "limited",
-            f"no attach method, {signal.limitations} ({ways})",
+            f"no attach method, {signal.limitations} ({methods})",
         )
     if not signal.limitations:
-        return Check(what, "ok", f"by {signal.method}: {signal.tells}")
-    better = signal.ways[: [way.name for way in signal.ways].index(signal.method)]
-    why = "; ".join(f"{way.name}: {way.why_not}" for way in better)
+        return Check(what, "ok", f"by {signal.method}: {signal.reports}")
+    better = signal.methods[: [method.name for method in signal.methods].index(signal.method)]
+    why = "; ".join(f"{method.name}: {method.why_not}" for method in better)
     return Check(what, "limited", f"by {signal.method}: {signal.limitations}" + (f" ({why})" if why else ""))
 
 

@@ -38,7 +38,7 @@ class RecordingRow:
     connections: int
     exact: int
     lost: int
-    weaker: str
+    limitations: str
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def _recording(frame: Frame) -> RecordingRow:
         connections=snapshot.connections_total,
         exact=int(np.count_nonzero(is_exact(snapshot.connections))),
         lost=sum(number for _, number in snapshot.health.lost),
-        weaker="; ".join(
+        limitations="; ".join(
             f"{signal.name}: {signal.limitations}" for signal in meta.signals if signal.limitations
         ),
     )

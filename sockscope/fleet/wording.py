@@ -138,11 +138,11 @@ def doubts(fleet: Fleet) -> Iterator[str]:
     for name, member in zip(fleet.names, members, strict=True):
         if member.recording.lost:
             yield f"{name}: {formatting.count(member.recording.lost)} records lost, its figures are too low"
-    weaker: dict[str, list[str]] = {}
+    limitations: dict[str, list[str]] = {}
     for name, member in zip(fleet.names, members, strict=True):
-        if member.recording.weaker:
-            weaker.setdefault(member.recording.weaker, []).append(name)
-    for words, names in weaker.items():
+        if member.recording.limitations:
+            limitations.setdefault(member.recording.limitations, []).append(name)
+    for words, names in limitations.items():
         yield f"{_listed(names)}: {words}"
     for what in ("version", "kernel"):
         found: dict[str, list[str]] = {}

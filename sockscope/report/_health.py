@@ -29,11 +29,11 @@ def health(frame: Frame) -> Iterator[Safe]:
             "p", tag("span", "nothing lost", class_="badge good"), "Everything that happened was recorded."
         )
     yield tag("p", exactness(frame))
-    weaker = [signal for signal in frame.meta.signals if signal.limitations]
-    if weaker:
+    limitations = [signal for signal in frame.meta.signals if signal.limitations]
+    if limitations:
         yield table(
             "What was not traced, or is told less well", ("signal", "got by", "so"),
-            [(signal.name, signal.method or NOT_TRACED, signal.limitations) for signal in weaker], figures=3,
+            [(signal.name, signal.method or NOT_TRACED, signal.limitations) for signal in limitations], figures=3,
         )  # fmt: skip
     if snapshot.health.notes:
         yield tag("ul", [tag("li", note) for note in snapshot.health.notes])

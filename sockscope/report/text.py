@@ -190,8 +190,8 @@ def _health(frame: Frame) -> Iterator[str]:
             yield f"lost: {formatting.count(number)} {what}"
     else:
         yield "lost: nothing"
-    weaker = [signal for signal in frame.meta.signals if signal.limitations]
-    for signal in weaker:
+    limitations = [signal for signal in frame.meta.signals if signal.limitations]
+    for signal in limitations:
         yield f"signal {signal.name} ({signal.method or NOT_TRACED}): {signal.limitations}"
     for note in health.notes:
         yield f"note: {note}"

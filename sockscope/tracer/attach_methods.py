@@ -63,8 +63,8 @@ class Signal:
     """
 
     name: str
-    tells: str
-    ways: tuple[AttachMethod, ...]
+    reports: str
+    methods: tuple[AttachMethod, ...]
     without: str
     needed: bool = True
     optional: bool = False

@@ -44,11 +44,11 @@ class FeatureProbe:
             self._known[hook] = self._find_out(hook)
         return self._known[hook]
 
-    def why_not_way(self, way: AttachMethod) -> str:
+    def why_not_method(self, method: AttachMethod) -> str:
         """Why a way cannot be taken here; empty when it can."""
-        reasons = [self.why_not(hook) for hook in way.needed]
-        if way.calls and not any(map(self, way.calls)):
-            reasons.append(self.why_not(way.calls[0]))
+        reasons = [self.why_not(hook) for hook in method.needed]
+        if method.calls and not any(map(self, method.calls)):
+            reasons.append(self.why_not(method.calls[0]))
         return next((reason for reason in reasons if reason), "")
 
     def _find_out(self, hook: Hook) -> str:

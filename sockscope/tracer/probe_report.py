@@ -24,12 +24,12 @@ class SignalReport:
     """A signal: ``method`` is the one that tracing would take, empty when there is none."""
 
     name: str
-    tells: str
+    reports: str
     method: str
     exact: bool
     limitations: str
     needed: bool
-    ways: tuple[MethodReport, ...]
+    methods: tuple[MethodReport, ...]
 
 
 def report_signals(availability: FeatureProbe) -> tuple[SignalReport, ...]:
@@ -37,18 +37,20 @@ def report_signals(availability: FeatureProbe) -> tuple[SignalReport, ...]:
     chosen = select_methods(availability)
     found = []
     for signal in SIGNALS:
-        way = chosen[signal.name]
+        method = chosen[signal.name]
         found.append(
             SignalReport(
                 signal.name,
-                signal.tells,
-                way.name if way else "",
-                way.exact if way else False,
-                way.limitations if way else signal.without,
+                signal.reports,
+                method.name if method else "",
+                method.exact if method else False,
+                method.limitations if method else signal.without,
                 signal.needed,
                 tuple(
-                    MethodReport(known.name, known.exact, known.limitations, availability.why_not_way(known))
-                    for known in signal.ways
+                    MethodReport(
+                        known.name, known.exact, known.limitations, availability.why_not_method(known)
+                    )
+                    for known in signal.methods
                 ),
             )
         )

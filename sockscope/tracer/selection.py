@@ -51,26 +51,30 @@ def select_methods(
             chosen[signal.name] = None
             continue
         wish = wishes.get(signal.name)
-        ways = signal.ways if wish is None else tuple(way for way in signal.ways if way.name == wish)
-        if not ways:
-            names = ", ".join(way.name for way in signal.ways)
+        methods = (
+            signal.methods
+            if wish is None
+            else tuple(method for method in signal.methods if method.name == wish)
+        )
+        if not methods:
+            names = ", ".join(method.name for method in signal.methods)
             raise UsageError(
                 f"signal {signal.name} has no attach method {wish!r}", hint=f"attach methods: {names}"
             )
-        chosen[signal.name] = next((way for way in ways if _all_there(way, available)), None)
+        chosen[signal.name] = next((method for method in methods if _all_there(method, available)), None)
     return chosen
 
 
-def _all_there(way: AttachMethod, available: Callable[[Hook], bool]) -> bool:
+def _all_there(method: AttachMethod, available: Callable[[Hook], bool]) -> bool:
     """Every hook must exist; of a list of system calls, at least one (select is not on arm64)."""
-    return all(map(available, way.needed)) and (not way.calls or any(map(available, way.calls)))
+    return all(map(available, method.needed)) and (not method.calls or any(map(available, method.calls)))
 
 
 def get_hooks(chosen: Mapping[str, AttachMethod | None], available: Callable[[Hook], bool]) -> list[Hook]:
     """The hooks to attach: all of the chosen ways, of system calls those that this machine has."""
     return [
         hook
-        for way in chosen.values()
-        for hook in (way.hooks if way else ())
+        for method in chosen.values()
+        for hook in (method.hooks if method else ())
         if not (hook.optional or hook.kind == "tracepoint") or available(hook)
     ]

@@ -68,9 +68,10 @@ class KernelSource:
         for signal in SIGNALS:
             if signal.needed and self._chosen[signal.name] is None and signal.name not in self._unwanted:
                 raise SockscopeError(
-                    f"this kernel has no attach method for {signal.tells}", hint="sockscope doctor shows why"
+                    f"this kernel has no attach method for {signal.reports}",
+                    hint="sockscope doctor shows why",
                 )
-        self._best_effort = any(way is not None and not way.exact for way in self._chosen.values())
+        self._best_effort = any(method is not None and not method.exact for method in self._chosen.values())
         self._hooks = get_hooks(self._chosen, self._availability)
         self._program = BpfObject(self._availability.btf, limits, self._hooks, detail=detail)
         self._pairs = DeltaMaps(self._program.maps, limits.wakes)
@@ -93,10 +94,12 @@ class KernelSource:
         """How each signal is got here."""
         told = []
         for signal in SIGNALS:
-            way = self._chosen[signal.name]
+            method = self._chosen[signal.name]
             without = f"left out: {signal.without}" if signal.name in self._unwanted else signal.without
             told.append(
-                SignalInUse(signal.name, way.name if way else "", way.limitations if way else without)
+                SignalInUse(
+                    signal.name, method.name if method else "", method.limitations if method else without
+                )
             )
         return tuple(told)
 

@@ -49,8 +49,8 @@ def ladder() -> Iterator[dict[str, str]]:
     for names in RUNGS:
         wishes = {}
         for signal in SIGNALS:
-            for way in signal.ways:
-                if signal.name in VARIED and way.name in names and not available.why_not_way(way):
+            for way in signal.methods:
+                if signal.name in VARIED and way.name in names and not available.why_not_method(way):
                     wishes.setdefault(signal.name, way.name)
         best = {name: way.name for name, way in select_methods(available, wishes).items() if way}
         if best not in asked:

@@ -134,7 +134,9 @@ def test_what_does_not_exist_is_said_in_one_line(tmp_path: Path) -> None:
     )
     one_line(run("record", "-o", out, "--netns", "no-such"), 2, "no network namespace 'no-such'")
     one_line(run("record", "-o", out, "--comm", "a-name-far-too-long"), 2, "the kernel keeps 15 bytes")
-    one_line(run("record", "-o", out, "--attach", "read=magic"), 2, "signal read has no way 'magic'")
+    one_line(
+        run("record", "-o", out, "--attach", "read=magic"), 2, "signal read has no attach method 'magic'"
+    )
     one_line(run("record", "-o", tmp_path / "no" / "dir" / "x", "-d", "1"), 1, str(tmp_path / "no" / "dir"))
     assert not out.exists()
 

@@ -110,7 +110,7 @@ def rows(outcomes: Sequence[Outcome]) -> Iterator[str]:
     yield f"|---|---|{'---|' * len(outcomes)}\n"
     reference = next((outcome for outcome in outcomes if outcome.signals), None)
     for signal in reference.signals if reference else ():
-        for way in signal["ways"]:
+        for way in signal["methods"]:
             cells = [_cell(outcome, signal["name"], way["name"]) for outcome in outcomes]
             yield f"| {signal['name']} | {way['name']} | {' | '.join(cells)} |\n"
     totals = []
@@ -122,7 +122,7 @@ def rows(outcomes: Sequence[Outcome]) -> Iterator[str]:
 
 def _cell(outcome: Outcome, signal: str, way: str) -> str:
     tried = {item["name"]: item for item in outcome.signals}.get(signal)
-    method = {item["name"]: item for item in tried["ways"]}.get(way) if tried else None
+    method = {item["name"]: item for item in tried["methods"]}.get(way) if tried else None
     if tried is None or method is None:
         return "?"
     if method["why_not"]:

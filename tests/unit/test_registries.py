@@ -43,7 +43,7 @@ def test_every_probe_file_is_compiled() -> None:
 def test_every_function_that_a_signal_names_exists_in_the_probes_and_the_other_way_round() -> None:
     text = "".join(path.read_text() for path in probe_directory().glob("*.bpf.c"))
     written = set(re.findall(r"^int (on_\w+)\(", text, re.M))
-    hooks = [hook for signal in SIGNALS for way in signal.ways for hook in way.hooks]
+    hooks = [hook for signal in SIGNALS for method in signal.methods for hook in method.hooks]
     assert {hook.function for hook in hooks} | {hook.typed for hook in hooks} - {""} == written
 
 

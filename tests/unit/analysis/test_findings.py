@@ -282,7 +282,7 @@ def test_a_long_queue_wait_is_found_and_says_that_the_acceptor_is_not_busy(world
     it.serve(100, it.listener(owners=[200]), it.worker(pid=200), queue_ms=250)
     (finding,) = it.findings()
     assert finding.id == "queue-wait-high"
-    assert "not short of time" in finding.explanation
+    assert "have free time" in finding.explanation
 
 
 def test_a_member_whose_acceptor_is_stuck_is_found(world: World) -> None:

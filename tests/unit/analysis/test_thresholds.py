@@ -30,15 +30,15 @@ def test_a_file_changes_what_it_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("quue-wait = '1s'", "no threshold is named 'quue-wait'"),
-        ("queue-wait = 20", 'write it as text, such as "100ms"'),
+        ("quue-wait = '1s'", "unknown threshold 'quue-wait'"),
+        ("queue-wait = 20", 'write it as a string, for example "100ms"'),
         ("queue-wait = 'soon'", "is not a duration"),
-        ("straggler = 'much'", "is a number of at least 0"),
-        ("straggler = -1", "is a number of at least 0"),
-        ("straggler = true", "is a number of at least 0"),
-        ("fewest = 2.5", "is a whole number"),
-        ("straggler = nan", "is a number of at least 0"),
-        ("straggler == 3", "is not TOML"),
+        ("straggler = 'much'", "must be a number of at least 0"),
+        ("straggler = -1", "must be a number of at least 0"),
+        ("straggler = true", "must be a number of at least 0"),
+        ("fewest = 2.5", "must be an integer"),
+        ("straggler = nan", "must be a number of at least 0"),
+        ("straggler == 3", "is not valid TOML"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(tmp_path: Path, text: str, words: str) -> None:

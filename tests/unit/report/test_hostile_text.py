@@ -131,7 +131,7 @@ def test_no_command_prints_what_a_terminal_obeys(
 def test_the_doctor_prints_a_folders_name_as_text(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    where = doctor.Check("bcc", "weaker", f"0.30 at {NASTY}", f"look at {NASTY}")
+    where = doctor.Check("bcc", "limited", f"0.30 at {NASTY}", f"look at {NASTY}")
     monkeypatch.setattr(doctor, "examine", lambda: ([where], ()))
     assert run(["doctor"]) == 0
     said = capsys.readouterr().out

@@ -23,39 +23,39 @@ def _before_6_3(hook: Hook) -> bool:
 
 def test_the_best_way_is_chosen_where_everything_is_there() -> None:
     chosen = select_methods(_everything)
-    assert {name: way.name for name, way in chosen.items() if way} == {
-        signal.name: signal.ways[0].name for signal in SIGNALS
+    assert {name: method.name for name, method in chosen.items() if method} == {
+        signal.name: signal.methods[0].name for signal in SIGNALS
     }
 
 
 def test_an_older_kernel_gets_the_next_way_and_is_told_what_is_weaker() -> None:
     chosen = select_methods(_before_6_3)
     for name in ("data-ready", "read", "write"):
-        way = chosen[name]
-        assert way is not None
-        assert (way.name, way.exact) == ("fentry", True)
-        assert way.limitations
+        method = chosen[name]
+        assert method is not None
+        assert (method.name, method.exact) == ("fentry", True)
+        assert method.limitations
 
 
 @pytest.mark.parametrize(
-    ("kinds", "ways"),
+    ("kinds", "methods"),
     [
         (("raw", "tracepoint", "kprobe", "kretprobe"), ("kprobe", "kprobe", "kprobe")),
         (("raw", "tracepoint"), ("state-changes", "system-calls", "system-calls")),
     ],
 )
 def test_each_way_that_is_refused_leads_to_the_next_one(
-    kinds: tuple[str, ...], ways: tuple[str, ...]
+    kinds: tuple[str, ...], methods: tuple[str, ...]
 ) -> None:
     chosen = select_methods(lambda hook: hook.kind in kinds and hook.place not in _NEW)
-    found = tuple(way.name for way in map(chosen.get, ("data-ready", "read", "write")) if way)
-    assert found == ways
+    found = tuple(method.name for method in map(chosen.get, ("data-ready", "read", "write")) if method)
+    assert found == methods
 
 
 def test_a_way_that_can_err_says_that_it_is_best_effort() -> None:
     for signal in SIGNALS:
-        for way in signal.ways:
-            assert way.exact != way.limitations.startswith("best effort: "), (signal.name, way.name)
+        for method in signal.methods:
+            assert method.exact != method.limitations.startswith("best effort: "), (signal.name, method.name)
 
 
 def test_an_optional_hook_may_be_missing_and_a_needed_one_not() -> None:
@@ -110,9 +110,12 @@ def test_what_tells_nothing_without_another_signal_goes_with_it() -> None:
         ({"raed": "tracepoint"}, "unknown signal 'raed'"),
         (
             {"read": "magic"},
-            "signal read has no way 'magic'; it has tracepoint, fentry, kprobe, system-calls",
+            "signal read has no attach method 'magic'; attach methods: tracepoint, fentry, kprobe, system-calls",
         ),
-        ({"accept": "off"}, "without accept nothing can be told; what can be left out is data-ready, read"),
+        (
+            {"accept": "off"},
+            "signal accept cannot be disabled; signals that can be disabled: data-ready, read",
+        ),
         ({"raed": "off"}, "unknown signal 'raed'"),
     ],
 )

@@ -54,7 +54,7 @@ def test_a_refusal_is_given_in_the_kernels_words_and_asked_for_once(
     for _ in range(3):
         assert available.why_not(hook) == "fexit of inet_recvmsg refused (Operation not permitted)"
     assert len(asked) == 1
-    assert available.why_not_way(AttachMethod("fentry", (hook,))) == available.why_not(hook)
+    assert available.why_not_method(AttachMethod("fentry", (hook,))) == available.why_not(hook)
 
 
 def test_a_kernel_without_kprobes_says_so(
