@@ -1,5 +1,8 @@
-"""What each fault came to, collected; with WRITE_RELIABILITY=1 it becomes docs/reliability.md,
-with =some the rows of tests that were not run stay."""
+"""Collect the outcome of each fault.
+
+With WRITE_RELIABILITY=1 the outcomes replace the table of docs/reliability.md; with WRITE_RELIABILITY=some
+the rows of tests that were not run are kept.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,17 @@ import pytest
 from tests.faults import table
 
 _ROWS: list[table.Row] = []
-Told = Callable[..., None]
+ReportOutcome = Callable[..., None]
 
 
 @pytest.fixture
-def told(request: pytest.FixtureRequest) -> Told:
-    """``told(fault, outcome, tries=1)``: what a test did and saw, once all its assertions held."""
+def report_outcome(request: pytest.FixtureRequest) -> ReportOutcome:
+    """Return ``report_outcome(fault, outcome, tries=1)``, to be called once all assertions hold."""
 
-    def tell(fault: str, outcome: str, tries: int = 1) -> None:
+    def report(fault: str, outcome: str, tries: int = 1) -> None:
         _ROWS.append(table.Row(fault, table.sentence(request.node.originalname), tries, outcome))
 
-    return tell
+    return report
 
 
 @pytest.hookimpl(hookwrapper=True)

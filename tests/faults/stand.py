@@ -71,20 +71,20 @@ def lost(seen: dict[str, Any]) -> int:
 
 
 def wrong(seen: dict[str, Any], answers: Iterable[Answer]) -> list[str]:
-    """Every connection that is told otherwise than its own server told it; none is as it should be.
+    """Return every connection on which the report disagrees with the server; none, if all is correct.
 
     Connections from one port are compared in the order in which they came.
     """
-    told: dict[str, list[Any]] = defaultdict(list)
+    reported: dict[str, list[Any]] = defaultdict(list)
     for row in sorted(seen["connections"], key=lambda row: row["established_ns"] or 0):
-        told[row["remote"]].append(
+        reported[row["remote"]].append(
             [(reader["pid"], reader["tid"], reader["bytes"]) for reader in row["readers"]]
         )
     true: dict[str, list[Any]] = defaultdict(list)
     for answer in answers:
         true[answer.remote].append([(answer.pid, answer.tid, answer.octets)])
     return [
-        f"{remote}: told {told[remote]}, true {true[remote]}"
-        for remote in sorted(told.keys() | true.keys())
-        if told[remote] != true[remote]
+        f"{remote}: reported {reported[remote]}, true {true[remote]}"
+        for remote in sorted(reported.keys() | true.keys())
+        if reported[remote] != true[remote]
     ]

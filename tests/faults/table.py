@@ -1,4 +1,4 @@
-"""The tables of docs/reliability.md, made of what the tests and the fuzzers saw."""
+"""Write the tables of docs/reliability.md from the results of tests and fuzzers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 
 @dataclass(frozen=True)
 class Row:
-    """A fault, what must hold, how often it was tried, and what came of it."""
+    """A fault, the required behaviour, the number of tries, and the outcome."""
 
     fault: str
     holds: str
@@ -22,28 +22,28 @@ class Row:
 
 
 def sentence(test: str) -> str:
-    """A test's name as the sentence that it is."""
+    """Return the name of a test as a sentence."""
     words = test.removeprefix("test_").replace("_", " ")
     return words[0].upper() + words[1:]
 
 
 def write_faults(rows: Iterable[Row], *, keep: bool = False) -> None:
-    """Write the table; ``keep``: with the rows there of tests that were not run now."""
+    """Write the table; with ``keep``, keep the rows of tests that were not run."""
     lines = [[row.fault, row.holds, f"{row.tries:,}", row.outcome] for row in rows]
     if keep:
         ran = {line[1] for line in lines}
         section = DOCUMENT.read_text().partition("<!-- faults -->")[2].partition("<!-- /faults -->")[0]
         cells = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
         lines = [row for row in cells[2:] if row[1] not in ran] + lines
-    _replace("faults", ("fault", "what must hold", "tries", "outcome"), lines)
+    _replace("faults", ("fault", "required behaviour", "tries", "outcome"), lines)
 
 
 def write_fuzzing(rows: Iterable[Sequence[str]]) -> None:
-    _replace("fuzzing", ("what was fed", "inputs", "seconds", "outcome"), rows)
+    _replace("fuzzing", ("target", "inputs", "seconds", "outcome"), rows)
 
 
 def _replace(name: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Put a table between the marks of that name."""
+    """Replace the table between the markers of that name."""
     lines = [f"Linux {platform.release()}, Python {platform.python_version()}.", ""]
     lines += [_row(head), _row(["---"] * len(head)), *map(_row, rows)]
     begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
@@ -53,7 +53,7 @@ def _replace(name: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> N
         DOCUMENT.read_text(),
         flags=re.DOTALL,
     )
-    assert found == 1, f"{DOCUMENT} has no place for {name}"
+    assert found == 1, f"{DOCUMENT} has no markers for {name}"
     DOCUMENT.write_text(text)
 
 

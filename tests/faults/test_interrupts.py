@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.conftest import Told
+from tests.faults.conftest import ReportOutcome
 from tests.faults.stand import network, wrong
 from tests.faults.threads import recorded
 from tests.faults.withheld import withheld_events
@@ -103,8 +103,8 @@ _WAYS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("way", _WAYS)
-def test_packets_that_interrupt_what_threads_do_are_told_like_any_other(
-    way: str, tmp_path: Path, told: Told
+def test_packets_that_interrupt_threads_are_attributed_correctly(
+    way: str, tmp_path: Path, report_outcome: ReportOutcome
 ) -> None:
     """A program does not run on a CPU where it is at work: what an interrupt brings has the second one."""
     number = 3000
@@ -114,17 +114,17 @@ def test_packets_that_interrupt_what_threads_do_are_told_like_any_other(
     assert wrong(seen, answers) == []
     inexact = _inexact(seen)
     assert inexact <= withheld[0]
-    told(
-        f"packets {way}, {rate:,.0f} connections a second",
-        f"{number:,} told, each by the very thread; {inexact} of them inexact, "
+    report_outcome(
+        f"packets {way}, {rate:,.0f} connections per second",
+        f"{number:,} recorded, each with the right thread; {inexact} of them inexact, "
         f"the kernel withheld at most {withheld[0]} events from all BPF programs",
         number,
     )
 
 
 @pytest.mark.slow
-def test_bytes_that_come_amid_messages_of_other_sockets_are_seen_or_their_connection_told_as_inexact(
-    tmp_path: Path, told: Told
+def test_data_arrivals_during_other_socket_messages_are_observed_or_marked_inexact(
+    tmp_path: Path, report_outcome: ReportOutcome
 ) -> None:
     """Bytes of Unix sockets are announced by the same tracepoint, in the thread that sends them."""
     number = 3000
@@ -135,16 +135,16 @@ def test_bytes_that_come_amid_messages_of_other_sockets_are_seen_or_their_connec
     assert wrong(seen, answers) == []
     inexact = _inexact(seen)
     assert inexact <= withheld[0] + unseen
-    told(
-        f"packets steered on loopback amid messages on Unix sockets, {rate:,.0f} connections a second",
-        f"{number:,} told, each by the very thread; {inexact} of them inexact, {unseen} arrivals of bytes on "
-        f"any socket counted as lost, at most {withheld[0]} events withheld",
+    report_outcome(
+        f"packets steered on loopback during messages on Unix sockets, {rate:,.0f} connections per second",
+        f"{number:,} recorded, each with the right thread; {inexact} of them inexact, {unseen} data arrivals on "
+        f"any socket counted as lost; at most {withheld[0]} events withheld",
         number,
     )
 
 
 def _inexact(seen: dict[str, Any]) -> int:
-    """How many are told as inexact; the others must lack nothing."""
+    """Return the number of inexact connections; assert that the others are complete."""
     exact = [row for row in seen["connections"] if row["exact"]]
     assert all(row["queue_wait_ns"] is not None and row["first_read_wait_ns"] is not None for row in exact)
     assert all(row["closed_ns"] for row in exact)

@@ -27,7 +27,7 @@ from sockscope.tracer.feature_probe import FeatureProbe
 from sockscope.tracer.map_defs import MapSizes
 from sockscope.tracer.selection import get_hooks, select_methods
 from tests.conftest import wait_until
-from tests.faults.conftest import Told
+from tests.faults.conftest import ReportOutcome
 from tests.faults.replying import Answer, ask
 from tests.faults.stand import held_in_the_kernel, lost, replying, wrong
 from tests.kernel.command import begin, one_line, report, run, until_tracing
@@ -36,7 +36,9 @@ from tests.kernel.tracing import load
 pytestmark = pytest.mark.kernel
 
 
-def test_once_it_traces_nobody_asks_for_the_time_of_day(monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
+def test_wall_clock_is_not_read_while_tracing(
+    monkeypatch: pytest.MonkeyPatch, report_outcome: ReportOutcome
+) -> None:
     """So a wall clock that is set, forward or back, cannot touch what is measured."""
     with replying("one") as (_, port), LiveSession(Target(ports=(port,))) as session:
         for name in ("time", "time_ns", "gmtime", "localtime"):
@@ -56,11 +58,13 @@ def test_once_it_traces_nobody_asks_for_the_time_of_day(monkeypatch: pytest.Monk
         seen: dict[str, Any] = json.loads(json.dumps(document(analyse(session.meta, state.snapshot()))))
         monkeypatch.undo()
     assert wrong(seen, answers) == []
-    told("the wall clock is set", "nothing asks for it once tracing has begun", 50)
+    report_outcome("the wall clock is set", "not read once tracing has begun", 50)
 
 
 @pytest.mark.slow
-def test_in_a_time_namespace_times_are_those_of_the_kernel(tmp_path: Path, told: Told) -> None:
+def test_timestamps_in_a_time_namespace_are_those_of_the_kernel(
+    tmp_path: Path, report_outcome: ReportOutcome
+) -> None:
     out = tmp_path / "run.sockscope"
     elsewhen = ("unshare", "-T", "--fork", "--monotonic", "1000000", "--boottime", "1000000")
     with replying("one") as (_, port):
@@ -72,14 +76,16 @@ def test_in_a_time_namespace_times_are_those_of_the_kernel(tmp_path: Path, told:
     assert wrong(seen, answers) == []
     started = seen["meta"]["started_ns"]
     assert all(0 <= row["established_ns"] - started < 60 * 10**9 for row in seen["connections"])
-    told(
-        "the tracer in a time namespace a million seconds off", "connections and batches share one clock", 50
+    report_outcome(
+        "tracer in a time namespace with an offset of a million seconds",
+        "connections and batches share one clock",
+        50,
     )
 
 
 @pytest.mark.slow
-def test_whatever_hook_is_missing_nothing_is_told_wrong_and_what_is_weaker_is_said(
-    monkeypatch: pytest.MonkeyPatch, told: Told
+def test_missing_hook_is_reported_and_causes_no_wrong_attribution(
+    monkeypatch: pytest.MonkeyPatch, report_outcome: ReportOutcome
 ) -> None:
     real = FeatureProbe.why_not
     whole = FeatureProbe.of_running_kernel()
@@ -112,16 +118,16 @@ def test_whatever_hook_is_missing_nothing_is_told_wrong_and_what_is_weaker_is_sa
             acceptor = row["acceptor"]
             assert acceptor is None or (acceptor["pid"], acceptor["tid"]) == true[row["remote"]]
     assert not any("\n" in line for line in refused)
-    told(
-        "each tracepoint in use hidden in turn",
-        f"{len(refused)} ended in one line, {len(places) - len(refused)} went on, {len(weaker)} of them said "
-        "what is weaker; no wrong thread",
+    report_outcome(
+        "each used tracepoint hidden in turn",
+        f"{len(refused)} ended with one line, {len(places) - len(refused)} continued, {len(weaker)} of them reported "
+        "limitations; no wrong attribution",
         len(places),
     )
 
 
 @pytest.mark.slow
-def test_btf_that_is_no_btf_ends_in_one_line(tmp_path: Path, told: Told) -> None:
+def test_invalid_btf_is_a_one_line_error(tmp_path: Path, report_outcome: ReportOutcome) -> None:
     whole = Path("/sys/kernel/btf/vmlinux").read_bytes()
     zeroes = bytes(24)
     cases = [b"", zeroes, whole[:1000], whole[: len(whole) // 2], whole[:24] + bytes(len(whole) - 24),
@@ -138,7 +144,9 @@ def test_btf_that_is_no_btf_ends_in_one_line(tmp_path: Path, told: Told) -> None
             "sh",
         )
         one_line(run("record", "-o", tmp_path / "x", "-d", "1", prefix=hidden), 1, "BTF")
-    told("BTF: empty, zeroes, cut short, without its types, byte-swapped", "one line each", len(cases))
+    report_outcome(
+        "BTF: empty, zeroes, truncated, without types, byte-swapped", "one-line error each", len(cases)
+    )
 
 
 def _strace(pid: int) -> list[str]:
@@ -155,7 +163,9 @@ def _bpftrace(pid: int) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("other", ["strace", "bpftrace"])
-def test_another_tracer_on_the_same_server_changes_nothing_that_is_told(other: str, told: Told) -> None:
+def test_another_tracer_on_the_same_server_changes_no_result(
+    other: str, report_outcome: ReportOutcome
+) -> None:
     if shutil.which(other) is None:
         pytest.fail(f"no {other}; .ci/prepare test installs it")
     with replying("one") as (server, port):
@@ -178,11 +188,13 @@ def test_another_tracer_on_the_same_server_changes_nothing_that_is_told(other: s
     seen: dict[str, Any] = json.loads(json.dumps(document(analyse(session.meta, state.snapshot()))))
     assert lost(seen) == 0
     assert wrong(seen, answers) == []
-    told(f"{other} at work on the same server", "every connection told as the server did", 500)
+    report_outcome(f"{other} on the same server", "every connection agrees with the server", 500)
 
 
 @pytest.mark.slow
-def test_with_no_room_anywhere_it_goes_on_and_says_what_is_missing(tmp_path: Path, told: Told) -> None:
+def test_tracing_continues_with_all_maps_full_and_reports_losses(
+    tmp_path: Path, report_outcome: ReportOutcome
+) -> None:
     names = ("connections", "listeners", "workers", "processes", "io_overflow", "wakes", "closed_pages",
              "exited_pages", "listener_pages")  # fmt: skip
     out = tmp_path / "run.sockscope"
@@ -200,10 +212,13 @@ def test_with_no_room_anywhere_it_goes_on_and_says_what_is_missing(tmp_path: Pat
     done = run("report", out)
     assert done.returncode == 0
     assert "lost: nothing" not in done.stdout
-    told("every map with room for one, every ring of a page", f"goes on; {len(kinds)} kinds of loss said")
+    report_outcome(
+        "every map with one entry, every ring with one page",
+        f"continues; {len(kinds)} kinds of loss reported",
+    )
 
 
-def test_threads_without_end_do_not_fill_the_room_for_wake_ups(told: Told) -> None:
+def test_ended_threads_do_not_fill_the_wake_up_table(report_outcome: ReportOutcome) -> None:
     """Each thread that reads wakes others: pairs of which one has ended make room for those that come."""
     room, connections = 128, 1000
     state = State()
@@ -223,9 +238,9 @@ def test_threads_without_end_do_not_fill_the_room_for_wake_ups(told: Told) -> No
     assert len(snapshot.wakes) > 2 * room
     assert lost(seen) == 0
     assert wrong(seen, answers) == []
-    told(
+    report_outcome(
         f"room for {room} pairs of threads that wake each other",
-        f"{len(snapshot.wakes):,} pairs came and went, none lost",
+        f"{len(snapshot.wakes):,} pairs, none lost",
         connections,
     )
 
@@ -288,9 +303,7 @@ def _soaked(tracer: int, seconds: float) -> _Soaked:
 
 
 @pytest.mark.slow
-def test_after_hours_of_connections_threads_and_processes_that_come_and_go_it_has_not_grown(
-    tmp_path: Path, told: Told
-) -> None:
+def test_recorder_memory_is_constant_under_churn(tmp_path: Path, report_outcome: ReportOutcome) -> None:
     seconds = 120.0
     out = tmp_path / "run.sockscope"
     recorder = begin("record", "-o", out)
@@ -304,15 +317,17 @@ def test_after_hours_of_connections_threads_and_processes_that_come_and_go_it_ha
     assert lost(seen) == 0
     assert sum(worker["accepts"] for worker in seen["workers"]) >= soaked.connections
     assert soaked.has_not_grown(), soaked
-    told(
-        f"{seconds:.0f} s of servers, threads and connections that come and go, recorded",
+    report_outcome(
+        f"{seconds:.0f} s of churn of servers, threads and connections, recorded",
         f"{soaked}, none lost",
         soaked.connections,
     )
 
 
 @pytest.mark.slow
-def test_after_hours_what_serves_figures_has_not_grown_nor_forgotten_what_was(told: Told) -> None:
+def test_metrics_server_memory_is_constant_and_counters_complete_under_churn(
+    report_outcome: ReportOutcome,
+) -> None:
     """The same for what keeps the state in memory, and makes a frame of it at each tick."""
     seconds = 120.0
     serving = begin("metrics", "--listen", "127.0.0.1:0")
@@ -332,8 +347,8 @@ def test_after_hours_what_serves_figures_has_not_grown_nor_forgotten_what_was(to
     _, said = serving.communicate(timeout=60)
     assert (serving.returncode, said, missing) == (0, "", 0)
     assert soaked.has_not_grown(), soaked
-    told(
-        f"{seconds:.0f} s of servers, threads and connections that come and go, served as figures",
+    report_outcome(
+        f"{seconds:.0f} s of churn of servers, threads and connections, served as metrics",
         f"{soaked}, every accept in the totals, none lost",
         soaked.connections,
     )

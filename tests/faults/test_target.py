@@ -25,7 +25,7 @@ from sockscope.report.json import document
 from sockscope.session.live import LiveSession
 from sockscope.target import Target
 from tests.conftest import wait_until
-from tests.faults.conftest import Told
+from tests.faults.conftest import ReportOutcome
 from tests.faults.replying import Answer, ask
 from tests.faults.stand import lost, network, replying, wrong
 from tests.kernel.command import ROOT, begin, report, run, until_tracing
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.kernel
 
 
 def _traced(how: str, number: int, signals: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
-    """Trace a server that answers in that way, ask it, and compare all it told with all that was seen."""
+    """Trace a server of this kind, send requests, and compare its replies with the recording."""
     with replying(how) as (_, port), LiveSession(Target(ports=(port,)), signals=signals) as session:
         session.start()
         state = State()
@@ -57,8 +57,8 @@ def _tids(answers: list[Answer]) -> Counter[int]:
     return Counter(answer.tid for answer in answers)
 
 
-def test_a_target_that_is_killed_ends_the_recording_and_every_connection_is_in_it(
-    tmp_path: Path, told: Told
+def test_killed_target_ends_the_recording_with_every_connection(
+    tmp_path: Path, report_outcome: ReportOutcome
 ) -> None:
     out = tmp_path / "run.sockscope"
     with replying("one") as (server, port), ExitStack() as clients:
@@ -78,47 +78,55 @@ def test_a_target_that_is_killed_ends_the_recording_and_every_connection_is_in_i
     assert wrong(seen, answers) == []
     assert len(waiting) == 20
     assert all(worker["ended_ns"] for worker in seen["workers"])
-    told("target: kill -9", "100 answered and 20 queued connections told; the recording ended by itself", 120)
+    report_outcome(
+        "target: kill -9", "100 answered and 20 queued connections recorded; the recording ended", 120
+    )
 
 
 @pytest.mark.parametrize("number", [100, pytest.param(2000, marks=pytest.mark.slow)])
-def test_a_target_that_forks_for_each_connection_is_told_child_by_child(number: int, told: Told) -> None:
+def test_fork_per_connection_is_attributed_to_each_child(number: int, report_outcome: ReportOutcome) -> None:
     seen = _traced("fork", number)
     assert len({answer.pid for answer in seen["answers"]}) == number
-    told("target: a fork for each connection", "each read by the very child", number)
+    report_outcome("target: one fork per connection", "each read attributed to its child", number)
 
 
 @pytest.mark.parametrize("number", [120, pytest.param(1000, marks=pytest.mark.slow)])
-def test_a_target_whose_second_thread_calls_exec_is_told_as_the_thread_that_it_becomes(
-    number: int, told: Told
+def test_exec_by_a_second_thread_is_attributed_to_the_thread_that_it_becomes(
+    number: int, report_outcome: ReportOutcome
 ) -> None:
     seen = _traced("exec", number)
     assert len(_tids(seen["answers"])) == 1
-    told("target: exec by a thread that is not the first", "each reader as the server itself said", number)
+    report_outcome(
+        "target: exec by a thread other than the first", "each reader agrees with the server", number
+    )
 
 
 @pytest.mark.parametrize("number", [100, pytest.param(2000, marks=pytest.mark.slow)])
-def test_a_thread_number_that_comes_round_again_is_another_worker_each_time(number: int, told: Told) -> None:
+def test_reused_thread_id_is_a_new_worker(number: int, report_outcome: ReportOutcome) -> None:
     seen = _traced("same", number)
     ((tid, most),) = _tids(seen["answers"]).most_common(1)
     assert most > number // 2  # the rest went to others on this machine who took the number first
     again = [worker for worker in seen["workers"] if worker["tid"] == tid and worker["reads"]]
     assert len(again) == most
     assert all(worker["reads"] == 1 for worker in again)
-    told("thread numbers come round (ns_last_pid)", f"one number was {most:,} workers, none mixed up", number)
+    report_outcome(
+        "thread ids are reused (ns_last_pid)", f"one id was used by {most:,} workers, none mixed up", number
+    )
 
 
 @pytest.mark.parametrize("way", ["tracepoint", pytest.param("system-calls", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("number", [300, pytest.param(5000, marks=pytest.mark.slow)])
-def test_port_descriptor_and_socket_that_are_used_again_at_once_are_told_apart(
-    number: int, way: str, told: Told
+def test_reused_port_descriptor_and_socket_are_distinguished(
+    number: int, way: str, report_outcome: ReportOutcome
 ) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     seen = _traced("one", number, {"read": way, "write": way}, source_port=port)
     assert {answer.remote for answer in seen["answers"]} == {f"127.0.0.1:{port}"}
-    told(f"the same port, descriptor and socket again and again, reads by {way}", "none mixed up", number)
+    report_outcome(
+        f"the same port, descriptor and socket repeatedly, reads by {way}", "none mixed up", number
+    )
 
 
 @contextmanager
@@ -154,7 +162,9 @@ def _accepted_by_nginx(port: int) -> int:
 
 
 @pytest.mark.slow
-def test_a_flood_of_connections_is_recorded_or_counted_to_the_last_one(tmp_path: Path, told: Told) -> None:
+def test_every_connection_of_a_flood_is_recorded_or_counted_as_lost(
+    tmp_path: Path, report_outcome: ReportOutcome
+) -> None:
     out = tmp_path / "run.sockscope"
     with _nginx(tmp_path) as port:
         recorder = begin("record", "-o", out, "--port", port)
@@ -171,15 +181,17 @@ def test_a_flood_of_connections_is_recorded_or_counted_to_the_last_one(tmp_path:
     closed = int(re.search(r"([\d,.]+)( M)? closed connections", said)[1].replace(",", ""))  # type: ignore[index]
     assert sum(worker["accepts"] for worker in seen["workers"]) == accepted
     assert closed + lost(seen) == accepted
-    told(
-        f"target: flooded with {accepted / 5:,.0f} connections a second",
+    report_outcome(
+        f"target: flood of {accepted / 5:,.0f} connections per second",
         f"{closed:,} recorded, {lost(seen):,} counted as lost, as many as Nginx counted",
         accepted,
     )
 
 
 @pytest.mark.slow
-def test_half_open_handshakes_by_the_thousand_are_no_connections(tmp_path: Path, told: Told) -> None:
+def test_half_open_handshakes_are_not_reported_as_connections(
+    tmp_path: Path, report_outcome: ReportOutcome
+) -> None:
     out = tmp_path / "run.sockscope"
     with network() as inside:
         command = [*inside, sys.executable, "-m", "tests.faults.replying", "one"]
@@ -202,12 +214,14 @@ def test_half_open_handshakes_by_the_thousand_are_no_connections(tmp_path: Path,
     seen = report(out)
     assert lost(seen) == 0
     assert wrong(seen, answers) == []
-    told("target: a thousand handshakes that never end, among 100 real ones", "100 told, none invented", 1000)
+    report_outcome(
+        "target: 1,000 handshakes that never complete, and 100 complete ones", "100 recorded, no others", 1000
+    )
 
 
 @pytest.mark.slow
-def test_a_network_namespace_that_vanishes_is_not_kept_alive_and_ends_nothing(
-    tmp_path: Path, told: Told
+def test_removed_network_namespace_is_released_and_tracing_continues(
+    tmp_path: Path, report_outcome: ReportOutcome
 ) -> None:
     out = tmp_path / "run.sockscope"
     outside = f"ss{time.monotonic_ns() % 10**8}"
@@ -241,12 +255,14 @@ def test_a_network_namespace_that_vanishes_is_not_kept_alive_and_ends_nothing(
         row for row in seen["connections"] if row["remote"] in here and row["local"].endswith(f":{port}")
     ]
     assert wrong(seen, answers) == []
-    told("a network namespace that vanishes under way", "freed within 10 s; the others are told on")
+    report_outcome(
+        "a network namespace that is removed", "freed within 10 s; tracing of the others continues"
+    )
 
 
 @pytest.mark.slow
-def test_a_server_of_many_processes_killed_under_load_leaves_every_answered_request_told(
-    tmp_path: Path, told: Told
+def test_killed_multi_process_server_has_every_answered_request_recorded(
+    tmp_path: Path, report_outcome: ReportOutcome
 ) -> None:
     out = tmp_path / "run.sockscope"
     server = servers.start("reuseport", workers=4)
@@ -258,4 +274,4 @@ def test_a_server_of_many_processes_killed_under_load_leaves_every_answered_requ
         recorder.send_signal(signal.SIGINT)
         recorder.communicate(timeout=30)
     assert len(report(out)["connections"]) == 2000
-    told("target: the parent of four workers is killed", "2,000 connections told", 2000)
+    report_outcome("target: the parent of four workers is killed", "2,000 connections recorded", 2000)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import Told
+from tests.faults.conftest import ReportOutcome
 from tests.faults.stand import lost, wrong
 from tests.faults.threads import recorded
 
@@ -14,18 +14,22 @@ pytestmark = pytest.mark.kernel
 
 
 @pytest.mark.slow
-def test_threads_that_live_for_one_connection_are_each_told(tmp_path: Path, told: Told) -> None:
+def test_short_lived_threads_are_all_recorded(tmp_path: Path, report_outcome: ReportOutcome) -> None:
     number = 20_000
     seen, answers, rate = recorded(tmp_path, number, 1500)
     assert rate > 1000
     assert seen["health"]["lost"] == []
     assert wrong(seen, answers) == []
     assert sum(worker["reads"] == 1 for worker in seen["workers"]) == number
-    told(f"target: a new thread for each connection, {rate:,.0f} a second", "each told, none lost", number)
+    report_outcome(
+        f"target: one thread per connection, {rate:,.0f} a second", "all recorded, none lost", number
+    )
 
 
 @pytest.mark.slow
-def test_threads_that_come_faster_than_they_are_read_are_told_or_counted(tmp_path: Path, told: Told) -> None:
+def test_threads_that_end_faster_than_they_are_read_are_recorded_or_counted(
+    tmp_path: Path, report_outcome: ReportOutcome
+) -> None:
     number = 40_000
     seen, answers, rate = recorded(tmp_path, number, 0)
     assert rate > 1000
@@ -36,8 +40,8 @@ def test_threads_that_come_faster_than_they_are_read_are_told_or_counted(tmp_pat
     assert len(nobody) <= unknown
     seen["connections"] = [row for row in seen["connections"] if row["remote"] not in nobody]
     assert wrong(seen, [answer for answer in answers if answer.remote not in nobody]) == []
-    told(
-        f"target: a new thread for each connection, {rate:,.0f} a second",
-        f"{number - unknown:,} told, {unknown:,} counted as lost and their deeds told as nobody's",
+    report_outcome(
+        f"target: one thread per connection, {rate:,.0f} a second",
+        f"{number - unknown:,} recorded, {unknown:,} counted as lost, and their I/O attributed to no thread",
         number,
     )

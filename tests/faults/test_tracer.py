@@ -17,7 +17,7 @@ import pytest
 
 import servers
 from tests.conftest import wait_until
-from tests.faults.conftest import Told
+from tests.faults.conftest import ReportOutcome
 from tests.faults.replying import ask
 from tests.faults.stand import held_in_the_kernel, is_in_the_kernel, lost, replying, wrong
 from tests.kernel.command import ROOT, begin, one_line, report, run, until_tracing
@@ -58,28 +58,33 @@ def _kill_one(tmp_path: Path, port: int, connections: int, after_s: float) -> No
     assert len(report(out)["connections"]) == connections
 
 
-def test_a_tracer_that_is_killed_leaves_nothing_in_the_kernel_and_all_it_had_committed(
-    tmp_path: Path, told: Told
+def test_killed_tracer_leaves_nothing_in_the_kernel_and_a_readable_file(
+    tmp_path: Path, report_outcome: ReportOutcome
 ) -> None:
     with servers.start("shared", workers=2) as server:
         _kill_one(tmp_path, server.port, 300, 0.0)
         load(server.port, "--connections", 100)  # the server noticed nothing
-    told("tracer: kill -9", "every program, map and link gone; all connections of the last batch in the file")
+    report_outcome(
+        "tracer: kill -9",
+        "every program, map and link removed; all connections of the last batch in the file",
+    )
 
 
 @pytest.mark.slow
-def test_a_tracer_that_is_killed_at_any_moment_leaves_nothing_in_the_kernel(
-    tmp_path: Path, told: Told
+def test_tracer_killed_at_a_random_moment_leaves_nothing_in_the_kernel(
+    tmp_path: Path, report_outcome: ReportOutcome
 ) -> None:
     chance = random.Random(1)
     with servers.start("shared", workers=2) as server:
         for _ in range(10):
             _kill_one(tmp_path, server.port, 100, chance.random())
-    told("tracer: kill -9, at random moments", "nothing left, each file readable", 10)
+    report_outcome("tracer: kill -9, at random moments", "nothing left, each file readable", 10)
 
 
 @pytest.mark.parametrize("pages", [1, pytest.param(4096, marks=pytest.mark.slow)])
-def test_what_a_stopped_tracer_could_not_record_is_counted(pages: int, tmp_path: Path, told: Told) -> None:
+def test_events_during_a_stopped_tracer_are_recorded_or_counted(
+    pages: int, tmp_path: Path, report_outcome: ReportOutcome
+) -> None:
     out = tmp_path / "run.sockscope"
     with servers.start("shared", workers=2) as server:
         recorder = begin("record", "-o", out, "--port", server.port, "--map-size", f"closed_pages={pages}")
@@ -94,10 +99,10 @@ def test_what_a_stopped_tracer_could_not_record_is_counted(pages: int, tmp_path:
     assert sum(worker["accepts"] for worker in seen["workers"]) == 1500  # these are not in the ring
     assert (missing > 0) == (pages == 1)
     assert ("lost: " in said) == (pages == 1)
-    room = "room for four connections" if pages == 1 else "the usual room"
-    told(
-        f"tracer: stopped while 1,500 connections came and went, {room}",
-        f"{1500 - missing:,} recorded, {missing:,} counted as lost, and said",
+    room = "ring of one page" if pages == 1 else "ring of the default size"
+    report_outcome(
+        f"tracer: stopped during 1,500 connections, {room}",
+        f"{1500 - missing:,} recorded, {missing:,} counted as lost and reported",
     )
 
 
@@ -114,9 +119,7 @@ def _hogs() -> Iterator[None]:
 
 
 @pytest.mark.slow
-def test_a_tracer_that_gets_hardly_any_cpu_still_accounts_for_every_connection(
-    tmp_path: Path, told: Told
-) -> None:
+def test_starved_tracer_accounts_for_every_connection(tmp_path: Path, report_outcome: ReportOutcome) -> None:
     out = tmp_path / "run.sockscope"
     with servers.start("shared", workers=2) as server:
         recorder = begin("record", "-o", out, "--port", server.port, prefix=("chrt", "-i", "0"))
@@ -131,18 +134,18 @@ def test_a_tracer_that_gets_hardly_any_cpu_still_accounts_for_every_connection(
     assert recorder.returncode == 0
     seen = report(out)
     assert len(seen["connections"]) + lost(seen) == 5000
-    told(
-        "tracer: SCHED_IDLE beside two busy loops a CPU",
+    report_outcome(
+        "tracer: SCHED_IDLE with two busy loops per CPU",
         f"{len(seen['connections']):,} recorded, {lost(seen):,} counted as lost; ended {took:.1f} s after Ctrl-C",
     )
 
 
-def test_with_too_little_address_space_one_line_says_so(tmp_path: Path, told: Told) -> None:
+def test_too_little_address_space_is_a_one_line_error(tmp_path: Path, report_outcome: ReportOutcome) -> None:
     for megabytes in (60, 130, 330):
         limited = ("prlimit", f"--as={megabytes * 1_000_000}")
         done = run("report", ROOT / "docs" / "recordings" / "straggler.sockscope", prefix=limited)
         one_line(done, 1, "the address space is limited to")
-    told("tracer: RLIMIT_AS of 60, 130, 330 MB", "one line that names the limit", 3)
+    report_outcome("tracer: RLIMIT_AS of 60, 130, 330 MB", "one line that names the limit", 3)
 
 
 def _recording_of(tmp_path: Path, out: Path, port: int) -> subprocess.Popen[str]:
@@ -156,8 +159,8 @@ def _recording_of(tmp_path: Path, out: Path, port: int) -> subprocess.Popen[str]
 
 
 @pytest.mark.slow
-def test_a_tracer_whose_memory_runs_out_under_way_ends_with_one_line_and_a_readable_file(
-    tmp_path: Path, told: Told
+def test_memory_exhaustion_ends_with_one_line_and_a_readable_file(
+    tmp_path: Path, report_outcome: ReportOutcome
 ) -> None:
     """It is interrupted besides, often while it is about to end: the line is said all the same."""
     outcomes = []
@@ -182,9 +185,9 @@ def test_a_tracer_whose_memory_runs_out_under_way_ends_with_one_line_and_a_reada
             if recorder.returncode == 0:
                 assert sum(worker["accepts"] for worker in seen["workers"]) == 6100
     assert 1 in outcomes
-    told(
-        "tracer: no more memory than it has, and up to 128 MB beside it, under load",
-        f"{outcomes.count(1)} ended with one line and a readable file, {outcomes.count(0)} went on, exact",
+    report_outcome(
+        "tracer: 0 to 128 MB of free memory, under load",
+        f"{outcomes.count(1)} ended with one line and a readable file, {outcomes.count(0)} continued, exact",
         len(outcomes),
     )
 
@@ -215,8 +218,8 @@ _GREEDY = (
 
 
 @pytest.mark.slow
-def test_a_tracer_that_the_kernel_kills_for_want_of_memory_leaves_all_but_the_last_second(
-    tmp_path: Path, told: Told
+def test_tracer_killed_by_the_oom_killer_loses_only_the_last_second(
+    tmp_path: Path, report_outcome: ReportOutcome
 ) -> None:
     out, megabytes = tmp_path / "run.sockscope", 400
     answered: list[tuple[float, str]] = []
@@ -240,21 +243,21 @@ def test_a_tracer_that_the_kernel_kills_for_want_of_memory_leaves_all_but_the_la
             other.stdin.close()
             assert recorder.wait(timeout=20) == -signal.SIGKILL
     wait_until(lambda: not any(is_in_the_kernel(*one) for one in held), what="the kernel's giving up")
-    told_of = {row["remote"] for row in report(out, connections=len(answered))["connections"]}
-    missing = [when for when, remote in answered if remote not in told_of]
+    recorded_peers = {row["remote"] for row in report(out, connections=len(answered))["connections"]}
+    missing = [when for when, remote in answered if remote not in recorded_peers]
     assert len(answered) >= 1000
     lacking_s = died - min(missing, default=died)
     assert lacking_s < 1.0 + died - full_s  # while memory runs out, whoever is in the group stands still
-    told(
-        "tracer: killed by the kernel, whose control group has no memory left, under load",
-        f"a readable file that lacks the last {lacking_s:.2f} s, {died - full_s:.2f} s of them without "
+    report_outcome(
+        "tracer: killed by the OOM killer of its cgroup, under load",
+        f"a readable file without the last {lacking_s:.2f} s, {died - full_s:.2f} s of them without "
         "memory; nothing left in the kernel",
     )
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_up_at_any_moment_ends_it_with_one_line_and_a_readable_file(
-    tmp_path: Path, told: Told
+def test_full_disk_ends_with_one_line_and_a_readable_file(
+    tmp_path: Path, report_outcome: ReportOutcome
 ) -> None:
     outcomes = []
     with servers.start("shared", workers=2) as server:
@@ -281,12 +284,14 @@ def test_a_disk_that_fills_up_at_any_moment_ends_it_with_one_line_and_a_readable
                     outcomes.append(True)
             finally:
                 subprocess.run(["umount", place], check=True)
-    told("tracer: a file system of 64 kB to 3 MB under load", "one line, and a file that can be read or none",
+    report_outcome("tracer: a file system of 64 kB to 3 MB under load", "one line, and a readable file or none",
          len(outcomes))  # fmt: skip
 
 
 @pytest.mark.slow
-def test_two_tracers_at_once_see_the_same_and_one_outlives_the_other(tmp_path: Path, told: Told) -> None:
+def test_two_concurrent_tracers_agree_and_are_independent(
+    tmp_path: Path, report_outcome: ReportOutcome
+) -> None:
     with replying("one") as (_, port):
         both = [begin("record", "-o", tmp_path / f"{which}.sockscope", "--port", port) for which in "ab"]
         for recorder in both:
@@ -297,4 +302,6 @@ def test_two_tracers_at_once_see_the_same_and_one_outlives_the_other(tmp_path: P
         _ends(both[1])
     assert wrong(report(tmp_path / "a.sockscope"), answers) == []
     assert wrong(report(tmp_path / "b.sockscope"), answers + answers_after) == []
-    told("two tracers at once, one ends first", "both told every connection as its server did", 200)
+    report_outcome(
+        "two tracers at once, one ends first", "both agree with the server on every connection", 200
+    )

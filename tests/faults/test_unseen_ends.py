@@ -1,4 +1,4 @@
-"""A connection whose end no probe was told of is found by looking for its socket, and told as inexact."""
+"""Check that a connection whose close event was withheld from the probes is closed by the reaper, marked inexact."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sockscope.target import Target
 from sockscope.tracer.bpf_object import BpfObject
 from sockscope.tracer.source import KernelSource
 from tests.conftest import wait_until
-from tests.faults.conftest import Told
+from tests.faults.conftest import ReportOutcome
 from tests.kernel.tracing import leaving_at_once
 
 pytestmark = pytest.mark.kernel
@@ -53,7 +53,7 @@ def _server_has_it(port: int, peer: int) -> bool:
 
 
 def _blind(source: KernelSource, functions: tuple[str, ...]) -> None:
-    """Take off the probes that are told of it, as if the kernel withheld that from them."""
+    """Detach the probes of these events, as if the kernel withheld them."""
     where = [index for index, hook in enumerate(source._hooks) if hook.function in functions]
     assert len(where) == len(functions)
     for index in reversed(where):
@@ -73,7 +73,7 @@ def _crowd(program: BpfObject) -> None:
         buckets.put(number, bucket)
 
 
-def _told(batch: Batch, peer: int) -> list[ConnectionFlag]:
+def _flags_of(batch: Batch, peer: int) -> list[ConnectionFlag]:
     rows = batch.connections[batch.connections["remote_port"] == peer]
     return [
         ConnectionFlag(int(flags)) & (ConnectionFlag.CLOSED | ConnectionFlag.BEST_EFFORT)
@@ -83,8 +83,8 @@ def _told(batch: Batch, peer: int) -> list[ConnectionFlag]:
 
 @pytest.mark.parametrize("crowded", [False, True], ids=["in its bucket", "crowded out of it"])
 @pytest.mark.parametrize("functions", [_END, _ALL_STEPS], ids=["the end", "every step to it"])
-def test_an_end_that_no_probe_was_told_of_is_found_and_told_once(
-    functions: tuple[str, ...], crowded: bool, told: Told
+def test_missed_close_event_is_found_and_reported_once(
+    functions: tuple[str, ...], crowded: bool, report_outcome: ReportOutcome
 ) -> None:
     gone = ConnectionFlag.CLOSED | ConnectionFlag.BEST_EFFORT
     with (
@@ -104,24 +104,24 @@ def test_an_end_that_no_probe_was_told_of_is_found_and_told_once(
             leaving[0].close()
             wait_until(lambda: not _server_has_it(server.port, peers[0]))
             source._unseen_ends.look_at_all()
-            assert _told(session.batch(), peers[0]) == [gone]
+            assert _flags_of(session.batch(), peers[0]) == [gone]
             whole = session.batch(whole=True)
-            assert [_told(whole, peer) for peer in (peers[0], peers[1], open_peer)] == [[], [0], [0]]
+            assert [_flags_of(whole, peer) for peer in (peers[0], peers[1], open_peer)] == [[], [0], [0]]
             leaving[1].close()
             wait_until(lambda: not _server_has_it(server.port, peers[1]))
             last = session.stop()
-    assert [_told(last, peer) for peer in (peers[0], peers[1], open_peer)] == [[], [gone], [0]]
+    assert [_flags_of(last, peer) for peer in (peers[0], peers[1], open_peer)] == [[], [gone], [0]]
     row = last.connections[last.connections["remote_port"] == peers[1]][0]
     assert row["first_write_ns"] <= row["closed_ns"] <= last.time_ns
-    told(
-        f"{'every step to' if functions is _ALL_STEPS else 'only'} a connection's end withheld from the probes"
-        + (", its record where those are that found no room" if crowded else ""),
-        "found while tracing and at its end: closed and inexact, once; the one that stayed is open and exact",
+    report_outcome(
+        f"{'all events of the close' if functions is _ALL_STEPS else 'close event'} of a connection withheld from the probes"
+        + (", its record in the overflow map" if crowded else ""),
+        "found during tracing and at its end: reported once as closed and inexact; the open connection stays open and exact",
         2,
     )
 
 
-def test_an_unseen_end_whose_address_is_used_again_is_told_once(told: Told) -> None:
+def test_missed_close_event_with_a_reused_address_is_reported_once(report_outcome: ReportOutcome) -> None:
     with (
         servers.start("single", workers=1) as server,
         leaving_at_once(LiveSession(Target(ports=(server.port,)))) as session,
@@ -146,6 +146,6 @@ def test_an_unseen_end_whose_address_is_used_again_is_told_once(told: Told) -> N
 
         wait_until(is_used_again)
         batches += [session.batch(), session.stop()]
-    found = [flags for batch in batches for flags in _told(batch, peer)]
+    found = [flags for batch in batches for flags in _flags_of(batch, peer)]
     assert found == [ConnectionFlag.CLOSED | ConnectionFlag.BEST_EFFORT]
-    told("a connection's end withheld, and its address used again", "told once, as it was found")
+    report_outcome("close event withheld, and the socket address reused", "reported once")

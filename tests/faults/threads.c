@@ -8,7 +8,7 @@
  * many connections between them, RATE a second or as many as they can (0), and the thread that was
  * made for a connection reads it, answers with its process, its thread and how much it read, and
  * ends.  The server listens on ADDRESS (127.0.0.1), and its clients come from the network namespace that
- * the file NETWORK stands for.  Each client prints what it was told, a line a connection: CLIENT-PORT PID TID BYTES.
+ * the file NETWORK stands for.  Each client prints one line per connection: CLIENT-PORT PID TID BYTES of the reply.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>

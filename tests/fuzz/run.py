@@ -45,7 +45,7 @@ def main() -> int:
         covered = re.findall(r"cov: (\d+)", done.stderr)
         good = done.returncode == 0 and ran is not None
         failed += not good
-        outcome = f"no fault; {covered[-1] if covered else 0} edges reached" if good else "**a fault**"
+        outcome = f"no fault; {covered[-1] if covered else 0} edges covered" if good else "**a fault**"
         number = f"{int(ran[1]):,}" if ran else "?"
         rows.append((target.name, number, str(args.seconds), outcome))
         print(f"{target.name}: {number} inputs, {outcome}", flush=True)
