@@ -68,10 +68,6 @@ class Demo:
         for option in ("workers", "connections", "requests", "concurrency"):
             if getattr(args, option) < 1:
                 raise UsageError(f"--{option} must be at least 1")
-        if args.html is not None:
-            from sockscope.report.html.charts.svg import need_matplotlib
-
-            need_matplotlib()  # before the work, not after it
         return _demonstrate(args.models or list(_MODELS), args)
 
 

@@ -93,14 +93,10 @@ def add_dashboard_options(group: argparse._ArgumentGroup) -> None:
 
 
 def save_report(frame: Frame, path: Path) -> Path:
-    """Write the current frame as a report: HTML, or text if matplotlib is missing."""
+    """Write the current frame as an HTML report, and return its path."""
     from sockscope.report import render
 
-    try:
-        text = render("html", frame)
-    except SockscopeError:
-        text, path = render("text", frame), path.with_suffix(".txt")
-    path.write_text(text)
+    path.write_text(render("html", frame))
     return path
 
 

@@ -3,7 +3,7 @@
 Drawn with matplotlib, when the report is made: of the libraries that give static SVG it is the one
 that has all that is needed here (logarithmic axes, heat maps, sensible ticks) and is maintained;
 pygal has no heat map, and plotly and Vega are scripts of megabytes in every page, or a browser to
-run them in.  It is an optional dependency, ``sockscope[report]``.
+run them in.
 
 A colour's name stands for a CSS variable: matplotlib is given a number that stands for the name,
 and the number is replaced in its output.
@@ -82,13 +82,16 @@ def colour(name: str) -> str:
 
 
 def need_matplotlib() -> None:
-    """
+    """Check that matplotlib can be imported: an environment may lack it in spite of the dependency.
+
     :raises SockscopeError: when it is not installed
     """
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError:
-        raise SockscopeError("the HTML report needs matplotlib", hint="pip install matplotlib") from None
+        raise SockscopeError(
+            "matplotlib, which draws the charts, is not installed", hint="pip install matplotlib"
+        ) from None
 
 
 def draw(
