@@ -79,7 +79,7 @@ class ThreadChannel(Channel):
 
 
 class ProcessChannel(Channel):
-    """A Unix socket that keeps message borders: each message is one descriptor and who accepted it."""
+    """A Unix socket with message boundaries: each message is a descriptor and the id of its acceptor."""
 
     def __init__(self) -> None:
         self._giving, self._taking = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

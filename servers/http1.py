@@ -82,7 +82,7 @@ def _with_body(
 
 
 def render_reply(request: Request, pid: int, acceptor: str, reader: str, writer: str, listener: int) -> bytes:
-    """The reply that tells a client the truth. Acceptor, reader and writer are `pid/tid`."""
+    """Build the reply, which contains the ground truth. Acceptor, reader and writer are `pid/tid`."""
     body = f"pid={pid} acceptor={acceptor} reader={reader} writer={writer} listener={listener}\n"
     if not request.keep_alive:
         connection = "Connection: close\r\n"

@@ -109,7 +109,7 @@ class Loop:
             return
         self._interest[descriptor] = wanted
         if wanted == PAUSE:
-            self._epoll.unregister(descriptor)  # an empty mask would still report a hang-up, for ever
+            self._epoll.unregister(descriptor)  # an empty mask would still report a hang-up, again and again
         elif before == PAUSE:
             self._epoll.register(descriptor, wanted)
         else:

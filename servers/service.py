@@ -12,7 +12,7 @@ CLOSE = 0
 """In place of events to wait for: nothing more will come of this connection."""
 
 PAUSE = -1
-"""In place of events to wait for: leave the connection alone until its loop is told to resume it."""
+"""Instead of events to wait for: ignore the connection until its loop is asked to resume it."""
 
 _FLUSH_BYTES = 256 * 1024
 _DRAIN_READS = 16

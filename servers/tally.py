@@ -1,4 +1,4 @@
-"""Open connections of each worker, seen by whoever shares them out."""
+"""Open connections of each worker, visible to the thread that distributes them."""
 
 import mmap
 

@@ -15,7 +15,7 @@ class ClientError(Exception):
 
 
 class Client:
-    """A non-blocking client socket with at most one request under way, and the truth it was told."""
+    """A non-blocking client socket with at most one request in progress, and the ground truth of its replies."""
 
     __slots__ = (
         "_inbox",

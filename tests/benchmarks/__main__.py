@@ -1,7 +1,7 @@
 """``python -m tests.benchmarks``: measure, and write docs/benchmarks/; needs root and what it compares with.
 
 With ``--quick`` each thing once and shortly; with ``--only WORDS`` just the parts whose name has these
-words in it, added to what is there (``--fresh`` begins anew).
+words in it, added to what is there (``--fresh`` discards them).
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def _numbered(rows: Callable[[], Iterable[Row]]) -> Iterable[Row]:
 def _starting() -> Iterable[Row]:
     yield {"figure": "`sockscope --help`", "seconds": scaling.help_seconds()}
     seconds, of_cpu = scaling.start_seconds(1)
-    yield {"figure": "from the command to the first connection in a frame", "seconds": seconds}
-    yield {"figure": "the same, CPU time", "seconds": of_cpu}
+    yield {"figure": "command to first connection in a frame", "seconds": seconds}
+    yield {"figure": "command to first connection in a frame, CPU time", "seconds": of_cpu}
 
 
 def _decoding() -> Iterable[Row]:

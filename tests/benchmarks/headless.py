@@ -36,16 +36,16 @@ def main(port: int, without: str = "") -> None:
     first, first_cpu, ticks, began = 0.0, 0.0, 0, time.process_time()
     started = time.monotonic()
     while not over:
-        told = feed.next(0.1)
-        if told is None:
+        update = feed.next(0.1)
+        if update is None:
             continue
         ticks += 1
-        if not first and len(told[0].snapshot.connections):
+        if not first and len(update[0].snapshot.connections):
             first, first_cpu = time.monotonic(), time.process_time()
     busy = (time.process_time() - began) / (time.monotonic() - started)
-    while (told := feed.next(0.1)) is None:  # what happened since the last frame
+    while (update := feed.next(0.1)) is None:  # what happened since the last frame
         pass
-    snapshot = told[0].snapshot
+    snapshot = update[0].snapshot
     feed.close()
     words = {
         "first": first,

@@ -1,8 +1,8 @@
-"""What the probes take of a CPU, by the kernel's own account: BPF run-time statistics.
+"""Measure the time in the probes with the kernel's BPF run-time statistics.
 
-The statistics are part of what they measure: reading the clock twice around each run.  How much, an
-empty program tells, attached in the same run to a tracepoint that fires for every read.  So three
-figures are told: as the kernel counts it, what an empty program would have cost, and the difference.
+The statistics include their own cost, two clock reads per run.  An empty program, attached in the same run to
+a tracepoint that fires for every read, measures this cost.  The results are the counted time, the time of an
+empty program, and the difference.
 """
 
 from __future__ import annotations

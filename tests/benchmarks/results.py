@@ -1,4 +1,4 @@
-"""What was measured, kept as JSON run by run, and told as tables: medians, and how far they spread."""
+"""Store the measurements as JSON, run by run, and format them as tables: median, minimum and maximum."""
 
 from __future__ import annotations
 

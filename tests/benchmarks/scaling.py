@@ -46,8 +46,13 @@ def rates(seconds: float) -> Iterator[Row]:
                 pause = ("-s", script.name) if pause_ms else ()
                 with at_work(LIVE, serving) as running:
                     load = wrk(serving.port, seconds, *pause, connections=connections)
-            told = last_words(running)
-            yield {"rate": load.rate, "busy": told["busy"], "ticks": told["ticks"], "lost": told["lost"]}
+            values = last_words(running)
+            yield {
+                "rate": load.rate,
+                "busy": values["busy"],
+                "ticks": values["ticks"],
+                "lost": values["lost"],
+            }
 
 
 def connections(counts: tuple[int, ...]) -> Iterator[Row]:
@@ -130,14 +135,14 @@ def _written(program: Any, name: str, record: Any, count: int) -> Iterator[Any]:
 
 
 def _peak_resident() -> int:
-    """Bytes, since it was begun anew."""
+    """Return the peak in bytes, since the last reset."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def _ticks(session: LiveSession, records: Any) -> Row:
     """The first tick, which meets all at once, and then the usual one, a tenth of it changed."""
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew: proc_pid_clear_refs(5)
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak: proc_pid_clear_refs(5)
     state = State(5000)
     state.started_at(session.meta.started_ns)
     first, found = _tick(session, state)
@@ -166,8 +171,8 @@ def _tick(session: LiveSession, state: State) -> tuple[dict[str, float], int]:
     times.append(time.process_time())
     analyse(session.meta, snapshot)
     times.append(time.process_time())
-    told = dict(zip(("read_s", "model_s", "analysis_s"), np.diff(times).tolist(), strict=True))
-    return told, len(batch.connections) or len(batch.workers)
+    values = dict(zip(("read_s", "model_s", "analysis_s"), np.diff(times).tolist(), strict=True))
+    return values, len(batch.connections) or len(batch.workers)
 
 
 def kernel_memory() -> int:
@@ -175,11 +180,11 @@ def kernel_memory() -> int:
     maps: dict[int, int] = {}  # by number: a mapped one is held by two descriptors
     for entry in Path("/proc/self/fdinfo").iterdir():
         try:
-            told = dict(re.findall(r"^(\w+):\s+(\d+)", entry.read_text(), re.MULTILINE))
+            values = dict(re.findall(r"^(\w+):\s+(\d+)", entry.read_text(), re.MULTILINE))
         except OSError:
             continue
-        if "map_id" in told:
-            maps[int(told["map_id"])] = int(told["memlock"])
+        if "map_id" in values:
+            maps[int(values["map_id"])] = int(values["memlock"])
     return sum(maps.values())
 
 
@@ -198,5 +203,5 @@ def start_seconds(seconds: float) -> tuple[float, float]:
                 clients.enter_context(socket.create_connection(("127.0.0.1", serving.port)))
             with at_work(LIVE, serving) as running:
                 time.sleep(seconds)
-        told = last_words(running)
-        return float(told["first"]) - running.started, float(told["first_cpu"])
+        values = last_words(running)
+        return float(values["first"]) - running.started, float(values["first_cpu"])

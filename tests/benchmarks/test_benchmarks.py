@@ -28,10 +28,10 @@ def test_a_short_round_sees_every_request_of_the_client_and_loses_none(tmp_path:
     assert hooks["requests"] > 0
     results.add("throughput", [row, hooks])
     results.save()
-    told = document(Results(tmp_path / "results.json"))
-    assert "| sockscope live | 1 |" in told
-    assert "| nothing |" in told
-    assert "| workload | untraced | 0.97 allows | the hooks alone |" in told
+    page = document(Results(tmp_path / "results.json"))
+    assert "| sockscope live | 1 |" in page
+    assert "| nothing |" in page
+    assert "| workload | untraced | 0.97 allows | hooks alone |" in page
     # as many hooks, though nothing runs there
     assert hooks["attached"] == row["attached"] > 0
 
@@ -40,7 +40,7 @@ def test_a_short_round_sees_every_request_of_the_client_and_loses_none(tmp_path:
 @pytest.mark.servers
 def test_the_probes_run_for_each_request_and_an_empty_program_costs_less() -> None:
     row = probe_time(KEEPALIVE, LIVE, 1)
-    # the server's and the client's, and those of whoever else is at work on this machine
+    # the server's and the client's, and those of other processes on this machine
     assert row["programs"]["on_recv"]["runs"] >= 1.95
     assert row["programs"]["on_send"]["runs"] >= 1.95
     assert 0 < row["floor_ns"] < row["programs"]["on_recv"]["ns"]
@@ -60,6 +60,6 @@ def test_every_event_that_a_program_puts_into_the_ring_is_taken_once_and_in_orde
     assert (row["taken"], row["lost"], row["in_order"]) == (1_200_000, 0, True)
 
 
-def test_a_spread_is_told_by_median_least_and_most() -> None:
+def test_spread_is_median_minimum_and_maximum() -> None:
     assert spread([0.9, 1.0, 0.95, None]) == "0.95 (0.90 to 1.00)"
     assert spread([None]) == "–"

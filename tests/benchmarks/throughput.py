@@ -1,10 +1,10 @@
-"""How much a traced server still does: each tracer's run beside an untraced one, in turns.
+"""Measure the throughput of a traced server, relative to an untraced run.
 
-A machine of two CPUs is noisy, and drifts: so a ratio is always that of two runs one after the
-other, and what is told is the median of several and how far they spread.  Two ratios are taken.
-``rate`` is what the client saw, requests a second; whatever else runs on the machine is in it.
-``work`` is requests a second of CPU time that server and client used, the probes' part included,
-since probes run in their contexts; others can disturb it only through caches and clocks.
+A machine of two CPUs is noisy and drifts.  A ratio is therefore always that of two consecutive runs, and the
+result is the median of several, with minimum and maximum.  ``rate`` is requests per second at the client, which
+includes the influence of everything else on the machine.  ``work`` is requests per second of CPU time of server
+and client; probes run in their contexts, so it includes the probes, and other processes influence it only
+through caches and clocks.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def one_round(
 ) -> Iterator[Row]:
     """Every tracer once, an untraced run before every second one: U A B U C D U.
 
-    Pairs stay together, and come in another order each time: a server that has just begun is faster, and
-    whoever is compared with that would always be the same.
+    Pairs stay together, and their order varies: a server that has just started is faster, and the same tracer
+    would always be compared with it.
     """
     with workload.serve() as serving:
         workload.load(serving.port, 1)  # it warms up

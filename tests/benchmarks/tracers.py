@@ -59,7 +59,7 @@ class Running:
 
 @contextlib.contextmanager
 def at_work(tracer: Tracer, serving: Serving) -> Iterator[Running]:
-    """The tracer, attached; on leaving it is told to end."""
+    """Start the tracer, wait until it is attached, and stop it at the end."""
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch:
         place = Path(scratch)
         screen, keyboard = pty.openpty() if tracer.screen else (-1, -1)
@@ -169,14 +169,14 @@ def losses(tracer: Tracer, running: Running) -> dict[str, int] | None:
         return dict(recording["lost"])
     if tracer is LIVE:
         return dict(last_words(running)["lost"])
-    told = re.findall(r"[Ll]ost (\d+)|LOST (\d+)", running.spent["said"])  # bpftrace, perf trace
-    return {"events": sum(int(one or other) for one, other in told)} if told else None
+    reported = re.findall(r"[Ll]ost (\d+)|LOST (\d+)", running.spent["said"])  # bpftrace, perf trace
+    return {"events": sum(int(one or other) for one, other in reported)} if reported else None
 
 
 def last_words(running: Running) -> dict[str, Any]:
     """The line of JSON that the feed without a screen ends with."""
-    told: dict[str, Any] = json.loads(running.spent["said"].splitlines()[-1])
-    return told
+    reported: dict[str, Any] = json.loads(running.spent["said"].splitlines()[-1])
+    return reported
 
 
 def _sockscope(*words: str) -> Callable[[Serving, Path], list[str]]:
@@ -219,7 +219,7 @@ def _without_headers(place: Path) -> Mapping[str, str]:
 
 UNTRACED = "untraced"
 LIVE = Tracer("sockscope live", _sockscope("tests.benchmarks.headless", "{port}"), ready="attached")
-#: Live mode with less to tell, for the time in the probes.
+#: Live mode with disabled signals, for the time in the probes.
 LESS = tuple(
     Tracer(
         f"sockscope live --disable {signals}",
@@ -229,11 +229,13 @@ LESS = tuple(
     for signals in ("data-ready,wait,wake", "read,write,wait")
 )
 #: Right after it, so that the two are compared with each other.
-HOOKS = Tracer("its hooks alone", _sockscope("tests.benchmarks.hooks_alone", "{port}"), ready="attached")
+HOOKS = Tracer(
+    "hooks alone (empty programs)", _sockscope("tests.benchmarks.hooks_alone", "{port}"), ready="attached"
+)
 TRACERS = (
     LIVE,
     HOOKS,
-    Tracer("sockscope live, with its screen", _sockscope("sockscope", "live", "--port", "{port}"), screen=True),
+    Tracer("sockscope live, with screen", _sockscope("sockscope", "live", "--port", "{port}"), screen=True),
     Tracer("sockscope record", _sockscope("sockscope", "record", "-o", "{place}/run.sockscope", "--port", "{port}")),
     Tracer(
         "sockscope record --events",
@@ -241,12 +243,12 @@ TRACERS = (
     ),
     Tracer("bpftrace, equivalent probes", _bpftrace, needs="bpftrace", stop=signal.SIGINT),
     Tracer(
-        "bcc argdist, results of reads only",
+        "bcc argdist, read results only",
         _argdist,
         needs="argdist-bpfcc",
         stop=signal.SIGINT,
         environment=_without_headers,
     ),
-    Tracer("perf trace, twelve calls", _perf, needs="perf", stop=signal.SIGINT),
-    Tracer("strace -f, twelve calls", _strace, needs="strace", stop=signal.SIGINT, attaches=False),
+    Tracer("perf trace, 12 system calls", _perf, needs="perf", stop=signal.SIGINT),
+    Tracer("strace -f, 12 system calls", _strace, needs="strace", stop=signal.SIGINT, attaches=False),
 )  # fmt: skip

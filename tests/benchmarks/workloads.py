@@ -110,7 +110,7 @@ def _children(pid: int) -> list[int]:
 
 
 KEEPALIVE = Workload("Nginx keep-alive", _served("nginx"), wrk)
-CLOSE = Workload("Nginx, a connection a request", _served("nginx"), _close)
+CLOSE = Workload("Nginx, one connection per request", _served("nginx"), _close)
 MEMCACHED = Workload("Memcached", _served("memcached"), _memcaslap)
 REUSEPORT = Workload("reference server reuseport", _reference, wrk)
 

@@ -31,7 +31,7 @@ def main(port: int, clients: int, seconds: float, pause_s: float, file: Path) ->
 
         for _ in range(clients):
             begin()
-        # those under way at the end are waited for: the slow ones count as well, but not for ever
+        # wait for the requests that are in progress at the end, so that slow ones count, but not indefinitely
         while open_ and time.monotonic() < end + _PATIENCE_S:
             for number, _ in epoll.poll(0.1):
                 client, begun = open_[number]

@@ -201,7 +201,7 @@ def slow_dispatcher() -> None:
 
 
 def accept_lock() -> None:
-    """Three workers take turns with a lock, and whoever has it serves a request before giving it up."""
+    """Three workers share an accept lock, and its holder serves a request before it releases the lock."""
     listener = listen()
     lock = os.memfd_create("lock")
 

@@ -1,4 +1,4 @@
-"""The published cases on this machine, beside what was published; the outcome is docs/published.md.
+"""Run published cases on this machine and write docs/published.md.
 
 ``python -m tests.diagnosis.published [--write]``; needs root and nginx, takes about two minutes.
 """
@@ -31,7 +31,7 @@ WORKERS, WORK_US, CLIENTS, LOAD_S, ROUNDS = 6, 4000, 60, 4.0, 3
 
 @dataclass(frozen=True)
 class Outcome:
-    """One run: what its clients measured (milliseconds, empty if they did not), and what the tool says."""
+    """One run: latencies of its clients (ms; empty if not measured), and the results of sockscope."""
 
     name: str
     frame: Frame
@@ -83,7 +83,7 @@ def run(name: str, start: Start, load: Load, seconds: float) -> Outcome:
 def run_closed_loop(
     name: str, start: Start, clients: int, load_s: float, pause_ms: float, seconds: float
 ) -> Outcome:
-    """With clients that measure."""
+    """Run a case with clients that measure their latencies."""
     with tempfile.TemporaryDirectory(prefix="published-") as home:
         file = Path(home) / "spent"
 
@@ -114,9 +114,9 @@ def costly() -> Iterator[str]:
     )
     average, spread = averages[1] / averages[0], relative[1] / relative[0]
     yield from (
-        "## One shared queue against reuseport, costly handlers",
+        "## Shared queue or reuseport, expensive handlers",
         "",
-        "Published (Cloudflare, 2017: 12 workers, a handler that burns CPU, 100,000 requests from 200 clients, no"
+        "Published (Cloudflare, 2017: 12 workers, a CPU-bound handler, 100,000 requests from 200 clients, no"
         " keep-alive), milliseconds:",
         "",
         "| | min | average | median | max | deviation | ≥ 64 ms (2.1 times the first median) |",
@@ -124,8 +124,8 @@ def costly() -> Iterator[str]:
         "| one shared queue | 3.61 | 30.39 | 30.28 | 72.65 | 1.58 | 1 |",
         "| reuseport | 1.49 | 31.37 | 24.67 | 144.55 | 25.27 | 11,426 |",
         "",
-        f"Here ({WORKERS} workers of the reference server, {WORK_US / 1000:g} ms of CPU a request, {CLIENTS} clients,"
-        f" {LOAD_S:g} s each, in turns; the clients time from connect() to the last byte; late is 2.1 times the median"
+        f"Here ({WORKERS} workers of the reference server, {WORK_US / 1000:g} ms of CPU per request, {CLIENTS} clients,"
+        f" {LOAD_S:g} s each, alternating; latency from connect() to the last byte; late: more than 2.1 times the median"
         " of the shared queue in the same round):",
         "",
         "| | min | average | median | p99 | max | deviation | deviation / average | late | requests |",
@@ -142,7 +142,7 @@ def costly() -> Iterator[str]:
         )
     yield from (
         "",
-        "What sockscope says of the same runs:",
+        "sockscope on the same runs:",
         "",
         "| | queue wait p50 / p99 | accepted by each worker | findings |",
         "|---|---|---|---|",
@@ -151,17 +151,17 @@ def costly() -> Iterator[str]:
         yield f"| {outcome.name} | {outcome.queue_wait} | {outcome.shares} | {outcome.said} |"
     yield from (
         "",
-        "Medians of the rounds compared:",
+        "Comparison of the medians:",
         "",
-        f"- Same average: {_reproduced(0.8 <= average <= 1.25)}; reuseport's is {average:.2f} times the shared"
+        f"- Equal average: {_reproduced(0.8 <= average <= 1.25)}; reuseport's is {average:.2f} times the shared"
         " queue's (published: 1.03 times).",
-        f"- Larger deviation for its average under reuseport: {_reproduced(spread > 1.5)}; {spread:.1f} times as large"
+        f"- Larger relative deviation with reuseport: {_reproduced(spread > 1.5)}; {spread:.1f} times as large"
         " (published: 15.5 times).",
-        f"- The size of that ratio: {_reproduced(8 <= spread <= 32)}.",
+        f"- Size of that ratio: {_reproduced(8 <= spread <= 32)}.",
         "",
-        f"{WORKERS} workers on {os.cpu_count()} CPUs take turns, together with the clients, the tracer and whatever else"
-        " the machine does. That adds a deviation to the shared queue's latencies which one worker a CPU has not, and"
-        " the average is the clients over the throughput: it follows the CPU time that is left in that round.",
+        f"{WORKERS} workers share {os.cpu_count()} CPUs with the clients, the tracer and other load. That adds a deviation"
+        " to the latencies of the shared queue that a worker with its own CPU does not have. The average latency is the"
+        " number of clients divided by the throughput, so it depends on the CPU time that is available in a round.",
     )
 
 
@@ -170,12 +170,12 @@ def light() -> Iterator[str]:
     values = sorted(outcome.server.group.fairness.values, reverse=True)
     largest = values[0] / max(sum(values), 1)
     yield from (
-        "## A shared queue under light load: last waiter first",
+        "## Shared queue under light load: last waiter first",
         "",
-        "Published: with EPOLLEXCLUSIVE the waiter that was added last is woken first, so that a lightly loaded"
-        ' server feeds few of its workers; Linux da5e36308d9f tells of shares "as high as 3:1".',
+        "Published: with EPOLLEXCLUSIVE the kernel wakes the waiter that was added last, so a lightly loaded server uses few"
+        ' of its workers. Linux da5e36308d9f reports shares "as high as 3:1".',
         "",
-        f"Here (4 workers, 120 connections a second, {outcome.server.connections} in all): the workers accepted"
+        f"Here (4 workers, 120 connections per second, {outcome.server.connections} in all): the workers accepted"
         f" **{outcome.shares}**; the busiest has {largest:.0%}. Queue wait p50 / p99: {outcome.queue_wait}.",
         "",
         "```",
@@ -183,7 +183,7 @@ def light() -> Iterator[str]:
         "```",
         "",
         f"- Skewed shares: {_reproduced(largest > 0.5)}.",
-        f"- At least 3:1 between the first and the second: {_reproduced(values[0] >= 3 * values[1])}.",
+        f"- Ratio of at least 3:1 between the first and the second: {_reproduced(values[0] >= 3 * values[1])}.",
     )
 
 
@@ -196,19 +196,18 @@ def order() -> Iterator[str]:
     yield from (
         "## Wake order",
         "",
-        "3 workers, 6 clients one at a time, 100 ms apart; the number of the worker that accepted each, from the"
-        " recorded connections:",
+        "3 workers, 6 clients one at a time, 100 ms apart; number of the worker that accepted each connection:",
         "",
         "| | published | here |",
         "|---|---|---|",
         f"| blocking accept() | 2,1,0,2,1,0 | {','.join(blocking)} |",
         f"| EPOLLEXCLUSIVE | 0,0,0,0,0,0 | {','.join(exclusive)} |",
         "",
-        "- In turns with blocking accept():"
+        "- Round robin with blocking accept():"
         f" {_reproduced(blocking[:3] == blocking[3:] and len(set(blocking)) == 3)}.",
-        f"- Always the same with EPOLLEXCLUSIVE: {_reproduced(len(exclusive) == 6 and len(set(exclusive)) == 1)}.",
+        f"- Always the same worker with EPOLLEXCLUSIVE: {_reproduced(len(exclusive) == 6 and len(set(exclusive)) == 1)}.",
         "",
-        "Which number comes first only tells in which order the workers began to wait.",
+        "The first number depends only on the order in which the workers began to wait.",
     )
 
 
@@ -218,16 +217,16 @@ def accept_mutex() -> Iterator[str]:
         run("accept_mutex on", nginx(4, "", "accept_mutex on; accept_mutex_delay 50ms;"), CALM, 6),
         run("reuseport", nginx(4, "reuseport", "accept_mutex off;"), CALM, 6),
     ]
-    told = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr
-    version = told.rpartition("/")[2].strip()
+    shown = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr
+    version = shown.rpartition("/")[2].strip()
     uneven = [outcome.server.group.fairness.max_over_mean for outcome in outcomes]
     yield from (
         "## Nginx: accept_mutex off, on, and reuseport",
         "",
-        "Published: with one queue, lock or none, a lightly loaded Nginx feeds few of its workers; with reuseport the"
-        " connections are spread by hash.",
+        "Published: with one queue, with or without the lock, a lightly loaded Nginx uses few of its workers; with reuseport"
+        " connections are distributed by hash.",
         "",
-        "Here (4 workers, 120 connections a second, accept_mutex_delay 50 ms):",
+        "Here (4 workers, 120 connections per second, accept_mutex_delay 50 ms):",
         "",
         "| | model | accepted by each worker | max / mean | EAGAIN at accept | queue wait p50 / p99 | findings |",
         "|---|---|---|---|---|---|---|",
@@ -240,13 +239,13 @@ def accept_mutex() -> Iterator[str]:
     yield from (
         "",
         f"- Skew without the lock: {_reproduced(uneven[0] > 1.5)}; with it: {_reproduced(uneven[1] > 1.5)}.",
-        f"- Even with reuseport, as far as hashing goes: {_reproduced(uneven[2] < 1.5)}.",
-        "- A herd without the lock: not reproduced, and not to be expected: Nginx since 1.11.3 registers its listeners"
-        " with EPOLLEXCLUSIVE when accept_mutex is off.",
+        f"- Even (within random variation) with reuseport: {_reproduced(uneven[2] < 1.5)}.",
+        "- Thundering herd without the lock: not reproduced, as expected: since 1.11.3 Nginx registers its listeners with"
+        " EPOLLEXCLUSIVE when accept_mutex is off.",
         "",
-        f"This is Nginx {version}. Since 1.21.6 a worker adds its listener to epoll anew now and then when accept_mutex"
-        " is off, so that another waiter is the last one; the published skew is of older versions. With the lock the"
-        " skew is still there.",
+        f"This is Nginx {version}. Since 1.21.6, with accept_mutex off, a worker periodically adds its listener to epoll"
+        " again, so that another waiter becomes the last one. The published skew is of older versions. With the lock,"
+        " the skew remains.",
     )
 
 
@@ -260,11 +259,11 @@ def _reproduced(well: bool) -> str:
 
 def document() -> Iterator[str]:
     yield from (
-        "# Published cases, reproduced",
+        "# Published cases",
         "",
-        f"Written by `python -m tests.diagnosis.published --write` on {os.cpu_count()} CPUs, Linux"
-        f" {platform.release()}: servers, clients and the tracer share them. What needs a dozen CPUs is compared in"
-        " direction and ratio only; each comparison says whether it came out.",
+        f"Generated by `python -m tests.diagnosis.published --write` on {os.cpu_count()} CPUs, Linux"
+        f" {platform.release()}, which servers, clients and tracer share. Cases that need a dozen CPUs are compared in"
+        " direction and ratio only.",
         "",
     )
     for part in (costly, light, order, accept_mutex):
@@ -273,9 +272,9 @@ def document() -> Iterator[str]:
     yield from (
         "## Not attempted",
         "",
-        "- Deviations over the workers of 26 % against 2.7 % CPU and 3200 against 50 connections (Hermes, SIGCOMM'25),"
-        " and 860 s against 24 s (Linux df0108c5da56): they need many CPUs and thousands of clients.",
-        "- The field vectors (connections a worker, before and after a repair) are unit tests of the fairness figures.",
+        "- Standard deviations over the workers of 26 % and 2.7 % CPU, and of 3200 and 50 connections (Hermes, SIGCOMM'25);"
+        " 860 s and 24 s (Linux df0108c5da56): they need many CPUs and thousands of clients.",
+        "- Connections per worker before and after a fix, from issue reports: they are unit tests of the fairness statistics.",
     )
 
 

@@ -136,7 +136,7 @@ def announced(stack: contextlib.ExitStack, command: Sequence[str], prefix: tuple
 
 
 def on_port(stack: contextlib.ExitStack, port: int, command: Sequence[str]) -> Place:
-    """Start a server that was told its port, and wait until it takes connections."""
+    """Start a server on a given port, and wait until it accepts connections."""
     process = run_beside(stack, command)
     end = time.monotonic() + 10
     while time.monotonic() < end and process.poll() is None:

@@ -1,7 +1,7 @@
-"""Record anew what README and docs show: ``make recording``, on this machine, as root.
+"""Make the recording that README and docs show: ``make recording``, as root.
 
-Four reuseport workers, one of which takes 20 ms longer a request.  A recording belongs to the schema that
-it was made with, so it is made again when the schema changes; the pictures are made from it.
+Four reuseport workers, one of which needs 20 ms longer per request.  The pictures and the examples are generated
+from it.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ def main() -> int:
     with ExitStack() as stack:
         server = _begin(stack, SERVER, stdout=subprocess.PIPE)
         assert server.stdout is not None
-        server.stdout.readline()  # it listens
+        server.stdout.readline()  # wait until it listens
         _begin(stack, LOAD, stdout=subprocess.DEVNULL)
-        # a host's name is nobody's business: the recorder gets one of its own
+        # hide the name of this host
         words = [sys.executable, "-m", *RECORD]
         named = ["unshare", "-u", "sh", "-c", 'hostname demo && exec "$@"', "sh", *words]
         return subprocess.run(named, cwd=RECORDING.parent, env=_environment(), check=False).returncode
@@ -42,7 +42,7 @@ def _begin(stack: ExitStack, words: tuple[str, ...], stdout: int) -> subprocess.
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of the one who makes it but what it takes to start."""
+    """Return a minimal environment, so that nothing of the caller is recorded."""
     return {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PYTHONPATH": str(ROOT)}
 
 

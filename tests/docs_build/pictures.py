@@ -1,7 +1,4 @@
-"""Make the pictures of README and docs from the shipped recording: ``make pictures``.
-
-They are what the dashboard and a browser draw, so they cannot show what these do not.
-"""
+"""Render the pictures of README and docs from the shipped recording: ``make pictures``."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "docs" / "pictures"
 RECORDING = Path("docs", "recordings", "straggler.sockscope")
 
-#: Picture → key that opens the screen.
+#: Picture and the key that opens its screen.
 SCREENS = {
     "overview": "1",
     "listeners": "2",

@@ -113,8 +113,8 @@ def _release(name: str, apt: dict[str, str]) -> str:
     series, _, flavour = ("", "", "") if name == "newest" else name.partition("-")
     flavours = f"{flavour}-amd64" if flavour else "amd64"
     for package in (f"linux-image-{series}-{flavours}", f"linux-image-{flavours}"):
-        told = _run("apt-cache", "depends", package, check=False, **apt)
-        found = re.search(r"Depends: linux-image-(\S+)", told)
+        output = _run("apt-cache", "depends", package, check=False, **apt)
+        found = re.search(r"Depends: linux-image-(\S+)", output)
         if found and found[1].startswith(f"{series}." if series else ""):
             return found[1]
     raise PackageError(f"apt has no kernel {name}; apt-cache search linux-image lists what there is")
@@ -138,10 +138,10 @@ def _prepare(release: str, scratch: Path, apt: dict[str, str]) -> None:
 
 def _parts(release: str, apt: dict[str, str]) -> list[str]:
     """The packages of a kernel: newer ones have the kernel and its modules in two."""
-    told = _run("apt-cache", "depends", f"linux-image-{release}", **apt)
+    output = _run("apt-cache", "depends", f"linux-image-{release}", **apt)
     return [
         f"linux-image-{release}",
-        *re.findall(rf"Depends: (linux-\w+-{re.escape(release)})$", told, re.MULTILINE),
+        *re.findall(rf"Depends: (linux-\w+-{re.escape(release)})$", output, re.MULTILINE),
     ]
 
 
@@ -156,7 +156,7 @@ def _unpacked(boot_image: bytes) -> bytes:
     packed = boot_image[begin : begin + length]
     for magic, command in _UNPACKERS.items():
         if packed.startswith(magic):
-            # four bytes behind the stream tell its unpacked size: no part of it
+            # the four bytes after the stream are its unpacked size, not part of it
             stream = packed[:-4] if command[0] == "xz" else packed
             image = subprocess.run(command, input=stream, capture_output=True, check=False).stdout
             if image.startswith(b"\x7fELF"):
@@ -170,8 +170,8 @@ def _initial(ready: Path, release: str) -> bytes:
     files["init"] = (0o100755, _INIT.encode())
     order = []
     for module in _MODULES:
-        told = _run("modprobe", "-d", ready, "-S", release, "--show-depends", module)
-        for path in re.findall(r"^insmod (\S+)", told, re.MULTILINE):
+        output = _run("modprobe", "-d", ready, "-S", release, "--show-depends", module)
+        for path in re.findall(r"^insmod (\S+)", output, re.MULTILINE):
             name, content = _module(Path(path))
             if name not in order:
                 order.append(name)

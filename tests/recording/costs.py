@@ -1,4 +1,4 @@
-"""What recording costs the server that is recorded: requests a second with and without."""
+"""Measure requests per second with and without recording."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ def of_the_server(place: Path) -> list[tuple[str, str]]:
         spread = f"{min(rates[name]):,.0f} to {max(rates[name]):,.0f}"
         figure = f"{statistics.median(rates[name]):,.0f} requests/s ({spread})"
         if name != "not recorded":
-            figure += f": {statistics.median(ratios):.2f} of what it was, round by round"
-            figure += f"; {statistics.median(probes[name]):.0f} ns a probe by the kernel's own count"
+            figure += f": {statistics.median(ratios):.2f} of the untraced rate (median of rounds)"
+            figure += f"; {statistics.median(probes[name]):.0f} ns per probe by BPF statistics"
         rows.append((name, figure))
-    rows.append(("a recording of 3 s with detail", f"{statistics.median(counts) / 1e6:.1f} MB"))
+    rows.append(("size of a recording of 3 s with `--events`", f"{statistics.median(counts) / 1e6:.1f} MB"))
     return rows
 
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /* A server and its only client in one thread, for as much as can happen in a second, counted.
  *
- *	flood deeds NUMBER PER_SECOND	look eight times, read a byte, and again; now and then find nothing, or answer
+ *	flood operations NUMBER PER_SECOND	repeat eight empty reads and one of a byte; sometimes find nothing, or answer
  *	flood connections NUMBER	each accepted, read, answered, closed
  *
  * It says its port, waits for a line on standard input, and at the end says what it did: accepts,
- * waits, reads, reads that found nothing, answers, seconds.  A wait is two deeds: to go, and to come back.
+ * waits, reads, reads that found nothing, answers, seconds.  A wait is two operations: entry and return.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -73,7 +73,7 @@ static void answer(int server, int client)
 	answers++;
 }
 
-static void deeds(long wanted, double per_second)
+static void operations(long wanted, double per_second)
 {
 	int client = connected(INADDR_LOOPBACK), server = accepted();
 	struct epoll_event event = {.events = EPOLLIN};
@@ -122,7 +122,7 @@ int main(int argc, char **argv)
 	double begun;
 	cpu_set_t one;
 
-	must(argc >= 3, "flood deeds NUMBER PER_SECOND, flood connections NUMBER");
+	must(argc >= 3, "flood operations NUMBER PER_SECOND, flood connections NUMBER");
 	CPU_ZERO(&one);
 	CPU_SET(0, &one);
 	sched_setaffinity(0, sizeof(one), &one);
@@ -138,7 +138,7 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "connections"))
 		connections(atol(argv[2]));
 	else
-		deeds(atol(argv[2]), argc > 3 ? atof(argv[3]) : 1e9);
+		operations(atol(argv[2]), argc > 3 ? atof(argv[3]) : 1e9);
 	printf("%ld %ld %ld %ld %ld %f\n", accepts, waits, reads, empty, answers, now() - begun);
 	return 0;
 }

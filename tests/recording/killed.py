@@ -35,9 +35,9 @@ def fifty_times(place: Path, times: int = TIMES, seed: int | None = None) -> lis
                 load.terminate()
     assert max(missing) <= MISSING_AT_MOST_S, f"{max(missing):.2f} s are missing"
     return [
-        ("killed and read again", f"{times} of {times}"),
+        ("killed and readable", f"{times} of {times}"),
         (
-            "missing before the kill, at most",
+            "longest time missing before the kill",
             f"{max(missing):.2f} s (median {statistics.median(missing):.2f} s)",
         ),
     ]

@@ -1,4 +1,4 @@
-"""What a recording takes in, and how long it takes to read: ten million events, a million connections."""
+"""Measure recordings of ten million events and of a million connections, and reports on them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,13 @@ Rows = list[tuple[str, str]]
 
 
 def ten_million_events(place: Path) -> Rows:
-    """:raises AssertionError: when one is lost or miscounted, or a report takes too much"""
+    """Record and report.
+
+    :raises AssertionError: when one is lost or miscounted, or a report exceeds its limits
+    """
     out = place / "events.sockscope"
     with ahead_of_neighbours():
-        flood = Flood(place, "deeds", EVENTS, EVENTS_A_SECOND)
+        flood = Flood(place, "operations", EVENTS, EVENTS_A_SECOND)
         recorder = Recorder("-o", out, "--events", "--port", flood.port)
         before = recorder.cpu_s()
         done = flood.go()
@@ -37,22 +40,28 @@ def ten_million_events(place: Path) -> Rows:
     assert counted == truth, f"recorded {counted}, happened {truth}"
     timeline = measured("export", out, "--format", "timeline", "-o", place / "t.json.gz")
     return [
-        ("events, as the server counted them and as recorded", formatting.count(done.connection_io)),
-        ("a second", formatting.count(done.connection_io / done.seconds)),
+        (
+            "events, identical in the count of the server and in the recording",
+            formatting.count(done.connection_io),
+        ),
+        ("per second", formatting.count(done.connection_io / done.seconds)),
         ("lost", "0"),
         (
-            "the recorder's CPU time",
-            f"{spent:.1f} s of {done.seconds:.1f} s: {1e6 * spent / done.connection_io:.2f} µs an event",
+            "CPU time of the recorder",
+            f"{spent:.1f} s of {done.seconds:.1f} s: {1e6 * spent / done.connection_io:.2f} µs per event",
         ),
-        ("its memory at most (128 MB of it the ring, mapped twice)", f"{peak:.0f} MB"),
-        ("the file", _size(out, done.connection_io, "an event")),
+        ("peak memory of the recorder (128 MB of it are the ring, mapped twice)", f"{peak:.0f} MB"),
+        ("file size", _size(out, done.connection_io, "per event")),
         *_reports(place, out),
-        ("timeline of the first 1,000,000", _took(timeline)),
+        ("timeline of the first 1,000,000 events", _took(timeline)),
     ]
 
 
 def a_million_connections(place: Path) -> Rows:
-    """:raises AssertionError: when one is lost or miscounted, or a report takes too much"""
+    """Record and report.
+
+    :raises AssertionError: when one is lost or miscounted, or a report exceeds its limits
+    """
     out = place / "connections.sockscope"
     with ahead_of_neighbours():
         flood = Flood(place, "connections", CONNECTIONS)
@@ -66,15 +75,18 @@ def a_million_connections(place: Path) -> Rows:
     counted = measured("sql", out, query, "--format", "csv").said.splitlines()[1]
     assert counted == f"{done.accepts},{done.accepts},{done.accepts}", counted
     return [
-        ("connections, as the server counted them and as recorded", formatting.count(done.accepts)),
-        ("a second", formatting.count(done.accepts / done.seconds)),
+        (
+            "connections, identical in the count of the server and in the recording",
+            formatting.count(done.accepts),
+        ),
+        ("per second", formatting.count(done.accepts / done.seconds)),
         ("lost", "0"),
         (
-            "the recorder's CPU time",
-            f"{spent:.1f} s of {done.seconds:.1f} s: {1e6 * spent / done.accepts:.1f} µs a connection",
+            "CPU time of the recorder",
+            f"{spent:.1f} s of {done.seconds:.1f} s: {1e6 * spent / done.accepts:.1f} µs per connection",
         ),
-        ("its memory at most", f"{peak:.0f} MB"),
-        ("the file", _size(out, done.accepts, "a connection")),
+        ("peak memory of the recorder", f"{peak:.0f} MB"),
+        ("file size", _size(out, done.accepts, "per connection")),
         *_reports(place, out),
     ]
 
