@@ -231,7 +231,7 @@ def test_the_command_says_what_to_give(
     assert "6 hosts, 6 recordings" in capsys.readouterr().out
     with pytest.raises(UsageError, match="one recording, or Parquet files"):
         run(Report(), exported, recording("even", 4))
-    with pytest.raises(SockscopeError, match="no Parquet file matches .*; make some with"):
+    with pytest.raises(SockscopeError, match=r"no Parquet file matches .*; make some with"):
         run(Report(), f"{tmp_path}/**/*.parquet")
     duckdb.sql("SELECT 1 AS x").write_parquet(str(tmp_path / "x.parquet"))
     with pytest.raises(SockscopeError, match=r"there is no findings\.parquet; export it again"):
