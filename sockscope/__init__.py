@@ -14,7 +14,8 @@ from sockscope.version import __version__
 
 if TYPE_CHECKING:
     from sockscope.analysis.fairness import Fairness, fairness
-    from sockscope.analysis.frame import Finding, Frame, Group, Server, Wait
+    from sockscope.analysis.frame import Finding, Frame
+    from sockscope.analysis.server import Group, Server, Wait
     from sockscope.api import Recorder, Recording, render
     from sockscope.errors import SockscopeError, UsageError
     from sockscope.model.snapshot import Listener, Snapshot, Worker
@@ -26,17 +27,17 @@ _WHERE = {
     "Fairness": "sockscope.analysis.fairness",
     "Finding": "sockscope.analysis.frame",
     "Frame": "sockscope.analysis.frame",
-    "Group": "sockscope.analysis.frame",
+    "Group": "sockscope.analysis.server",
     "Listener": "sockscope.model.snapshot",
     "Meta": "sockscope.records.batch",
     "Recorder": "sockscope.api",
     "Recording": "sockscope.api",
-    "Server": "sockscope.analysis.frame",
+    "Server": "sockscope.analysis.server",
     "Snapshot": "sockscope.model.snapshot",
     "SockscopeError": "sockscope.errors",
     "Target": "sockscope.target",
     "UsageError": "sockscope.errors",
-    "Wait": "sockscope.analysis.frame",
+    "Wait": "sockscope.analysis.server",
     "Worker": "sockscope.model.snapshot",
     "fairness": "sockscope.analysis.fairness",
     "render": "sockscope.api",

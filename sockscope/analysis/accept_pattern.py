@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from math import inf
 
-from sockscope.analysis.frame import Group
+from sockscope.analysis.server import Group
 from sockscope.analysis.signal_requirements import is_traced
-from sockscope.analysis.waiter_samples import FEWEST_LOOKS, who_waited
+from sockscope.analysis.waiter_samples import MIN_SAMPLES, sample_waiters
 from sockscope.model.snapshot import Listener, Snapshot, Worker
 
 #: An acceptor with a smaller part of what the busiest one accepted is an accident (a reload, a probe), not a
@@ -122,7 +122,7 @@ def _waiting(
     listeners = [listener for listener in group.listeners if listener.id in used]
     looks = sum(listener.samples for listener in listeners)
     waiters = sum(listener.waiters for listener in listeners)
-    if looks < FEWEST_LOOKS or not waiters:
+    if looks < MIN_SAMPLES or not waiters:
         return ()
     several = sum(listener.samples_several for listener in listeners) / looks
     exclusive = sum(listener.exclusive for listener in listeners) / waiters
@@ -141,7 +141,7 @@ def _waiting(
             f"{changed} of {looks} looks), as where a lock lets one accept at a time",
         )
     woken = "one is woken" if exclusive > 0.5 else "all are woken"
-    found = who_waited(snapshot, used)
+    found = sample_waiters(snapshot, used)
     if not found.by_worker:
         return (f"{each:.1f} wait for the listening socket at a time; {woken} for a connection",)
     parts = [round(100 * waited.part) for waited in found.by_worker.values()]

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from sockscope.analysis.findings import detect_findings
 from sockscope.analysis.frame import Frame
-from sockscope.analysis.groups import groups_of
+from sockscope.analysis.groups import build_groups
 from sockscope.analysis.latency import data_waits, queue_waits
 from sockscope.analysis.signal_requirements import untraced
 from sockscope.analysis.thresholds import Thresholds
@@ -21,7 +21,7 @@ _DEFAULTS = Thresholds()
 def analyse(meta: Meta, snapshot: Snapshot, thresholds: Thresholds = _DEFAULTS) -> Frame:
     """Groups, verdicts, waits and findings of one moment."""
     snapshot = replace(snapshot, untraced=untraced(meta))
-    groups = groups_of(snapshot)
+    groups = build_groups(snapshot)
     servers = tuple(verdict(snapshot, group) for group in groups)
     frame = Frame(
         meta=sanitize(meta),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sockscope.analysis.fairness import Fairness, fairness
-from sockscope.analysis.frame import Server
+from sockscope.analysis.server import Server
 from sockscope.analysis.work_distribution import WorkDistribution, WorkShare, get_connections, open_each
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Snapshot

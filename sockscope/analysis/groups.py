@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 
 from sockscope.analysis.fairness import fairness
-from sockscope.analysis.frame import Group
+from sockscope.analysis.server import Group
 from sockscope.model.snapshot import Listener, Snapshot
 
 
-def groups_of(snapshot: Snapshot) -> tuple[Group, ...]:
+def build_groups(snapshot: Snapshot) -> tuple[Group, ...]:
     """Every listen group, by address and port."""
     members: dict[tuple[int, int, str, int], list[Listener]] = defaultdict(list)
     for listener in snapshot.listeners:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sockscope import formatting
-from sockscope.analysis.frame import Server
+from sockscope.analysis.server import Server
 
 #: Servers without a connection that a report in words tells one by one.
-QUIET = 20
+SHOWN_IDLE = 20
 
 
-def told(servers: Sequence[Server]) -> tuple[list[Server], str]:
+def split_idle_servers(servers: Sequence[Server]) -> tuple[list[Server], str]:
     """Every server with connections or drops and the first others, in their order; what was left out."""
     kept: list[Server] = []
     quiet = 0
     for server in servers:
         silent = not server.connections and not any(one.drops for one in server.group.listeners)
         quiet += silent
-        if not silent or quiet <= QUIET:
+        if not silent or quiet <= SHOWN_IDLE:
             kept.append(server)
     left = len(servers) - len(kept)
     plural = "s" * (left > 1)

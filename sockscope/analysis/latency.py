@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.analysis.frame import Group, Wait
+from sockscope.analysis.server import Group, Wait
 from sockscope.model.histogram import percentile
 from sockscope.model.snapshot import Snapshot, Worker
 

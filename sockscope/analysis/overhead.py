@@ -8,7 +8,7 @@ from sockscope.model.snapshot import Snapshot
 
 
 @dataclass(frozen=True)
-class OwnCost:
+class Overhead:
     """Shares are of one CPU, 0 to 1 and beyond.
 
     The probes are timed in one tick of eight, since timing costs as well (some 50 ns a run, which is
@@ -23,14 +23,14 @@ class OwnCost:
     resident_bytes: int
 
 
-def own_cost(snapshot: Snapshot) -> OwnCost | None:
+def measure_overhead(snapshot: Snapshot) -> Overhead | None:
     """None for a source that measures nothing of that."""
     spent = snapshot.health.cost
     if not spent.elapsed_ns:
         return None
     timed = bool(spent.probe_runs and spent.sampled_ns)
     share = spent.probe_ns / spent.sampled_ns if timed else None
-    return OwnCost(
+    return Overhead(
         user_share=spent.user_cpu_ns / spent.elapsed_ns,
         probe_share=share,
         event_ns=spent.probe_ns / spent.probe_runs if timed else None,

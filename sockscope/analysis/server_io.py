@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from sockscope.analysis.frame import Server
+from sockscope.analysis.server import Server
 from sockscope.model.snapshot import Snapshot, Worker
 
 #: Where a thread did more than its row tells.
@@ -16,7 +16,7 @@ ELSEWHERE = (
 
 
 @dataclass(frozen=True)
-class Done:
+class WorkerIo:
     """Reads and writes that took or gave bytes, on one server's connections."""
 
     reads: int = 0
@@ -25,7 +25,7 @@ class Done:
     bytes_written: int = 0
 
 
-class DoneFor(Mapping[int, Done]):
+class ServerIo(Mapping[int, WorkerIo]):
     """Worker's id → what it did for the server; nothing for one that did nothing for it."""
 
     def __init__(self, snapshot: Snapshot, server: Server) -> None:
@@ -36,10 +36,10 @@ class DoneFor(Mapping[int, Done]):
                 total = found.setdefault(int(part["worker"]), [0, 0, 0, 0])
                 for index, name in enumerate(("reads", "bytes_read", "writes", "bytes_written")):
                     total[index] += int(part[name])
-        self._found = {worker: Done(*total) for worker, total in found.items()}
+        self._found = {worker: WorkerIo(*total) for worker, total in found.items()}
 
-    def __getitem__(self, worker: int) -> Done:
-        return self._found.get(worker, Done())
+    def __getitem__(self, worker: int) -> WorkerIo:
+        return self._found.get(worker, WorkerIo())
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._found)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.analysis.frame import Server
+from sockscope.analysis.server import Server
 from sockscope.model.snapshot import Worker
 from sockscope.records.layout import BUCKETS
 
@@ -22,7 +22,7 @@ WORDS = {
 }
 
 
-def waits_of(server: Server) -> dict[str, Counts]:
+def sum_waits(server: Server) -> dict[str, Counts]:
     """For each of :data:`WORDS` the counts by bucket (``records.histogram.EDGES``)."""
     whose: dict[str, Iterable[Worker]] = {
         "queue_wait": server.acceptors,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sockscope import formatting
-from sockscope.analysis.frame import Server
+from sockscope.analysis.server import Server
 from sockscope.analysis.signal_requirements import is_traced
 from sockscope.analysis.work_distribution import get_connections, main_readers
 from sockscope.model.snapshot import Snapshot
@@ -17,7 +17,7 @@ Records = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)
-class Steps:
+class SlowConnection:
     """One connection's way: nanoseconds in the queue, until its data were read, until the answer."""
 
     remote: str
@@ -44,19 +44,19 @@ class Steps:
         return f"accepted by {self.acceptor}{read}"
 
 
-def slowest(snapshot: Snapshot, server: Server, number: int) -> list[Steps]:
+def find_slow_connections(snapshot: Snapshot, server: Server, number: int) -> list[SlowConnection]:
     """The ``number`` slowest; what the client took its time for does not count."""
     records = get_connections(snapshot, server.group)
-    queue, data, service = waited(records)
+    queue, data, service = get_waits(records)
     total = queue + data + service
-    order = longest(total, number)
+    order = largest(total, number)
     order = order[total[order] > 0]
     readers = main_readers(snapshot, records[order])
     return [
-        Steps(
+        SlowConnection(
             formatting.endpoint(records["remote"][index].tobytes(), int(records["remote_port"][index])),
-            label(snapshot, int(records["acceptor"][index])),
-            label(snapshot, int(reader)) if is_traced(snapshot, "readers") else "",
+            thread_name(snapshot, int(records["acceptor"][index])),
+            thread_name(snapshot, int(reader)) if is_traced(snapshot, "readers") else "",
             int(queue[index]),
             int(data[index]),
             int(service[index]),
@@ -65,31 +65,31 @@ def slowest(snapshot: Snapshot, server: Server, number: int) -> list[Steps]:
     ]
 
 
-def waited(records: Records) -> tuple[Records, Records, Records]:
+def get_waits(records: Records) -> tuple[Records, Records, Records]:
     """Nanoseconds that each connection was in the queue, waited for a reader, and for the first answer."""
     accepted, first_data = records["accepted_ns"], records["first_data_ns"]
     # data that came while the connection was in the queue waited for the reader only from accept on
     readable = np.where((accepted > 0) & (first_data > 0), np.maximum(first_data, accepted), 0)
     return (
-        since(records["established_ns"], accepted),
-        since(readable, records["first_read_ns"]),
-        since(records["first_read_ns"], records["first_write_ns"]),
+        elapsed(records["established_ns"], accepted),
+        elapsed(readable, records["first_read_ns"]),
+        elapsed(records["first_read_ns"], records["first_write_ns"]),
     )
 
 
-def longest(total: Records, number: int) -> Records:
+def largest(total: Records, number: int) -> Records:
     """Where the ``number`` largest are, the largest first."""
     order = np.argpartition(-total, number)[:number] if len(total) > number else np.arange(len(total))
     return order[np.argsort(-total[order], kind="stable")]
 
 
-def since(earlier: Records, later: Records) -> Records:
+def elapsed(earlier: Records, later: Records) -> Records:
     """Nanoseconds from one moment to a later one; 0 where either has not happened."""
     both = (earlier > 0) & (later > earlier)
     return np.where(both, later.astype(np.int64) - earlier.astype(np.int64), 0)
 
 
-def label(snapshot: Snapshot, number: int) -> str:
+def thread_name(snapshot: Snapshot, number: int) -> str:
     """A thread by its name and id."""
     worker = snapshot.workers.get(number)
     return f"{worker.comm} {worker.number}" if worker else "nobody"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from sockscope.analysis.accept_pattern import accept_axis
 from sockscope.analysis.dispatch_detection import requests_handed
-from sockscope.analysis.frame import Group, Handoff, Server
+from sockscope.analysis.server import Group, Handoff, Server
 from sockscope.analysis.signal_requirements import is_traced, missing
 from sockscope.model.snapshot import Snapshot, Worker
 

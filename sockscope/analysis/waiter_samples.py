@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from sockscope.model.snapshot import Snapshot
 
 #: Fewer looks at a wait queue than this tell nothing.
-FEWEST_LOOKS = 8
+MIN_SAMPLES = 8
 
 
 @dataclass(frozen=True)
-class Waited:
+class WorkerSamples:
     """How often one worker waited.  ``times`` of ``samples`` at the listeners that it ever waited for."""
 
     times: int
@@ -25,7 +25,7 @@ class Waited:
 
 
 @dataclass(frozen=True)
-class WhoWaited:
+class WaiterSamples:
     """What the looks at some listeners found.
 
     :param looks: arrivals at which one of them was looked at
@@ -34,13 +34,13 @@ class WhoWaited:
     """
 
     samples: int
-    by_worker: dict[int, Waited]
+    by_worker: dict[int, WorkerSamples]
     unnamed: int
 
     @property
     def tells(self) -> bool:
         """Whether it is enough to tell anything."""
-        return self.samples >= FEWEST_LOOKS and bool(self.by_worker)
+        return self.samples >= MIN_SAMPLES and bool(self.by_worker)
 
     @property
     def at_a_time(self) -> float:
@@ -48,10 +48,10 @@ class WhoWaited:
         return sum(waited.times for waited in self.by_worker.values()) / self.samples if self.samples else 0.0
 
 
-def who_waited(snapshot: Snapshot, listeners: Collection[int]) -> WhoWaited:
+def sample_waiters(snapshot: Snapshot, listeners: Collection[int]) -> WaiterSamples:
     """Who waited for the listeners with these ids."""
     looks = {listener.id: listener.samples for listener in snapshot.listeners if listener.id in listeners}
-    found: dict[int, Waited] = {}
+    found: dict[int, WorkerSamples] = {}
     unnamed = 0
     for waiting in snapshot.waiting:
         if waiting.listener not in looks:
@@ -59,8 +59,8 @@ def who_waited(snapshot: Snapshot, listeners: Collection[int]) -> WhoWaited:
         if not waiting.worker:
             unnamed += waiting.samples
             continue
-        before = found.get(waiting.worker, Waited(0, 0))
-        found[waiting.worker] = Waited(
+        before = found.get(waiting.worker, WorkerSamples(0, 0))
+        found[waiting.worker] = WorkerSamples(
             before.times + waiting.samples, before.samples + looks[waiting.listener]
         )
-    return WhoWaited(sum(looks.values()), found, unnamed)
+    return WaiterSamples(sum(looks.values()), found, unnamed)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from sockscope.analysis.fairness import Fairness, count_independent, fairness
-from sockscope.analysis.frame import Group, Server
+from sockscope.analysis.server import Group, Server
 from sockscope.analysis.signal_requirements import NEEDS
 from sockscope.model.connection_io import BLOCK
 from sockscope.model.snapshot import Snapshot, Worker

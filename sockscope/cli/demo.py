@@ -17,7 +17,8 @@ from sockscope.cli.reference_servers import import_reference_servers, package_na
 from sockscope.errors import SockscopeError, UsageError
 
 if TYPE_CHECKING:
-    from sockscope.analysis.frame import Frame, Server
+    from sockscope.analysis.frame import Frame
+    from sockscope.analysis.server import Server
     from sockscope.compare.model import Recorded
     from sockscope.model.history import HistoryView
     from sockscope.records.batch import Batch

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePath
 
 from sockscope import formatting
-from sockscope.analysis.frame import Server
+from sockscope.analysis.server import Server
 from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
 from sockscope.analysis.work_distribution import get_work_distribution
 from sockscope.compare.model import Comparison, Pairing, Recorded, findings_of

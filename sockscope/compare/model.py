@@ -10,8 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from sockscope import formatting
-from sockscope.analysis.frame import Frame, Server
-from sockscope.analysis.server_waits import waits_of
+from sockscope.analysis.frame import Frame
+from sockscope.analysis.server import Server
+from sockscope.analysis.server_waits import sum_waits
 from sockscope.analysis.signal_requirements import is_traced
 from sockscope.analysis.statistics import Change, Counts, fairness_change, proportion_change, quantile_change
 from sockscope.analysis.work_distribution import get_work_distribution
@@ -109,7 +110,7 @@ def _measured(recorded: Sequence[Recorded], name: str, servers: tuple[Server | N
     there = [(one, server) for one, server in zip(recorded, servers, strict=True) if server is not None]
     if len(there) < len(servers):
         return Pairing(name, servers, (), ())
-    found = [waits_of(server) for _, server in there]
+    found = [sum_waits(server) for _, server in there]
     waits = tuple((words, tuple(one[kind] for one in found)) for kind, words in _WAITS.items())
     measures = [
         _rate(there),

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.analysis.frame import Frame, Server
+from sockscope.analysis.frame import Frame
+from sockscope.analysis.server import Server
 from sockscope.analysis.signal_requirements import is_traced
 from sockscope.analysis.work_distribution import get_connections, get_work_distribution, open_each
 from sockscope.model.histogram import EDGES

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from sockscope.analysis.frame import Frame, Server
-from sockscope.analysis.server_waits import waits_of
+from sockscope.analysis.frame import Frame
+from sockscope.analysis.server import Server
+from sockscope.analysis.server_waits import sum_waits
 from sockscope.analysis.signal_requirements import is_traced
 from sockscope.analysis.work_distribution import get_work_distribution
 from sockscope.model.connection_io import is_exact
@@ -175,7 +176,7 @@ def _server(frame: Frame, history: HistoryView, number: int, server: Server) -> 
 
 
 def _waits(number: int, server: Server) -> Iterator[WaitRow]:
-    for kind, counts in waits_of(server).items():
+    for kind, counts in sum_waits(server).items():
         for bucket in np.flatnonzero(counts):
             yield WaitRow(number, kind, int(bucket), int(EDGES[bucket]), int(counts[bucket]))
 

@@ -9,7 +9,8 @@ from typing import Any
 from sockscope import formatting
 from sockscope.analysis.fairness import Fairness
 from sockscope.analysis.fairness_over_time import Stretch, fairness_over_time
-from sockscope.analysis.frame import Frame, Server
+from sockscope.analysis.frame import Frame
+from sockscope.analysis.server import Server
 from sockscope.analysis.work_distribution import WorkDistribution, WorkShare, get_work_distribution
 from sockscope.model.history import HistoryView
 

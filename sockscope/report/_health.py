@@ -8,7 +8,7 @@ import numpy as np
 
 from sockscope import formatting
 from sockscope.analysis.frame import Frame
-from sockscope.analysis.overhead import own_cost
+from sockscope.analysis.overhead import measure_overhead
 from sockscope.analysis.signal_requirements import NOT_TRACED
 from sockscope.model.connection_io import is_exact
 from sockscope.report._json_connections import WHY_INEXACT
@@ -58,7 +58,7 @@ def exactness(frame: Frame) -> str:
 
 def cost(frame: Frame) -> str:
     """What tracing cost the host."""
-    spent = own_cost(frame.snapshot)
+    spent = measure_overhead(frame.snapshot)
     if spent is None:
         return "What tracing cost was not measured."
     words = f"Tracing cost {100 * spent.user_share:.1f} % of a CPU in user space and {formatting.size(spent.resident_bytes)}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from sockscope import formatting
 from sockscope.analysis.signal_requirements import is_traced
-from sockscope.analysis.slow_connections import longest, waited
+from sockscope.analysis.slow_connections import get_waits, largest
 from sockscope.model.connection_io import is_exact
 from sockscope.model.snapshot import Snapshot, Worker
 from sockscope.records.layout import ConnectionFlag
@@ -38,7 +38,7 @@ def connections_of(
     """
     records = snapshot.connections
     if most is not None and len(records) > most:
-        records = records[np.sort(longest(np.sum(waited(records), axis=0), most))]
+        records = records[np.sort(largest(np.sum(get_waits(records), axis=0), most))]
     connection_io = snapshot.connection_io
     starts = np.searchsorted(connection_io["connection"], records["id"], side="left")
     ends = np.searchsorted(connection_io["connection"], records["id"], side="right")

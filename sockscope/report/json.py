@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from sockscope.analysis.frame import Finding, Frame, Group, Server, Wait
+from sockscope.analysis.frame import Finding, Frame
 from sockscope.analysis.latency import from_histogram
-from sockscope.analysis.overhead import own_cost
+from sockscope.analysis.overhead import measure_overhead
+from sockscope.analysis.server import Group, Server, Wait
 from sockscope.analysis.signal_requirements import is_traced
-from sockscope.analysis.waiter_samples import who_waited
+from sockscope.analysis.waiter_samples import sample_waiters
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Listener, Snapshot, Worker
 from sockscope.report._fairness import plain_fairness, plain_shares
@@ -63,7 +64,7 @@ def _meta(frame: Frame) -> dict[str, Any]:
 
 
 def _health(snapshot: Snapshot) -> dict[str, Any]:
-    health, spent = snapshot.health, own_cost(snapshot)
+    health, spent = snapshot.health, measure_overhead(snapshot)
     return {
         "lost": [_loss(text, number) for text, number in health.lost],
         "overhead": asdict(health.cost) | {"request_ns": spent.request_ns if spent else None},
@@ -99,7 +100,7 @@ def _listener(snapshot: Snapshot, listener: Listener) -> dict[str, Any]:
         "waiters": listener.waiters,
         "exclusive": listener.exclusive,
         "waiting": _waiting(snapshot, listener),
-        "samples_unnamed": who_waited(snapshot, {listener.id}).unnamed,
+        "samples_unnamed": sample_waiters(snapshot, {listener.id}).unnamed,
         "owners": [
             {"pid": held.pid, "comm": _comm(snapshot, held.pid), "descriptors": list(held.descriptors)}
             for held in listener.owners
@@ -112,7 +113,7 @@ def _listener(snapshot: Snapshot, listener: Listener) -> dict[str, Any]:
 
 def _waiting(snapshot: Snapshot, listener: Listener) -> list[dict[str, Any]]:
     """Which threads waited for it, most often first."""
-    found = who_waited(snapshot, {listener.id}).by_worker
+    found = sample_waiters(snapshot, {listener.id}).by_worker
     return [
         {"pid": worker.pid, "tid": worker.tid, "comm": worker.comm, "samples": waited.times}
         for number, waited in sorted(found.items(), key=lambda item: (-item[1].times, item[0]))

@@ -8,11 +8,12 @@ from itertools import islice
 
 from sockscope import formatting
 from sockscope.analysis.findings import all_evaluated
-from sockscope.analysis.frame import Finding, Frame, Server, Wait
-from sockscope.analysis.idle_servers import told
-from sockscope.analysis.server_io import ELSEWHERE, DoneFor
+from sockscope.analysis.frame import Finding, Frame
+from sockscope.analysis.idle_servers import split_idle_servers
+from sockscope.analysis.server import Server, Wait
+from sockscope.analysis.server_io import ELSEWHERE, ServerIo
 from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
-from sockscope.analysis.slow_connections import slowest
+from sockscope.analysis.slow_connections import find_slow_connections
 from sockscope.analysis.work_distribution import get_work_distribution
 from sockscope.model.snapshot import Worker
 from sockscope.report._health import cost, exactness
@@ -63,7 +64,7 @@ def _lines(frame: Frame) -> Iterator[str]:
         else:
             yield "No findings." if all_evaluated(snapshot.untraced) else "No findings in what was traced."
         yield ""
-    servers, others = told(frame.servers)
+    servers, others = split_idle_servers(frame.servers)
     for server in servers:
         yield from _server(frame, server)
     if others:
@@ -160,7 +161,7 @@ def _server(frame: Frame, server: Server) -> Iterator[str]:
         )
         yield ""
     yield from _workers(frame, server)
-    slow = slowest(frame.snapshot, server, _SLOW)
+    slow = find_slow_connections(frame.snapshot, server, _SLOW)
     if slow:
         yield from grid(
             ("waited longest", "in all", "by"),
@@ -189,7 +190,7 @@ def _data_wait(frame: Frame, name: str) -> tuple[str, ...]:
 
 def _workers(frame: Frame, server: Server) -> Iterator[str]:
     accepts = server.group.accepts
-    done = DoneFor(frame.snapshot, server)
+    done = ServerIo(frame.snapshot, server)
     active = [worker for worker in server.workers if worker.did_something]
     if not active:
         yield "No thread touched a connection."

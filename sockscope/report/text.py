@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from sockscope import formatting
-from sockscope.analysis.frame import Frame, Server, Wait
-from sockscope.analysis.idle_servers import told
-from sockscope.analysis.overhead import own_cost
-from sockscope.analysis.server_io import ELSEWHERE, DoneFor
+from sockscope.analysis.frame import Frame
+from sockscope.analysis.idle_servers import split_idle_servers
+from sockscope.analysis.overhead import measure_overhead
+from sockscope.analysis.server import Server, Wait
+from sockscope.analysis.server_io import ELSEWHERE, ServerIo
 from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
-from sockscope.analysis.slow_connections import slowest
-from sockscope.analysis.waiter_samples import WhoWaited, who_waited
+from sockscope.analysis.slow_connections import find_slow_connections
+from sockscope.analysis.waiter_samples import WaiterSamples, sample_waiters
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Worker
 from sockscope.report._fairness import fairness_lines
@@ -36,7 +37,7 @@ def _lines(frame: Frame, history: HistoryView | None) -> Iterator[str]:
     if not frame.servers:
         yield ""
         yield "no listening socket matched the target"
-    servers, others = told(frame.servers)
+    servers, others = split_idle_servers(frame.servers)
     for server in servers:
         yield ""
         yield from server_lines(frame, server, history)
@@ -78,7 +79,7 @@ def server_lines(frame: Frame, server: Server, history: HistoryView | None = Non
 
 
 def _slow_lines(frame: Frame, server: Server) -> Iterator[str]:
-    found = slowest(frame.snapshot, server, _SLOW_SHOWN)
+    found = find_slow_connections(frame.snapshot, server, _SLOW_SHOWN)
     if found:
         yield ""
         yield "  waited longest"
@@ -101,8 +102,8 @@ def model_words(server: Server) -> str:
 def _worker_table(frame: Frame, server: Server) -> Iterator[str]:
     accepts = server.group.accepts
     numbers = {listener.id for listener in server.group.listeners}
-    done = DoneFor(frame.snapshot, server)
-    waited = who_waited(frame.snapshot, numbers)
+    done = ServerIo(frame.snapshot, server)
+    waited = sample_waiters(frame.snapshot, numbers)
     active = [
         worker
         for worker in server.workers
@@ -147,13 +148,13 @@ def busy_words(worker: Worker) -> str:
     return formatting.share(worker.busy_ns, worker.busy_ns + worker.wait_ns) if worker.waits else "–"
 
 
-def waited_words(found: WhoWaited, worker: Worker) -> str:
+def waited_words(found: WaiterSamples, worker: Worker) -> str:
     """The part of the looks at its listeners at which a thread waited for them."""
     waited = found.by_worker.get(worker.id)
     return formatting.share(waited.times, waited.samples) if waited else "–"
 
 
-def _waited_lines(found: WhoWaited) -> Iterator[str]:
+def _waited_lines(found: WaiterSamples) -> Iterator[str]:
     yield f"  (waited: for the listener, at so many of {formatting.count(found.samples)} arrivals that were looked at)"
     if found.unnamed:
         yield f"  (at {formatting.share(found.unnamed, found.samples)} of them some waited that could not be named)"
@@ -195,7 +196,7 @@ def _health(frame: Frame) -> Iterator[str]:
         yield f"signal {signal.name} ({signal.method or NOT_TRACED}): {signal.limitations}"
     for note in health.notes:
         yield f"note: {note}"
-    cost = own_cost(frame.snapshot)
+    cost = measure_overhead(frame.snapshot)
     if cost:
         probes = ""
         if cost.probe_share is not None and cost.event_ns is not None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from sockscope.analysis.frame import Frame, Server
+from sockscope.analysis.frame import Frame
+from sockscope.analysis.server import Server
 from sockscope.analysis.severity import Severity
 from sockscope.analysis.work_distribution import WorkDistribution, get_work_distribution
 from sockscope.model.history import HistoryView

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sockscope import formatting
-from sockscope.analysis.frame import Server
+from sockscope.analysis.server import Server
 from sockscope.analysis.signal_requirements import is_traced
 from sockscope.model.snapshot import Listener, Worker
 from sockscope.tui.data_source import FrameContext

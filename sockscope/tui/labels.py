@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sockscope.analysis.frame import Frame, Server
+from sockscope.analysis.frame import Frame
+from sockscope.analysis.server import Server
 from sockscope.model.snapshot import Worker
 from sockscope.tui.text_line import plain
 

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from sockscope import formatting
-from sockscope.analysis.frame import Finding, Frame, Server
+from sockscope.analysis.frame import Finding, Frame
+from sockscope.analysis.server import Server
 from tests.diagnosis.cases import CALM, nginx, reference
 from tests.diagnosis.stage import ROOT, Case, Load, Place, Start, play, python
 

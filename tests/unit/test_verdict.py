@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sockscope.analysis.frame import Server
-from sockscope.analysis.groups import groups_of
+from sockscope.analysis.groups import build_groups
+from sockscope.analysis.server import Server
 from sockscope.analysis.verdict import verdict
 from sockscope.model.state import State
 from sockscope.records.batch import OWNER, THREAD_CPU, WAITING, WAKE, Batch
@@ -82,7 +82,7 @@ class Small:
             )
         )
         snapshot = state.snapshot()
-        (group,) = groups_of(snapshot)
+        (group,) = build_groups(snapshot)
         return verdict(snapshot, group)
 
 

@@ -13,7 +13,8 @@ import numpy as np
 from sockscope import formatting
 from sockscope.analysis.by_column import ByColumn
 from sockscope.analysis.findings._connection_waits import Waits
-from sockscope.analysis.frame import Frame, Group, Server
+from sockscope.analysis.frame import Frame
+from sockscope.analysis.server import Group, Server
 from sockscope.analysis.thresholds import Thresholds
 from sockscope.analysis.work_distribution import (
     WorkDistribution,

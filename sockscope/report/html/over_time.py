@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from sockscope import formatting
-from sockscope.analysis.frame import Frame, Server
+from sockscope.analysis.frame import Frame
+from sockscope.analysis.server import Server
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Worker
 from sockscope.report.html.charts.times import NARROW, WIDE, Array, clock, heat, queues

@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from sockscope import formatting
-from sockscope.analysis.frame import Finding, Frame, Server
+from sockscope.analysis.frame import Finding, Frame
+from sockscope.analysis.server import Server
 from sockscope.model.history import HistoryView
 from sockscope.report._health import health
 from sockscope.report.html.charts.svg import need_matplotlib

@@ -8,12 +8,13 @@ from itertools import islice
 
 from sockscope import formatting
 from sockscope.analysis.fairness import Fairness
-from sockscope.analysis.frame import Frame, Server, Wait
-from sockscope.analysis.server_io import ELSEWHERE, Done, DoneFor
-from sockscope.analysis.server_waits import WORDS, Counts, waits_of
+from sockscope.analysis.frame import Frame
+from sockscope.analysis.server import Server, Wait
+from sockscope.analysis.server_io import ELSEWHERE, ServerIo, WorkerIo
+from sockscope.analysis.server_waits import WORDS, Counts, sum_waits
 from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
-from sockscope.analysis.slow_connections import Steps, slowest
-from sockscope.analysis.waiter_samples import who_waited
+from sockscope.analysis.slow_connections import SlowConnection, find_slow_connections
+from sockscope.analysis.waiter_samples import sample_waiters
 from sockscope.analysis.work_distribution import get_work_distribution
 from sockscope.model.histogram import percentile
 from sockscope.model.history import HistoryView
@@ -56,7 +57,7 @@ def server_sections(frame: Frame, history: HistoryView | None, server: Server, n
     if history is not None and history.ticks > 1:
         yield from over_time(frame, history, server, name)
     yield from _waits(frame, server, name)
-    yield from _slow(slowest(snapshot, server, _SLOW))
+    yield from _slow(find_slow_connections(snapshot, server, _SLOW))
 
 
 def _cards(frame: Frame, server: Server) -> Safe:
@@ -105,7 +106,7 @@ def label(worker: Worker) -> str:
 
 
 #: Heading → the figure behind it, and its cell for a thread and what it did for the server.
-_COLUMNS: dict[str, tuple[str, Callable[[Worker, Done], str]]] = {
+_COLUMNS: dict[str, tuple[str, Callable[[Worker, WorkerIo], str]]] = {
     "reads": ("reads", lambda worker, done: formatting.count(done.reads)),
     "bytes read": ("bytes_read", lambda worker, done: formatting.size(done.bytes_read)),
     "writes": ("writes", lambda worker, done: formatting.count(done.writes)),
@@ -120,13 +121,13 @@ _COLUMNS: dict[str, tuple[str, Callable[[Worker, Done], str]]] = {
 
 def _workers(frame: Frame, server: Server) -> Safe:
     accepts = server.group.accepts
-    done = DoneFor(frame.snapshot, server)
+    done = ServerIo(frame.snapshot, server)
     active = sorted(
         (worker for worker in server.workers if worker.did_something),
         key=lambda worker: (-accepts.get(worker.id, 0), -done[worker.id].reads, worker.tid),
     )
     shown = {head: cell for head, (figure, cell) in _COLUMNS.items() if is_traced(frame.snapshot, figure)}
-    waited = who_waited(frame.snapshot, {listener.id for listener in server.group.listeners})
+    waited = sample_waiters(frame.snapshot, {listener.id for listener in server.group.listeners})
     if waited.tells:
         shown["waited for the listener"] = lambda worker, _: waited_words(waited, worker)
     head = ("thread", "pid", "tid", "accepts", *shown)
@@ -186,7 +187,7 @@ def _share(name: str, what: str, labels: list[str], judged: Fairness) -> Safe:
 
 
 def _waits(frame: Frame, server: Server, name: str) -> Iterator[Safe]:
-    counted = {WORDS[kind]: counts for kind, counts in waits_of(server).items() if counts.any()}
+    counted = {WORDS[kind]: counts for kind, counts in sum_waits(server).items() if counts.any()}
     if not counted:
         return
     exactly = {
@@ -225,7 +226,7 @@ def _percentiles(counts: Counts, exactly: Wait | None) -> Iterator[float]:
     yield longest
 
 
-def _slow(found: list[Steps]) -> Iterator[Safe]:
+def _slow(found: list[SlowConnection]) -> Iterator[Safe]:
     if not found:
         return
     yield tag("h3", "The connections that waited longest")
@@ -237,7 +238,7 @@ def _slow(found: list[Steps]) -> Iterator[Safe]:
     yield tag("div", [_pipe(one, longest) for one in found], class_="pipes")
 
 
-def _pipe(one: Steps, longest: int) -> Safe:
+def _pipe(one: SlowConnection, longest: int) -> Safe:
     steps = (("q", one.queue_ns), ("d", one.data_ns), ("s", one.service_ns))
     bars = [tag("i", class_=kind, style=f"width:{100 * ns / longest:.2f}%") for kind, ns in steps if ns]
     return tag(

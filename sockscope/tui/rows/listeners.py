@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sockscope import formatting
-from sockscope.analysis.frame import Group
+from sockscope.analysis.server import Group
 from sockscope.host.requested_backlog import requested_backlog
 from sockscope.model.snapshot import Listener
 from sockscope.tui.columns import TableColumn

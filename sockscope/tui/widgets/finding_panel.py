@@ -5,7 +5,8 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
 
-from sockscope.analysis.frame import Finding, Server
+from sockscope.analysis.frame import Finding
+from sockscope.analysis.server import Server
 from sockscope.tui.base_widget import BaseWidget
 from sockscope.tui.data_source import FrameContext
 from sockscope.tui.finding_text import chart_for, remedy, text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from sockscope import formatting
-from sockscope.analysis.frame import Group
+from sockscope.analysis.server import Group
 from sockscope.tui.base_widget import BaseWidget
 from sockscope.tui.text_line import Line, bar, wrap
 

@@ -6,7 +6,7 @@ from rich.cells import cell_len
 from textual.reactive import reactive
 
 from sockscope import formatting
-from sockscope.analysis.overhead import OwnCost, own_cost
+from sockscope.analysis.overhead import Overhead, measure_overhead
 from sockscope.records.batch import AttachedSignal
 from sockscope.tui.base_widget import BaseWidget
 from sockscope.tui.text_line import Line, fit, plain
@@ -76,7 +76,7 @@ class Header(BaseWidget):
             line.add(" nothing lost", style("good"))
         parts = [
             _signals(frame.meta.signals, short=width < 110),
-            _cost(own_cost(frame.snapshot), short=width < 100),
+            _cost(measure_overhead(frame.snapshot), short=width < 100),
         ]
         if health.cost.resident_bytes and width >= 110:
             parts.append(f"{formatting.size(health.cost.resident_bytes)} memory")
@@ -98,7 +98,7 @@ def _signals(signals: tuple[AttachedSignal, ...], *, short: bool) -> str:
     return f"{seen} (without {', '.join(missing)})"
 
 
-def _cost(cost: OwnCost | None, *, short: bool) -> str:
+def _cost(cost: Overhead | None, *, short: bool) -> str:
     if cost is None:
         return ""
     percent = 100 * (cost.user_share + (cost.probe_share or 0))

@@ -13,7 +13,7 @@ from textual.reactive import reactive
 
 from sockscope import formatting
 from sockscope.analysis.fairness import Fairness
-from sockscope.analysis.frame import Server
+from sockscope.analysis.server import Server
 from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
 from sockscope.analysis.work_distribution import WorkShare
 from sockscope.model.snapshot import Worker

@@ -10,7 +10,8 @@ from textual.reactive import reactive
 
 from sockscope import formatting
 from sockscope.analysis.findings import all_evaluated
-from sockscope.analysis.frame import Finding, Frame, Server
+from sockscope.analysis.frame import Finding, Frame
+from sockscope.analysis.server import Server
 from sockscope.analysis.severity import rank
 from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
 from sockscope.tui.base_widget import BaseWidget

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sockscope.analysis.overhead import own_cost
+from sockscope.analysis.overhead import measure_overhead
 from sockscope.records.batch import Cost, Health
 
 
@@ -26,7 +26,7 @@ def test_a_request_costs_what_the_probes_took_while_they_were_timed() -> None:
         resident_bytes=1,
         sampled_reads=12_500,
     )
-    told = own_cost(_snapshot(cost))
+    told = measure_overhead(_snapshot(cost))
     assert told is not None
     assert told.user_share == pytest.approx(0.05)
     assert told.probe_share == pytest.approx(0.01)
@@ -35,14 +35,14 @@ def test_a_request_costs_what_the_probes_took_while_they_were_timed() -> None:
 
 
 def test_what_was_not_timed_is_not_told() -> None:
-    told = own_cost(_snapshot(Cost(elapsed_ns=10, user_cpu_ns=1)))
+    told = measure_overhead(_snapshot(Cost(elapsed_ns=10, user_cpu_ns=1)))
     assert told is not None
     assert (told.probe_share, told.event_ns, told.request_ns) == (None, None, None)
-    assert own_cost(_snapshot(Cost())) is None
+    assert measure_overhead(_snapshot(Cost())) is None
 
 
 def test_without_a_read_there_is_no_cost_of_one() -> None:
     cost = Cost(probe_ns=5, probe_runs=1, sampled_ns=10, elapsed_ns=10)
-    told = own_cost(_snapshot(cost))
+    told = measure_overhead(_snapshot(cost))
     assert told is not None
     assert told.request_ns is None

@@ -9,7 +9,7 @@ import pytest
 
 from sockscope import formatting
 from sockscope.analysis.frame import Frame
-from sockscope.analysis.idle_servers import QUIET
+from sockscope.analysis.idle_servers import SHOWN_IDLE
 from sockscope.report import markdown, text
 from sockscope.report.html import page as html_page
 from tests.unit.report.conftest import shown
@@ -74,6 +74,6 @@ def test_of_many_servers_without_a_connection_a_few_are_told_and_the_rest_counte
     many = replace(frame, servers=(*[quiet] * 500, server))
     for form in (text, markdown):
         told = form.render(many)
-        assert told.count(f"(pid {server.pid})") == QUIET + 1  # the last one, too
-        assert f"and {500 - QUIET} more servers without a connection" in told
-        assert "more server" not in form.render(replace(frame, servers=(quiet,) * QUIET))
+        assert told.count(f"(pid {server.pid})") == SHOWN_IDLE + 1  # the last one, too
+        assert f"and {500 - SHOWN_IDLE} more servers without a connection" in told
+        assert "more server" not in form.render(replace(frame, servers=(quiet,) * SHOWN_IDLE))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sockscope import formatting
-from sockscope.analysis.frame import Server
+from sockscope.analysis.server import Server
 from sockscope.model.snapshot import Listener, Records, Snapshot
 from sockscope.report.html.charts.svg import Drawn
 from sockscope.report.html.markup import Safe, tag
