@@ -1,4 +1,4 @@
-"""From a snapshot to a frame: the one place where analysis begins."""
+"""Derive a frame from a snapshot: the entry point of analysis."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DEFAULTS = Thresholds()
 
 
 def analyse(meta: Meta, snapshot: Snapshot, thresholds: Thresholds = _DEFAULTS) -> Frame:
-    """Groups, verdicts, waits and findings of one moment."""
+    """Return groups, verdicts, waits and findings of one snapshot."""
     snapshot = replace(snapshot, untraced=untraced(meta))
     groups = build_groups(snapshot)
     servers = tuple(verdict(snapshot, group) for group in groups)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from sockscope.analysis.exactness import Exactness, count_exact
 from sockscope.analysis.overhead import Overhead, measure_overhead
-from sockscope.analysis.server import Group, Server, Wait
+from sockscope.analysis.server import NO_WAIT, Group, Server, Wait
 from sockscope.analysis.server_report import ServerReport
 from sockscope.analysis.severity import Severity
 from sockscope.analysis.signal_requirements import is_traced
@@ -57,11 +58,16 @@ class Frame:
             server.group.name: ServerReport(
                 self.snapshot,
                 server,
-                self.queue_wait[server.group.name],
-                self.data_wait[server.group.name] if data_traced else None,
+                self.queue_wait.get(server.group.name, NO_WAIT),
+                self.data_wait.get(server.group.name, NO_WAIT) if data_traced else None,
             )
             for server in self.servers
         }
+
+    @cached_property
+    def exactness(self) -> Exactness:
+        """Return how many connections are exact, and why the others are not."""
+        return count_exact(self.snapshot.connections)
 
     @cached_property
     def overhead(self) -> Overhead | None:

@@ -1,4 +1,4 @@
-"""A host has hundreds of listeners that nobody connects to: a few are told at length, the rest counted."""
+"""Separate servers without connections: a host may have hundreds of them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from collections.abc import Sequence
 from sockscope import formatting
 from sockscope.analysis.server import Server
 
-#: Servers without a connection that a report in words tells one by one.
+#: Servers without connections that a report lists one by one.
 SHOWN_IDLE = 20
 
 
 def split_idle_servers(servers: Sequence[Server]) -> tuple[list[Server], str]:
-    """Every server with connections or drops and the first others, in their order; what was left out."""
+    """Return the servers to show, in order, and a sentence on the others.
+
+    Servers with connections or drops are always shown, of the others the first :data:`SHOWN_IDLE`.
+    """
     kept: list[Server] = []
     quiet = 0
     for server in servers:
@@ -22,4 +25,4 @@ def split_idle_servers(servers: Sequence[Server]) -> tuple[list[Server], str]:
             kept.append(server)
     left = len(servers) - len(kept)
     plural = "s" * (left > 1)
-    return kept, f"and {formatting.count(left)} more server{plural} without a connection" if left else ""
+    return kept, f"and {formatting.count(left)} more server{plural} without connections" if left else ""

@@ -1,4 +1,4 @@
-"""What tracing costs the host: the tool's own process, and its probes in the kernel."""
+"""The overhead of tracing: the process of the tracer, and its probes in the kernel."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from sockscope.model.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class Overhead:
-    """Shares are of one CPU, 0 to 1 and beyond.
+    """The overhead; shares are of one CPU and may exceed 1.
 
-    The probes are timed in one tick of eight, since timing costs as well (some 50 ns a run, which is
-    part of what is told): ``probe_share``, ``event_ns`` (a run of a probe) and ``request_ns`` (all
-    probes, for each read of a worker) are of those moments, and None when there was none.
+    Probes are timed in one tick of eight, because timing itself costs some 50 ns per run (included).
+    ``probe_share``, ``event_ns`` (per run of a probe) and ``request_ns`` (all probes, per read of a
+    worker) are of those ticks, and None without any.
     """
 
     user_share: float
@@ -24,7 +24,7 @@ class Overhead:
 
 
 def measure_overhead(snapshot: Snapshot) -> Overhead | None:
-    """None for a source that measures nothing of that."""
+    """Return the overhead; None for a source that does not measure it."""
     spent = snapshot.health.cost
     if not spent.elapsed_ns:
         return None

@@ -74,3 +74,7 @@ class Wait:
     p50: float
     p99: float
     longest: float
+
+
+#: Nothing was measured.
+NO_WAIT = Wait(0, float("nan"), float("nan"), float("nan"))

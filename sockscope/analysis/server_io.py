@@ -1,4 +1,4 @@
-"""What each thread did for one server: a thread may serve others, too."""
+"""Reads and writes of each thread on the connections of one server."""
 
 from __future__ import annotations
 
@@ -8,16 +8,10 @@ from dataclasses import dataclass
 from sockscope.analysis.server import Server
 from sockscope.model.snapshot import Snapshot, Worker
 
-#: Where a thread did more than its row tells.
-ELSEWHERE = (
-    "busy, stalls and data wait cover all that these threads do, on other listeners too, "
-    "and on connections whose listener is unknown"
-)
-
 
 @dataclass(frozen=True)
 class WorkerIo:
-    """Reads and writes that took or gave bytes, on one server's connections."""
+    """Reads and writes that transferred bytes, on connections of one server."""
 
     reads: int = 0
     bytes_read: int = 0
@@ -26,7 +20,7 @@ class WorkerIo:
 
 
 class ServerIo(Mapping[int, WorkerIo]):
-    """Worker's id → what it did for the server; nothing for one that did nothing for it."""
+    """Worker id → its I/O for the server; zeros for a worker without any."""
 
     def __init__(self, snapshot: Snapshot, server: Server) -> None:
         numbers = {listener.id for listener in server.group.listeners}
@@ -48,5 +42,5 @@ class ServerIo(Mapping[int, WorkerIo]):
         return len(self._found)
 
     def is_less_than_all(self, workers: Iterable[Worker]) -> bool:
-        """Whether one of them did more: for others, or on connections whose listener is unknown."""
+        """Return whether one of them read more than that: for other servers, or unknown listeners."""
         return any(worker.reads > self[worker.id].reads for worker in workers)

@@ -1,4 +1,4 @@
-"""The four waits of a server, added up over the threads whose part it is to end them."""
+"""The four kinds of waits of a server, summed over the threads that end them."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from sockscope.records.layout import BUCKETS
 
 Counts = np.ndarray[Any, np.dtype[Any]]
 
-#: Histogram of a thread → in words what was waited for.
-WORDS = {
-    "queue_wait": "in the queue",
-    "data_wait": "for a reader",
-    "answer": "for an answer",
-    "stall": "loop away",
+#: Histogram of a thread → name of the wait.
+NAMES = {
+    "queue_wait": "queue wait",
+    "data_wait": "data wait",
+    "answer": "reply time",
+    "stall": "loop stall",
 }
 
 
 def sum_waits(server: Server) -> dict[str, Counts]:
-    """For each of :data:`WORDS` the counts by bucket (``records.histogram.EDGES``)."""
+    """Return for each of :data:`NAMES` the counts by bucket (``records.histogram.EDGES``)."""
     whose: dict[str, Iterable[Worker]] = {
         "queue_wait": server.acceptors,
         "data_wait": server.readers,

@@ -1,4 +1,4 @@
-"""The connections that waited longest for the server: what a report shows as pipelines."""
+"""The connections that waited longest for the server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Records = np.ndarray[Any, np.dtype[Any]]
 
 @dataclass(frozen=True)
 class SlowConnection:
-    """One connection's way: nanoseconds in the queue, until its data were read, until the answer."""
+    """One connection: queue wait, data wait of the first read, and time to the first reply, in ns."""
 
     remote: str
     acceptor: str
@@ -33,26 +33,26 @@ class SlowConnection:
 
     @property
     def words(self) -> str:
-        """``queue 5.58 s, reader 148 ms, answer 253 ms``: the steps that took any time."""
-        steps = (("queue", self.queue_ns), ("reader", self.data_ns), ("answer", self.service_ns))
+        """Return ``queue 5.58 s, data 148 ms, reply 253 ms``: the steps that took time."""
+        steps = (("queue", self.queue_ns), ("data", self.data_ns), ("reply", self.service_ns))
         return ", ".join(f"{what} {formatting.duration(ns)}" for what, ns in steps if ns)
 
     @property
     def path(self) -> str:
-        """Who accepted it, and who read it if that was another."""
+        """Return the acceptor, and the reader if it is another thread."""
         read = "" if self.reader in ("", self.acceptor) else f", read by {self.reader}"
         return f"accepted by {self.acceptor}{read}"
 
 
-def find_slow_connections(snapshot: Snapshot, server: Server, number: int) -> list[SlowConnection]:
-    """The ``number`` slowest; what the client took its time for does not count."""
+def find_slow_connections(snapshot: Snapshot, server: Server, number: int) -> tuple[SlowConnection, ...]:
+    """Return the ``number`` slowest connections, slowest first; time spent by the client does not count."""
     records = get_connections(snapshot, server.group)
     queue, data, service = get_waits(records)
     total = queue + data + service
     order = largest(total, number)
     order = order[total[order] > 0]
     readers = main_readers(snapshot, records[order])
-    return [
+    return tuple(
         SlowConnection(
             formatting.endpoint(records["remote"][index].tobytes(), int(records["remote_port"][index])),
             thread_name(snapshot, int(records["acceptor"][index])),
@@ -62,13 +62,13 @@ def find_slow_connections(snapshot: Snapshot, server: Server, number: int) -> li
             int(service[index]),
         )
         for index, reader in zip(order, readers, strict=True)
-    ]
+    )
 
 
 def get_waits(records: Records) -> tuple[Records, Records, Records]:
-    """Nanoseconds that each connection was in the queue, waited for a reader, and for the first answer."""
+    """Return queue wait, first data wait and first reply time of each connection, in ns."""
     accepted, first_data = records["accepted_ns"], records["first_data_ns"]
-    # data that came while the connection was in the queue waited for the reader only from accept on
+    # data that arrived in the queue waits for a reader only from accept on
     readable = np.where((accepted > 0) & (first_data > 0), np.maximum(first_data, accepted), 0)
     return (
         elapsed(records["established_ns"], accepted),
@@ -78,18 +78,18 @@ def get_waits(records: Records) -> tuple[Records, Records, Records]:
 
 
 def largest(total: Records, number: int) -> Records:
-    """Where the ``number`` largest are, the largest first."""
+    """Return the indices of the ``number`` largest values, largest first."""
     order = np.argpartition(-total, number)[:number] if len(total) > number else np.arange(len(total))
     return order[np.argsort(-total[order], kind="stable")]
 
 
 def elapsed(earlier: Records, later: Records) -> Records:
-    """Nanoseconds from one moment to a later one; 0 where either has not happened."""
+    """Return ns from one time to a later one; 0 where either has not happened."""
     both = (earlier > 0) & (later > earlier)
     return np.where(both, later.astype(np.int64) - earlier.astype(np.int64), 0)
 
 
 def thread_name(snapshot: Snapshot, number: int) -> str:
-    """A thread by its name and id."""
+    """Return the name and id of a thread."""
     worker = snapshot.workers.get(number)
-    return f"{worker.comm} {worker.number}" if worker else "nobody"
+    return f"{worker.comm} {worker.number}" if worker else "unknown thread"

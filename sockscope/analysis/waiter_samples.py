@@ -1,4 +1,4 @@
-"""Who waits for a listener: which threads, at how many of the arrivals that were looked at."""
+"""Which threads wait for a listener, sampled at arrivals of connections."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from dataclasses import dataclass
 
 from sockscope.model.snapshot import Snapshot
 
-#: Fewer looks at a wait queue than this tell nothing.
+#: Samples of a wait queue from which the shares mean something.
 MIN_SAMPLES = 8
 
 
 @dataclass(frozen=True)
 class WorkerSamples:
-    """How often one worker waited.  ``times`` of ``samples`` at the listeners that it ever waited for."""
+    """How often one worker waited: ``times`` of the ``samples`` at the listeners that it waited for."""
 
     times: int
     samples: int
 
     @property
     def part(self) -> float:
-        """0 to 1."""
+        """Return the share of the samples, 0 to 1."""
         return self.times / self.samples if self.samples else 0.0
 
 
 @dataclass(frozen=True)
 class WaiterSamples:
-    """What the looks at some listeners found.
+    """Samples of the wait queues of some listeners.
 
-    :param looks: arrivals at which one of them was looked at
+    :param samples: number of sampled arrivals
     :param by_worker: worker id → how often it waited
-    :param unnamed: looks at which some waited that could not be named
+    :param unnamed: samples at which some waiting threads could not be identified
     """
 
     samples: int
@@ -38,18 +38,18 @@ class WaiterSamples:
     unnamed: int
 
     @property
-    def tells(self) -> bool:
-        """Whether it is enough to tell anything."""
+    def is_sufficient(self) -> bool:
+        """Return whether there are enough samples to show."""
         return self.samples >= MIN_SAMPLES and bool(self.by_worker)
 
     @property
     def at_a_time(self) -> float:
-        """How many named threads waited at a look, on average."""
+        """Return the mean number of identified threads waiting at a sample."""
         return sum(waited.times for waited in self.by_worker.values()) / self.samples if self.samples else 0.0
 
 
 def sample_waiters(snapshot: Snapshot, listeners: Collection[int]) -> WaiterSamples:
-    """Who waited for the listeners with these ids."""
+    """Return which workers waited for the listeners with these ids."""
     looks = {listener.id: listener.samples for listener in snapshot.listeners if listener.id in listeners}
     found: dict[int, WorkerSamples] = {}
     unnamed = 0

@@ -117,7 +117,7 @@ def _demonstrate(models: list[str], args: argparse.Namespace) -> int:
             frame = analyse(session.meta, state.snapshot())
             verdicts = [item for item in frame.servers if item.group.port == server.port]
             for verdict in verdicts:
-                print("\n".join(server_lines(frame, verdict)), end="\n\n", flush=True)
+                print("\n".join(server_lines(frame.reports[verdict.group.name])), end="\n\n", flush=True)
             sides.append(_one_model(model, frame, verdicts, begun, history.view()))
             right = right and any(verdict.model == model for verdict in verdicts)
         take(session.stop())

@@ -8,7 +8,6 @@ from pathlib import PurePath
 from sockscope import formatting
 from sockscope.analysis.server import Server
 from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
-from sockscope.analysis.work_distribution import get_work_distribution
 from sockscope.compare.model import Comparison, Pairing, Recorded, findings_of
 from sockscope.compare.wording import NOTE, change_words, letters_of, where_words, words_of
 from sockscope.report.html.charts import waits
@@ -18,7 +17,7 @@ from sockscope.report.html.charts.svg import need_matplotlib
 from sockscope.report.html.markup import Content, Safe, table, tag
 from sockscope.report.html.page import page
 from sockscope.report.html.server import label
-from sockscope.report.text import model_words
+from sockscope.report.wording import describe_model
 
 #: Sides with pictures, servers with pictures, and how long a name may be that stands in one.
 _SIDES, _PICTURED, _LONGEST = 6, 6, 14
@@ -93,7 +92,7 @@ def _card(who: str, one: Recorded, server: Server) -> Safe:
     wait = one.frame.queue_wait[server.group.name]
     read = f", {len(server.readers)} readers" if is_traced(one.frame.snapshot, "readers") else ""
     facts = (
-        model_words(server),
+        describe_model(server),
         f"{formatting.count(server.connections)} connections by {len(server.acceptors)} acceptors{read}",
         f"in the queue p99 {formatting.duration(wait.p99)}" if wait.samples else "",
     )
@@ -114,7 +113,7 @@ def _shares(there: Sequence[tuple[str, Recorded, Server]], name: str) -> Iterato
         figures = []
         for side, (who, one, server) in enumerate(there):
             figure = next(
-                (one for one in get_work_distribution(one.frame.snapshot, server) if one.name == work), None
+                (one for one in one.frame.reports[server.group.name].distribution if one.name == work), None
             )
             if figure is None:
                 figures.append(tag("figure", tag("h4", who), tag("p", NOT_TRACED, class_="hint")))

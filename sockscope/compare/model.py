@@ -12,16 +12,14 @@ from dataclasses import dataclass, replace
 from sockscope import formatting
 from sockscope.analysis.frame import Frame
 from sockscope.analysis.server import Server
-from sockscope.analysis.server_waits import sum_waits
 from sockscope.analysis.signal_requirements import is_traced
 from sockscope.analysis.statistics import Change, Counts, fairness_change, proportion_change, quantile_change
-from sockscope.analysis.work_distribution import get_work_distribution
 from sockscope.model.histogram import percentile
 from sockscope.model.history import HistoryView
 
 _WAITS = {
-    "queue_wait": "wait in the queue",
-    "data_wait": "wait for a reader",
+    "queue_wait": "queue wait",
+    "data_wait": "data wait",
     "answer": "wait for an answer",
     "stall": "away from the loop",
 }
@@ -110,7 +108,7 @@ def _measured(recorded: Sequence[Recorded], name: str, servers: tuple[Server | N
     there = [(one, server) for one, server in zip(recorded, servers, strict=True) if server is not None]
     if len(there) < len(servers):
         return Pairing(name, servers, (), ())
-    found = [sum_waits(server) for _, server in there]
+    found = [one.frame.reports[server.group.name].waits for one, server in there]
     waits = tuple((words, tuple(one[kind] for one in found)) for kind, words in _WAITS.items())
     measures = [
         _rate(there),
@@ -153,7 +151,7 @@ def _dropped(there: Sequence[tuple[Recorded, Server]]) -> Measure:
 
 def _shares(there: Sequence[tuple[Recorded, Server]]) -> Iterator[Measure]:
     figures = [
-        {figure.name: figure.fairness for figure in get_work_distribution(one.frame.snapshot, server)}
+        {figure.name: figure.fairness for figure in one.frame.reports[server.group.name].distribution}
         for one, server in there
     ]
     for work in figures[0]:

@@ -10,7 +10,7 @@ from typing import Any
 from sockscope.compare.html import render
 from sockscope.compare.model import Comparison, Measure, findings_of
 from sockscope.compare.wording import NOTE, change_words, letters_of, where_words, words_of
-from sockscope.report.text import model_words
+from sockscope.report.wording import describe_model
 
 
 def text(comparison: Comparison) -> str:
@@ -47,7 +47,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
         yield ""
         yield pairing.name
         for letter, server in zip(letters_of(comparison), pairing.servers, strict=True):
-            yield f"  {letter}  {model_words(server) if server else 'not there'}"
+            yield f"  {letter}  {describe_model(server) if server else 'not there'}"
         if not pairing.measures:
             continue
         width = max(len(measure.title) for measure in pairing.measures) + 2

@@ -15,8 +15,8 @@ import numpy as np
 
 from sockscope.analysis.frame import Frame
 from sockscope.analysis.server import Server
+from sockscope.analysis.server_report import ServerReport
 from sockscope.analysis.signal_requirements import is_traced
-from sockscope.analysis.work_distribution import get_connections, get_work_distribution, open_each
 from sockscope.model.histogram import EDGES
 from sockscope.model.snapshot import Snapshot
 
@@ -97,7 +97,7 @@ class Exposition:
         for labels, server in labelled:
             out.sample("sockscope_connections_total", server.connections, **labels)
         _of_queues(out, labelled)
-        _of_shares(out, frame.snapshot, labelled)
+        _of_shares(out, [(labels, frame.reports[server.group.name]) for labels, server in labelled])
         for kind, words in _WAITS.items():
             if not is_traced(frame.snapshot, kind):
                 continue
@@ -156,10 +156,8 @@ def _of_queues(out: _Text, labelled: list[tuple[dict[str, str], Server]]) -> Non
         out.sample("sockscope_dropped_total", sum(one.drops for one in server.group.listeners), **labels)
 
 
-def _of_shares(out: _Text, snapshot: Snapshot, labelled: list[tuple[dict[str, str], Server]]) -> None:
-    figures = [
-        (labels, figure) for labels, server in labelled for figure in get_work_distribution(snapshot, server)
-    ]
+def _of_shares(out: _Text, labelled: list[tuple[dict[str, str], ServerReport]]) -> None:
+    figures = [(labels, figure) for labels, report in labelled for figure in report.distribution]
     measures = (
         ("max_over_mean", "The largest share over a fair one"),
         ("cv", "Coefficient of variation of shares"),
@@ -178,13 +176,8 @@ def _of_shares(out: _Text, snapshot: Snapshot, labelled: list[tuple[dict[str, st
         uneven = int(figure.fairness.judgement == "skewed")
         out.sample("sockscope_share_skewed", uneven, **labels, work=_word(figure.name))
     out.family("sockscope_open_connections", "gauge", "Accepted connections that are open")
-    for labels, server in labelled:
-        mine = get_connections(snapshot, server.group)
-        out.sample(
-            "sockscope_open_connections",
-            sum(open_each(snapshot, mine, list(snapshot.workers.values()))),
-            **labels,
-        )
+    for labels, report in labelled:
+        out.sample("sockscope_open_connections", report.open_connections, **labels)
 
 
 def _word(name: str) -> str:

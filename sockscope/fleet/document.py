@@ -7,7 +7,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from sockscope.analysis.server_waits import WORDS, Counts
+from sockscope.analysis.server_waits import NAMES, Counts
 from sockscope.fleet.services import Place, Service, Spotted
 from sockscope.fleet.wording import Fleet
 from sockscope.model.histogram import percentile
@@ -61,7 +61,7 @@ def _place(place: Place) -> dict[str, Any]:
         "host": place.member.host,
         **server,
         "rate": place.rate,
-        "waits": {kind: _wait(place.waits[kind]) for kind in WORDS},
+        "waits": {kind: _wait(place.waits[kind]) for kind in NAMES},
         "shares": [
             {name: value for name, value in asdict(share).items() if name != "server"}
             for share in place.shares.values()

@@ -18,7 +18,6 @@ from sockscope.analysis.frame import Frame
 from sockscope.analysis.server import Server
 from sockscope.analysis.server_waits import sum_waits
 from sockscope.analysis.signal_requirements import is_traced
-from sockscope.analysis.work_distribution import get_work_distribution
 from sockscope.model.connection_io import is_exact
 from sockscope.model.history import HistoryView
 from sockscope.records.histogram import EDGES
@@ -182,7 +181,7 @@ def _waits(number: int, server: Server) -> Iterator[WaitRow]:
 
 
 def _shares(frame: Frame, number: int, server: Server) -> Iterator[ShareRow]:
-    for figure in get_work_distribution(frame.snapshot, server):
+    for figure in frame.reports[server.group.name].distribution:
         judged = figure.fairness
         yield ShareRow(
             number,

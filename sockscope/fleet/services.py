@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sockscope.analysis.fairness import Fairness, fairness
-from sockscope.analysis.server_waits import WORDS
+from sockscope.analysis.server_waits import NAMES
 from sockscope.analysis.severity import rank
 from sockscope.analysis.statistics import Change, judge, proportion_change, quantile_change
 from sockscope.fleet.gather import Member
@@ -74,7 +74,7 @@ class Service:
     @property
     def waits(self) -> dict[str, Counts]:
         """Those of all places together."""
-        return {kind: np.sum([place.waits[kind] for place in self.places], axis=0) for kind in WORDS}
+        return {kind: np.sum([place.waits[kind] for place in self.places], axis=0) for kind in NAMES}
 
     @property
     def models(self) -> dict[str, int]:
@@ -109,7 +109,7 @@ def services_of(members: Sequence[Member]) -> list[Service]:
 
 
 def _place(name: str, member: Member, server: ServerRow) -> Place:
-    waits: dict[str, Counts] = {kind: np.zeros(BUCKETS, np.int64) for kind in WORDS}
+    waits: dict[str, Counts] = {kind: np.zeros(BUCKETS, np.int64) for kind in NAMES}
     for row in member.waits:
         if row.server == server.server and row.wait in waits and 0 <= row.bucket < BUCKETS:
             waits[row.wait][row.bucket] += row.count
@@ -122,14 +122,14 @@ def _place(name: str, member: Member, server: ServerRow) -> Place:
 def _compared(places: list[Place]) -> list[Place]:
     if len(places) < 2:
         return places
-    tests = len(places) * (len(WORDS) + 1)
-    together = {kind: np.sum([place.waits[kind] for place in places], axis=0) for kind in WORDS}
+    tests = len(places) * (len(NAMES) + 1)
+    together = {kind: np.sum([place.waits[kind] for place in places], axis=0) for kind in NAMES}
     drops = sum(place.server.drops for place in places)
     whole = drops + sum(place.server.connections for place in places)
     found = []
     for place in places:
         changes = {}
-        for kind in WORDS:
+        for kind in NAMES:
             others = together[kind] - place.waits[kind]
             values = percentile(others, 0.99), place.p(kind, 0.99)
             changes[kind] = quantile_change(others, place.waits[kind], 0.99, values)

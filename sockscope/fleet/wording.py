@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from sockscope import formatting
 from sockscope.analysis.fairness import EFFECT, SIGNIFICANCE
-from sockscope.analysis.server_waits import WORDS
+from sockscope.analysis.server_waits import NAMES
 from sockscope.analysis.statistics import Change
 from sockscope.fleet.gather import Gathered
 from sockscope.fleet.services import Place, Service, Spotted, findings_of, names_of, services_of
@@ -107,7 +107,7 @@ def _worse(kind: str, change: Change) -> str:
             f"×{change.ratio:.3g} the part of all others" if math.isfinite(change.ratio) else "nowhere else"
         )
         return f"connections dropped by a full queue: {times}, {chance}"
-    what = "time away from the loop" if kind == "stall" else f"wait {WORDS[kind]}"
+    what = "time away from the loop" if kind == "stall" else f"wait {NAMES[kind]}"
     return f"{what}, p99: ×{change.ratio:.3g} that of all others, {chance}"
 
 

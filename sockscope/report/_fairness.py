@@ -1,4 +1,4 @@
-"""How fairly a server's work is shared, as plain values and as lines: one way for all text formats."""
+"""Fairness as plain values and as lines of text."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 
 from sockscope import formatting
 from sockscope.analysis.fairness import Fairness
-from sockscope.analysis.fairness_over_time import Stretch, fairness_over_time
-from sockscope.analysis.frame import Frame
-from sockscope.analysis.server import Server
-from sockscope.analysis.work_distribution import WorkDistribution, WorkShare, get_work_distribution
+from sockscope.analysis.fairness_over_time import Stretch
+from sockscope.analysis.server_report import ServerReport
+from sockscope.analysis.work_distribution import WorkShare
 from sockscope.model.history import HistoryView
+from sockscope.report.wording import describe_fairness
 
 _FIGURES = ("total", "max_over_mean", "cv", "noise_cv", "jain", "gini", "chi2", "p_value")
 _OVER_TIME = ("total", "max_over_mean", "cv", "noise_cv", "p_value")
 
 
 def plain_fairness(judged: Fairness) -> dict[str, Any]:
-    """A fairness as JSON has it; what has no meaning is null."""
+    """Return a fairness as plain values; undefined ones are None."""
     return {
         **_numbers(judged, _FIGURES),
         "values": list(judged.values),
@@ -28,10 +28,9 @@ def plain_fairness(judged: Fairness) -> dict[str, Any]:
     }
 
 
-def plain_shares(frame: Frame, server: Server, history: HistoryView | None) -> list[dict[str, Any]]:
-    """Each figure of a server: who shares, how evenly, and how evenly in stretches of time."""
-    figures = get_work_distribution(frame.snapshot, server)
-    stretches = _stretches(frame, server, figures, history)
+def plain_shares(report: ServerReport, history: HistoryView | None) -> list[dict[str, Any]]:
+    """Return each kind of work: its sharers, fairness, and fairness over time."""
+    stretches = report.fairness_over_time(history)
     return [
         {
             "figure": figure.name,
@@ -47,45 +46,34 @@ def plain_shares(frame: Frame, server: Server, history: HistoryView | None) -> l
                 for stretch in stretches
             ],
         }
-        for figure in figures
+        for figure in report.distribution
     ]
 
 
-def fairness_lines(frame: Frame, server: Server, history: HistoryView | None) -> Iterator[str]:
-    """One line a figure that several threads share: is it fair, and was it all the time?"""
-    figures = get_work_distribution(frame.snapshot, server)
-    stretches = _stretches(frame, server, figures, history)
-    shared = [figure for figure in figures if len(figure.workers) > 1 and figure.fairness.total]
+def fairness_lines(report: ServerReport, history: HistoryView | None) -> Iterator[str]:
+    """Yield one line per kind of work that several threads share, with its fairness over time."""
+    stretches = report.fairness_over_time(history)
+    shared = report.shared
     width = max((len(figure.name) for figure in shared), default=0)
     for index, figure in enumerate(shared):
-        judged = figure.fairness
-        chance = f", chance alone gives {judged.noise_cv:.2f}" if not math.isnan(judged.noise_cv) else ""
-        head = "fair?" if not index else ""
+        head = "fairness" if not index else ""
         yield (
-            f"  {head:<11}  {figure.name:<{width}}  {judged.words} (max/mean {judged.max_over_mean:.2f}, "
-            f"CV {judged.cv:.2f}{chance}){_changes(frame, figure, stretches)}"
+            f"  {head:<11}  {figure.name:<{width}}  {describe_fairness(figure.fairness)}"
+            f"{_changes(report.snapshot.started_ns, figure, stretches)}"
         )
 
 
-def _changes(frame: Frame, figure: WorkShare, stretches: Sequence[Stretch]) -> str:
-    """When it was uneven, if not all the time."""
+def _changes(started_ns: int, figure: WorkShare, stretches: Sequence[Stretch]) -> str:
+    """Describe when the work was skewed, if not all the time."""
     uneven = [one for one in stretches if one.fairness[figure.name].judgement == "skewed"]
     if len(stretches) < 2 or not uneven:
         return ""
     worst = max(uneven, key=lambda one: one.fairness[figure.name].max_over_mean)
-    begin, end = (
-        max(moment - frame.snapshot.started_ns, 0) / 1e9 for moment in (worst.begin_ns, worst.end_ns)
-    )
+    begin, end = (max(time_ns - started_ns, 0) for time_ns in (worst.begin_ns, worst.end_ns))
     return (
-        f"; uneven in {len(uneven)} of {len(stretches)} stretches, worst from {formatting.duration(begin * 1e9)} to "
-        f"{formatting.duration(end * 1e9)}: {worst.fairness[figure.name].max_over_mean:.2f}"
+        f"; skewed in {len(uneven)} of {len(stretches)} intervals, worst from {formatting.duration(begin)} to "
+        f"{formatting.duration(end)}: max/mean {worst.fairness[figure.name].max_over_mean:.2f}"
     )
-
-
-def _stretches(
-    frame: Frame, server: Server, figures: WorkDistribution, history: HistoryView | None
-) -> tuple[Stretch, ...]:
-    return fairness_over_time(history, frame.snapshot, server, figures) if history is not None else ()
 
 
 def _numbers(judged: Fairness, names: Sequence[str]) -> dict[str, float | None]:

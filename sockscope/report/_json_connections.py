@@ -8,33 +8,22 @@ from typing import Any
 import numpy as np
 
 from sockscope import formatting
+from sockscope.analysis.exactness import REASONS
 from sockscope.analysis.signal_requirements import is_traced
 from sockscope.analysis.slow_connections import get_waits, largest
 from sockscope.model.connection_io import is_exact
 from sockscope.model.snapshot import Snapshot, Worker
-from sockscope.records.layout import ConnectionFlag
 
-#: How many a report lists unless told otherwise: a million would make a document of 600 MB.
+#: Connections that a report lists by default: a million would make a document of 600 MB.
 LISTED = 10_000
 
-#: Flag of a connection's record → why it is not exact, in words.
-WHY_INEXACT = (
-    (ConnectionFlag.OPEN_BEFORE, "open before tracing began"),
-    (ConnectionFlag.UNACCEPTED_BEFORE, "in the accept queue before tracing began"),
-    (ConnectionFlag.LATE, "its listener was learnt when it was accepted"),
-    (ConnectionFlag.IO_LOST, "more threads touched it than could be recorded"),
-    (ConnectionFlag.ACCEPT_GUESSED, "its accept was not seen: taken to be by who first read or wrote"),
-    (ConnectionFlag.LISTENER_GUESSED, "several listeners on its address: which one is not known"),
-    (ConnectionFlag.BEST_EFFORT, "something of it went unseen, or a signal came by a way that can err"),
-)
 
-
-def connections_of(
+def plain_connections(
     snapshot: Snapshot, workers: dict[int, Worker], most: int | None
 ) -> Iterator[dict[str, Any]]:
-    """Each connection as plain values, in the order they were seen.
+    """Yield connections as plain values, in the order they were seen.
 
-    :param most: how many, those that waited longest; None: all
+    :param most: how many, those that waited longest; None yields all
     """
     records = snapshot.connections
     if most is not None and len(records) > most:
@@ -54,8 +43,10 @@ def connections_of(
             "remote": formatting.endpoint(record["remote"].tobytes(), int(record["remote_port"])),
             "listener": inodes.get(int(record["listener"])),
             "acceptor": thread(workers, int(record["acceptor"])),
-            "readers": _did(workers, mine, "reads", "bytes_read") if is_traced(snapshot, "readers") else None,
-            "writers": _did(workers, mine, "writes", "bytes_written")
+            "readers": _threads(workers, mine, "reads", "bytes_read")
+            if is_traced(snapshot, "readers")
+            else None,
+            "writers": _threads(workers, mine, "writes", "bytes_written")
             if is_traced(snapshot, "writers")
             else None,
             "queue_wait_ns": accepted - established if established and accepted else None,
@@ -68,20 +59,20 @@ def connections_of(
             "first_write_ns": int(record["first_write_ns"]) or None,
             "closed_ns": int(record["closed_ns"]) or None,
             "exact": bool(exact[index]),
-            "inexact": [words for flag, words in WHY_INEXACT if flags & flag],
+            "inexact": [words for flag, words in REASONS if flags & flag],
         }
 
 
-def _did(workers: dict[int, Worker], connection_io: Any, verb: str, octets: str) -> list[dict[str, Any]]:
+def _threads(workers: dict[int, Worker], connection_io: Any, verb: str, octets: str) -> list[dict[str, Any]]:
     return [
-        {**who(workers, int(deed["worker"])), verb: int(deed[verb]), "bytes": int(deed[octets])}
-        for deed in connection_io
-        if deed[verb]
+        {**thread_or_nulls(workers, int(row["worker"])), verb: int(row[verb]), "bytes": int(row[octets])}
+        for row in connection_io
+        if row[verb]
     ]
 
 
-def who(workers: dict[int, Worker], number: int) -> dict[str, Any]:
-    """A thread by its worker's id; nulls when it is not known."""
+def thread_or_nulls(workers: dict[int, Worker], number: int) -> dict[str, Any]:
+    """Return a thread by its worker id; values are None if it is unknown."""
     worker = workers.get(number)
     return (
         {"pid": worker.pid, "tid": worker.tid, "comm": worker.comm}
@@ -91,5 +82,5 @@ def who(workers: dict[int, Worker], number: int) -> dict[str, Any]:
 
 
 def thread(workers: dict[int, Worker], number: int) -> dict[str, Any] | None:
-    """A thread by its worker's id; None when there is none."""
-    return who(workers, number) if number in workers else None
+    """Return a thread by its worker id; None if there is none."""
+    return thread_or_nulls(workers, number) if number in workers else None

@@ -10,21 +10,21 @@ from typing import Any
 
 from sockscope.analysis.frame import Finding, Frame
 from sockscope.analysis.latency import from_histogram
-from sockscope.analysis.overhead import measure_overhead
-from sockscope.analysis.server import Group, Server, Wait
+from sockscope.analysis.server import Group, Wait
+from sockscope.analysis.server_report import ServerReport
 from sockscope.analysis.signal_requirements import is_traced
-from sockscope.analysis.waiter_samples import sample_waiters
+from sockscope.analysis.waiter_samples import WaiterSamples, sample_waiters
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Listener, Snapshot, Worker
 from sockscope.report._fairness import plain_fairness, plain_shares
-from sockscope.report._json_connections import LISTED, connections_of
+from sockscope.report._json_connections import LISTED, plain_connections
 
 
 def render(frame: Frame, history: HistoryView | None = None, connections: int = LISTED) -> str:
-    """The whole report as one JSON document, ending in a newline.
+    """Return the whole report as one JSON document, ending in a newline.
 
-    :param history: what happened when; without it nothing is told over time
-    :param connections: how many of them are listed, those that waited longest
+    :param history: time series; without it there is no fairness over time
+    :param connections: how many connections are listed, those that waited longest
     """
     return json.dumps(document(frame, history, connections), ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -32,25 +32,25 @@ def render(frame: Frame, history: HistoryView | None = None, connections: int = 
 def document(
     frame: Frame, history: HistoryView | None = None, connections: int | None = None
 ) -> dict[str, Any]:
-    """The report as plain values.
+    """Return the report as plain values.
 
-    :param history: what happened when
-    :param connections: how many of them are listed, those that waited longest; None: all
+    :param history: time series
+    :param connections: how many connections are listed, those that waited longest; None lists all
     """
     snapshot = frame.snapshot
     roles, wakes = _roles(snapshot), _wakes(snapshot)
     names = {worker.id: worker for worker in snapshot.workers.values()}
     return {
         "meta": _meta(frame),
-        "health": _health(snapshot),
+        "health": _health(frame),
         "listeners": [_listener(snapshot, listener) for listener in snapshot.listeners],
         "groups": [_group(frame, group) for group in frame.groups],
         "workers": [
             _worker(snapshot, worker, roles.get(worker.id, []), wakes.get(worker.id, []))
             for worker in snapshot.workers.values()
         ],
-        "connections": list(connections_of(snapshot, names, connections)),
-        "servers": [_server(frame, server, history) for server in frame.servers],
+        "connections": list(plain_connections(snapshot, names, connections)),
+        "servers": [_server(frame, report, history) for report in frame.reports.values()],
         "findings": [plain_finding(finding) for finding in frame.findings],
     }
 
@@ -63,8 +63,9 @@ def _meta(frame: Frame) -> dict[str, Any]:
     return meta
 
 
-def _health(snapshot: Snapshot) -> dict[str, Any]:
-    health, spent = snapshot.health, measure_overhead(snapshot)
+def _health(frame: Frame) -> dict[str, Any]:
+    snapshot, spent = frame.snapshot, frame.overhead
+    health = snapshot.health
     return {
         "lost": [_loss(text, number) for text, number in health.lost],
         "overhead": asdict(health.cost) | {"request_ns": spent.request_ns if spent else None},
@@ -80,6 +81,7 @@ def _loss(text: str, number: int) -> dict[str, Any]:
 
 def _listener(snapshot: Snapshot, listener: Listener) -> dict[str, Any]:
     by = snapshot.workers.get(listener.listened_by)
+    waiters = sample_waiters(snapshot, {listener.id})
     return {
         "inode": listener.inode,
         "netns": listener.netns,
@@ -99,8 +101,8 @@ def _listener(snapshot: Snapshot, listener: Listener) -> dict[str, Any]:
         "samples_changed": listener.samples_changed,
         "waiters": listener.waiters,
         "exclusive": listener.exclusive,
-        "waiting": _waiting(snapshot, listener),
-        "samples_unnamed": sample_waiters(snapshot, {listener.id}).unnamed,
+        "waiting": _waiting(snapshot, waiters),
+        "samples_unnamed": waiters.unnamed,
         "owners": [
             {"pid": held.pid, "comm": _comm(snapshot, held.pid), "descriptors": list(held.descriptors)}
             for held in listener.owners
@@ -111,9 +113,9 @@ def _listener(snapshot: Snapshot, listener: Listener) -> dict[str, Any]:
     }
 
 
-def _waiting(snapshot: Snapshot, listener: Listener) -> list[dict[str, Any]]:
-    """Which threads waited for it, most often first."""
-    found = sample_waiters(snapshot, {listener.id}).by_worker
+def _waiting(snapshot: Snapshot, waiters: WaiterSamples) -> list[dict[str, Any]]:
+    """Return the threads that waited for a listener, most frequent first."""
+    found = waiters.by_worker
     return [
         {"pid": worker.pid, "tid": worker.tid, "comm": worker.comm, "samples": waited.times}
         for number, waited in sorted(found.items(), key=lambda item: (-item[1].times, item[0]))
@@ -154,11 +156,11 @@ def _group(frame: Frame, group: Group) -> dict[str, Any]:
 
 
 def _wakes(snapshot: Snapshot) -> dict[int, list[dict[str, int]]]:
-    """Worker's id → which threads of its process it woke, most often woken first."""
+    """Return worker id → the threads of its process that it woke, most frequent first."""
     found: dict[int, list[dict[str, int]]] = {}
     for wake in sorted(snapshot.wakes, key=lambda wake: -wake.wakes):
-        told = {"tid": wake.wakee, "wakes": wake.wakes, "after_read": wake.after_read}
-        found.setdefault(wake.waker, []).append(told)
+        entry = {"tid": wake.wakee, "wakes": wake.wakes, "after_read": wake.after_read}
+        found.setdefault(wake.waker, []).append(entry)
     return found
 
 
@@ -198,8 +200,8 @@ def _roles(snapshot: Snapshot) -> dict[int, list[str]]:
     return found
 
 
-def _server(frame: Frame, server: Server, history: HistoryView | None) -> dict[str, Any]:
-    name = server.group.name
+def _server(frame: Frame, report: ServerReport, history: HistoryView | None) -> dict[str, Any]:
+    server = report.server
     process = frame.snapshot.processes.get(server.pid)
     return {
         "pid": server.pid,
@@ -217,11 +219,11 @@ def _server(frame: Frame, server: Server, history: HistoryView | None) -> dict[s
         "why": server.why,
         "connections": server.connections,
         "acceptors": _threads(server.acceptors),
-        "readers": _threads(server.readers) if is_traced(frame.snapshot, "readers") else None,
-        "writers": _threads(server.writers) if is_traced(frame.snapshot, "writers") else None,
-        "queue_wait": _wait(frame.queue_wait[name]),
-        "data_wait": _wait(frame.data_wait[name]) if is_traced(frame.snapshot, "data_wait") else None,
-        "shares": plain_shares(frame, server, history),
+        "readers": _threads(server.readers) if report.is_traced("readers") else None,
+        "writers": _threads(server.writers) if report.is_traced("writers") else None,
+        "queue_wait": _wait(report.queue_wait),
+        "data_wait": None if report.data_wait is None else _wait(report.data_wait),
+        "shares": plain_shares(report, history),
     }
 
 
@@ -239,7 +241,7 @@ def _wait(wait: Wait) -> dict[str, Any]:
 
 
 def plain_finding(finding: Finding) -> dict[str, Any]:
-    """A finding as JSON has it, wherever it stands."""
+    """Return a finding as plain values."""
     return {
         "id": finding.id,
         "severity": finding.severity,

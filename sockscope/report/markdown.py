@@ -1,4 +1,4 @@
-"""The report as Markdown (GitHub's, with tables): to paste into a ticket or a wiki."""
+"""The report as GitHub-flavoured Markdown, for a ticket or a wiki."""
 
 from __future__ import annotations
 
@@ -10,33 +10,38 @@ from sockscope import formatting
 from sockscope.analysis.findings import all_evaluated
 from sockscope.analysis.frame import Finding, Frame
 from sockscope.analysis.idle_servers import split_idle_servers
-from sockscope.analysis.server import Server, Wait
-from sockscope.analysis.server_io import ELSEWHERE, ServerIo
-from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
-from sockscope.analysis.slow_connections import find_slow_connections
-from sockscope.analysis.work_distribution import get_work_distribution
+from sockscope.analysis.server import Wait
+from sockscope.analysis.server_report import ServerReport
+from sockscope.analysis.signal_requirements import NOT_TRACED
 from sockscope.model.snapshot import Worker
-from sockscope.report._health import cost, exactness
-from sockscope.report.text import busy_words, model_words
+from sockscope.report.wording import (
+    NO_LISTENER,
+    WORKS_FOR_OTHERS,
+    describe_exactness,
+    describe_limitations,
+    describe_model,
+    describe_overhead,
+    format_busy,
+)
 
 _WORKERS, _SLOW = 16, 5
 
 
 def render(frame: Frame) -> str:
-    """The whole report, ending in a newline."""
+    """Return the whole report, ending in a newline."""
     return "\n".join(_lines(frame)) + "\n"
 
 
 def escaped(text: str) -> str:
-    """``text`` so that Markdown shows it as it is, in a table's cell too."""
+    """Return ``text`` escaped, also for cells of a table."""
     plain = re.sub(r"([\\`*_{}\[\]<>|#~$!@])", r"\\\1", text.replace("&", "&amp;"))
     return re.sub(r"\s+", " ", plain)
 
 
 def grid(head: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int = 1) -> Iterator[str]:
-    """A table; cells are escaped.
+    """Yield a table; cells are escaped.
 
-    :param numbers_from: the first column that is set to the right
+    :param numbers_from: the first right-aligned column
     """
     yield f"| {' | '.join(head)} |"
     yield f"|{'|'.join('---' if column < numbers_from else '---:' for column in range(len(head)))}|"
@@ -54,19 +59,23 @@ def _lines(frame: Frame) -> Iterator[str]:
     )
     yield ""
     if not frame.servers:
-        yield "Nobody listened there while it was traced."
+        yield NO_LISTENER
         yield ""
     for finding in frame.findings:
         yield from _finding(finding)
     if frame.servers and not frame.findings:
         if not snapshot.connections_total:
-            yield "No connection was seen, so nothing of it can be judged."
+            yield "No connections were observed, so nothing can be judged."
         else:
-            yield "No findings." if all_evaluated(snapshot.untraced) else "No findings in what was traced."
+            yield (
+                "No findings."
+                if all_evaluated(snapshot.untraced)
+                else "No findings in the signals that were traced."
+            )
         yield ""
     servers, others = split_idle_servers(frame.servers)
     for server in servers:
-        yield from _server(frame, server)
+        yield from _server(frame.reports[server.group.name])
     if others:
         yield others
         yield ""
@@ -78,11 +87,10 @@ def _lines(frame: Frame) -> Iterator[str]:
         + (", ".join(f"{formatting.count(number)} {escaped(what)}" for what, number in lost) or "nothing")
         + "."
     )
-    yield exactness(frame)
-    for signal in frame.meta.signals:
-        if signal.limitations:
-            yield f"Signal {escaped(signal.name)} ({escaped(signal.method) or NOT_TRACED}): {escaped(signal.limitations)}."
-    yield cost(frame)
+    yield describe_exactness(frame)
+    for line in describe_limitations(frame):
+        yield f"{escaped(line[0].upper() + line[1:])}."
+    yield describe_overhead(frame)
 
 
 def _finding(finding: Finding) -> Iterator[str]:
@@ -107,25 +115,25 @@ def _finding(finding: Finding) -> Iterator[str]:
 
 
 def coded(text: str) -> str:
-    """Escaped text, but for what stands in backticks as code."""
+    """Return escaped text in which code in backticks is kept."""
     return "".join(f"`{part}`" if index % 2 else escaped(part) for index, part in enumerate(text.split("`")))
 
 
-def _server(frame: Frame, server: Server) -> Iterator[str]:
-    name = server.group.name
-    yield f"## {escaped(name)} {escaped(server.comm)} (pid {server.pid})"
+def _server(report: ServerReport) -> Iterator[str]:
+    server = report.server
+    yield f"## {escaped(server.group.name)} {escaped(server.comm)} (pid {server.pid})"
     yield ""
-    yield f"**{escaped(model_words(server))}**"
+    yield f"**{escaped(describe_model(server))}**"
     yield ""
     yield from (f"- {escaped(sentence)}" for sentence in server.evidence)
     yield ""
     yield from grid(
-        ("wait", "measured", "p50", "p99", "longest"),
-        [("queue", *_wait(frame.queue_wait[name])), ("data", *_data_wait(frame, name))],
+        ("wait", "samples", "p50", "p99", "max"),
+        [("queue wait", *_wait(report.queue_wait)), ("data wait", *_wait(report.data_wait))],
     )
     yield ""
     yield from grid(
-        ("listening socket", "established", "longest queue", "limit", "dropped"),
+        ("listening socket", "established", "max queue", "limit", "dropped"),
         [
             (
                 f"{one.inode}",
@@ -138,14 +146,9 @@ def _server(frame: Frame, server: Server) -> Iterator[str]:
         ],
     )
     yield ""
-    shared = [
-        figure
-        for figure in get_work_distribution(frame.snapshot, server)
-        if len(figure.workers) > 1 and figure.fairness.total
-    ]
-    if shared:
+    if shared := report.shared:
         yield from grid(
-            ("shared work", "is", "sharers", "max/mean", "Jain", "p"),
+            ("shared work", "judgement", "sharers", "max/mean", "Jain", "p"),
             [
                 (
                     figure.name,
@@ -160,11 +163,10 @@ def _server(frame: Frame, server: Server) -> Iterator[str]:
             2,
         )
         yield ""
-    yield from _workers(frame, server)
-    slow = find_slow_connections(frame.snapshot, server, _SLOW)
-    if slow:
+    yield from _workers(report)
+    if slow := report.slow_connections(_SLOW):
         yield from grid(
-            ("waited longest", "in all", "by"),
+            ("slowest connections", "total wait", "details"),
             [(one.remote, formatting.duration(one.total_ns), f"{one.words}; {one.path}") for one in slow],
             3,
         )
@@ -175,34 +177,27 @@ def _p(value: float) -> str:
     return "–" if value != value else "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _wait(wait: Wait) -> tuple[str, ...]:
+def _wait(wait: Wait | None) -> tuple[str, ...]:
+    if wait is None:
+        return (NOT_TRACED, "–", "–", "–")
     return (
         formatting.count(wait.samples),
         *(formatting.duration(ns) for ns in (wait.p50, wait.p99, wait.longest)),
     )
 
 
-def _data_wait(frame: Frame, name: str) -> tuple[str, ...]:
-    if is_traced(frame.snapshot, "data_wait"):
-        return _wait(frame.data_wait[name])
-    return (NOT_TRACED, "–", "–", "–")
-
-
-def _workers(frame: Frame, server: Server) -> Iterator[str]:
-    accepts = server.group.accepts
-    done = ServerIo(frame.snapshot, server)
-    active = [worker for worker in server.workers if worker.did_something]
+def _workers(report: ServerReport) -> Iterator[str]:
+    accepts, io, active = report.server.group.accepts, report.io, report.active
     if not active:
-        yield "No thread touched a connection."
+        yield "No thread used a connection."
         yield ""
         return
-    active.sort(key=lambda worker: (-accepts.get(worker.id, 0), -done[worker.id].reads, worker.tid))
     columns: dict[str, tuple[str, Callable[[Worker], str]]] = {
-        "reads": ("reads", lambda worker: formatting.count(done[worker.id].reads)),
-        "writes": ("writes", lambda worker: formatting.count(done[worker.id].writes)),
-        "busy_ns": ("busy", busy_words),
+        "reads": ("reads", lambda worker: formatting.count(io[worker.id].reads)),
+        "writes": ("writes", lambda worker: formatting.count(io[worker.id].writes)),
+        "busy_ns": ("busy", format_busy),
     }
-    shown = [column for figure, column in columns.items() if is_traced(frame.snapshot, figure)]
+    shown = [column for metric, column in columns.items() if report.is_traced(metric)]
     yield from grid(
         ("thread", "pid", "tid", "accepts", *(head for head, _ in shown)),
         [
@@ -220,6 +215,6 @@ def _workers(frame: Frame, server: Server) -> Iterator[str]:
         yield ""
         yield f"and {len(active) - _WORKERS} more threads"
     yield ""
-    if done.is_less_than_all(active):
-        yield f"({ELSEWHERE})"
+    if report.works_for_others:
+        yield f"({WORKS_FOR_OTHERS})"
         yield ""

@@ -7,14 +7,14 @@ the collector's thread, everything else by the thread of the screen; a feed must
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from sockscope.analysis.frame import Frame
 from sockscope.analysis.server import Server
 from sockscope.analysis.severity import Severity
-from sockscope.analysis.work_distribution import WorkDistribution, get_work_distribution
+from sockscope.analysis.work_distribution import WorkDistribution
 from sockscope.model.history import HistoryView
 from sockscope.records.batch import Meta
 
@@ -96,15 +96,11 @@ class DataSource(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class FrameContext:
-    """What every widget is given: all that is known at one time.  Two are never equal."""
+    """What every widget receives: the frame and the time series. Two contexts are never equal."""
 
     frame: Frame
     history: HistoryView
-    _figures: dict[str, WorkDistribution] = field(default_factory=dict, repr=False)
 
-    def figures(self, server: Server) -> WorkDistribution:
-        """How evenly a server's work is shared; worked out when somebody first asks."""
-        found = self._figures.get(server.group.name)
-        if found is None:
-            found = self._figures[server.group.name] = get_work_distribution(self.frame.snapshot, server)
-        return found
+    def distribution(self, server: Server) -> WorkDistribution:
+        """Return how the workers of a server share each kind of work."""
+        return self.frame.reports[server.group.name].distribution

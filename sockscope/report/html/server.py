@@ -10,12 +10,10 @@ from sockscope import formatting
 from sockscope.analysis.fairness import Fairness
 from sockscope.analysis.frame import Frame
 from sockscope.analysis.server import Server, Wait
-from sockscope.analysis.server_io import ELSEWHERE, ServerIo, WorkerIo
-from sockscope.analysis.server_waits import WORDS, Counts, sum_waits
+from sockscope.analysis.server_io import WorkerIo
+from sockscope.analysis.server_waits import NAMES, Counts
 from sockscope.analysis.signal_requirements import NOT_TRACED, is_traced
-from sockscope.analysis.slow_connections import SlowConnection, find_slow_connections
-from sockscope.analysis.waiter_samples import sample_waiters
-from sockscope.analysis.work_distribution import get_work_distribution
+from sockscope.analysis.slow_connections import SlowConnection
 from sockscope.model.histogram import percentile
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Worker
@@ -25,7 +23,7 @@ from sockscope.report.html.charts.shares import band, shares
 from sockscope.report.html.charts.svg import Drawn
 from sockscope.report.html.markup import Safe, behind, table, tag
 from sockscope.report.html.over_time import over_time
-from sockscope.report.text import busy_words, model_words, waited_words
+from sockscope.report.wording import WORKS_FOR_OTHERS, describe_model, format_busy, format_waiting
 
 _ROWS = 100
 _SLOW = 10
@@ -37,7 +35,7 @@ def server_sections(frame: Frame, history: HistoryView | None, server: Server, n
     """
     snapshot = frame.snapshot
     yield tag("h2", f"{server.group.name} {server.comm}", id=name)
-    yield tag("p", tag("strong", model_words(server)), f" · pid {server.pid}")
+    yield tag("p", tag("strong", describe_model(server)), f" · pid {server.pid}")
     if server.evidence:
         yield tag("ul", [tag("li", sentence) for sentence in server.evidence])
     yield _cards(frame, server)
@@ -57,7 +55,7 @@ def server_sections(frame: Frame, history: HistoryView | None, server: Server, n
     if history is not None and history.ticks > 1:
         yield from over_time(frame, history, server, name)
     yield from _waits(frame, server, name)
-    yield from _slow(find_slow_connections(snapshot, server, _SLOW))
+    yield from _slow(frame.reports[server.group.name].slow_connections(_SLOW))
 
 
 def _cards(frame: Frame, server: Server) -> Safe:
@@ -111,7 +109,7 @@ _COLUMNS: dict[str, tuple[str, Callable[[Worker, WorkerIo], str]]] = {
     "bytes read": ("bytes_read", lambda worker, done: formatting.size(done.bytes_read)),
     "writes": ("writes", lambda worker, done: formatting.count(done.writes)),
     "bytes written": ("bytes_written", lambda worker, done: formatting.size(done.bytes_written)),
-    "busy": ("busy_ns", lambda worker, done: busy_words(worker)),
+    "busy": ("busy_ns", lambda worker, done: format_busy(worker)),
     "longest stall": (
         "stall_max_ns",
         lambda worker, done: formatting.duration(worker.stall_max_ns) if worker.stall_max_ns else "–",
@@ -121,15 +119,12 @@ _COLUMNS: dict[str, tuple[str, Callable[[Worker, WorkerIo], str]]] = {
 
 def _workers(frame: Frame, server: Server) -> Safe:
     accepts = server.group.accepts
-    done = ServerIo(frame.snapshot, server)
-    active = sorted(
-        (worker for worker in server.workers if worker.did_something),
-        key=lambda worker: (-accepts.get(worker.id, 0), -done[worker.id].reads, worker.tid),
-    )
-    shown = {head: cell for head, (figure, cell) in _COLUMNS.items() if is_traced(frame.snapshot, figure)}
-    waited = sample_waiters(frame.snapshot, {listener.id for listener in server.group.listeners})
-    if waited.tells:
-        shown["waited for the listener"] = lambda worker, _: waited_words(waited, worker)
+    report = frame.reports[server.group.name]
+    done, active = report.io, report.active
+    shown = {head: cell for head, (figure, cell) in _COLUMNS.items() if report.is_traced(figure)}
+    waited = report.waiters
+    if waited.is_sufficient:
+        shown["waited for the listener"] = lambda worker, _: format_waiting(waited, worker)
     head = ("thread", "pid", "tid", "accepts", *shown)
     rows = [
         (
@@ -139,9 +134,9 @@ def _workers(frame: Frame, server: Server) -> Safe:
         for worker in islice(active, _ROWS)
     ]  # fmt: skip
     more = f"{len(active) - _ROWS} more threads are left out." if len(active) > _ROWS else ""
-    idle = len(server.workers) - len(active)
+    idle = report.idle_count
     still = f"{idle} threads of its processes touched no connection." if idle else ""
-    others = f"{ELSEWHERE[0].upper()}{ELSEWHERE[1:]}." if done.is_less_than_all(active) else ""
+    others = WORKS_FOR_OTHERS if report.works_for_others else ""
     hint = " ".join(filter(None, (more, still, others)))
     return tag("div", table("What each thread did", head, rows), tag("p", hint, class_="hint"))
 
@@ -149,7 +144,7 @@ def _workers(frame: Frame, server: Server) -> Safe:
 def _shares(frame: Frame, server: Server, name: str) -> Iterator[Safe]:
     parts: list[tuple[str, list[str], Fairness]] = [
         (figure.name, [label(worker) for worker in figure.workers], figure.fairness)
-        for figure in get_work_distribution(frame.snapshot, server)
+        for figure in frame.reports[server.group.name].distribution
     ]
     group = server.group
     if len(group.listeners) > 1:
@@ -187,12 +182,14 @@ def _share(name: str, what: str, labels: list[str], judged: Fairness) -> Safe:
 
 
 def _waits(frame: Frame, server: Server, name: str) -> Iterator[Safe]:
-    counted = {WORDS[kind]: counts for kind, counts in sum_waits(server).items() if counts.any()}
+    counted = {
+        NAMES[kind]: counts for kind, counts in frame.reports[server.group.name].waits.items() if counts.any()
+    }
     if not counted:
         return
     exactly = {
-        WORDS["queue_wait"]: frame.queue_wait[server.group.name],
-        WORDS["data_wait"]: frame.data_wait[server.group.name],
+        NAMES["queue_wait"]: frame.queue_wait[server.group.name],
+        NAMES["data_wait"]: frame.data_wait[server.group.name],
     }
     rows = [
         (
@@ -226,7 +223,7 @@ def _percentiles(counts: Counts, exactly: Wait | None) -> Iterator[float]:
     yield longest
 
 
-def _slow(found: list[SlowConnection]) -> Iterator[Safe]:
+def _slow(found: Sequence[SlowConnection]) -> Iterator[Safe]:
     if not found:
         return
     yield tag("h3", "The connections that waited longest")

@@ -6,7 +6,7 @@ from rich.cells import cell_len
 from textual.reactive import reactive
 
 from sockscope import formatting
-from sockscope.analysis.overhead import Overhead, measure_overhead
+from sockscope.analysis.overhead import Overhead
 from sockscope.records.batch import AttachedSignal
 from sockscope.tui.base_widget import BaseWidget
 from sockscope.tui.text_line import Line, fit, plain
@@ -76,7 +76,7 @@ class Header(BaseWidget):
             line.add(" nothing lost", style("good"))
         parts = [
             _signals(frame.meta.signals, short=width < 110),
-            _cost(measure_overhead(frame.snapshot), short=width < 100),
+            _cost(frame.overhead, short=width < 100),
         ]
         if health.cost.resident_bytes and width >= 110:
             parts.append(f"{formatting.size(health.cost.resident_bytes)} memory")

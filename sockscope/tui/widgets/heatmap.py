@@ -177,7 +177,10 @@ class HeatMap(BaseWidget, can_focus=True):
         sharers = (
             {
                 item.id
-                for figure in (self.context.figures(server).accepts, self.context.figures(server).reads)
+                for figure in (
+                    self.context.distribution(server).accepts,
+                    self.context.distribution(server).reads,
+                )
                 for item in figure.workers
             }
             if self.context
@@ -190,7 +193,7 @@ class HeatMap(BaseWidget, can_focus=True):
         """Who shares this kind of work, and how evenly; None for what is not shared."""
         if server is None or self.context is None or not metric.shared or metric.name == "wasted":
             return None
-        figures = self.context.figures(server)
+        figures = self.context.distribution(server)
         own = ("accepts", "open", "bytes", "busy", "cpu")
         return getattr(figures, metric.name) if metric.name in own else figures.reads
 

@@ -124,7 +124,7 @@ class Verdicts(BaseWidget, can_focus=True):
 
 def judgement(context: FrameContext, server: Server) -> tuple[str, str, str]:
     """Sign, words and colour for how fairly the work is shared among those that read."""
-    figures = context.figures(server)
+    figures = context.distribution(server)
     serving = len(server.acceptors) <= 1 and server.model != "single"
     if serving and not is_traced(context.frame.snapshot, "reads"):
         return "?", f"reads were {NOT_TRACED}", "muted"

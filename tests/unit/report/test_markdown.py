@@ -51,8 +51,8 @@ def test_the_connections_that_waited_longest_are_told() -> None:
     frame, _ = shown("straggler")
     for form in ("markdown", "text"):
         text = render_as(form, frame)
-        assert "waited longest" in text
-        assert len(re.findall(r"queue \S+ [µm]?s, reader \S+ [µm]?s, answer", text)) >= 3
+        assert "slowest connections" in text
+        assert len(re.findall(r"queue \S+ [µm]?s, data \S+ [µm]?s, reply", text)) >= 3
 
 
 def test_a_server_that_nobody_connected_to_is_not_called_sound() -> None:
@@ -64,7 +64,7 @@ def test_a_server_that_nobody_connected_to_is_not_called_sound() -> None:
         history.apply(batch)
     idle = analyse(source.meta, state.snapshot())
     assert idle.servers
-    assert "No connection was seen, so nothing of it can be judged." in render(idle)
+    assert "No connections were observed, so nothing can be judged." in render(idle)
     assert "No findings" not in render(idle)
     page = render_as("html", idle, history.view())
     assert "no connection seen" in page

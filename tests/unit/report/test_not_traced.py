@@ -113,7 +113,7 @@ def test_no_finding_is_told_that_needs_what_was_not_traced(missing: str) -> None
         assert found <= {detector.id for detector in evaluated_detectors(frozenset({missing}))}
     assert all_evaluated(frozenset({missing})) == (missing == "wake")
     said = markdown.render(without(missing))
-    assert ("No findings in what was traced." in said) == (missing != "wake")
+    assert ("No findings in the signals that were traced." in said) == (missing != "wake")
     skewed = {finding.id for finding in without(missing, scenario="handoff").findings}
     assert ("open-connections-skew" in skewed) == (missing not in ("read", "wait"))
     assert {finding.id for finding in without(missing, scenario="overflow").findings} >= {"queue-overflow"}

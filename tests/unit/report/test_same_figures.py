@@ -35,7 +35,7 @@ def test_what_a_thread_did_for_others_is_in_no_form_of_the_report() -> None:
     page = re.sub(r"<[^>]+>", " ", html_page.render(frame, history))
     assert re.search(rf" {tid} +0 +7 +", page)
     for form in (told, marked, page):
-        assert "on other listeners too" in form
+        assert "for other listeners" in form
 
 
 @pytest.mark.parametrize("kind", ["queue_wait", "data_wait"])
@@ -44,7 +44,7 @@ def test_the_longest_wait_is_the_one_that_was_measured(kind: str) -> None:
     frame, history = shown("handoff")
     (wait,) = getattr(frame, kind).values()
     page = re.sub(r"<[^>]+>", " ", html_page.render(frame, history))
-    words = {"queue_wait": "in the queue", "data_wait": "for a reader"}[kind]
+    words = {"queue_wait": "queue wait", "data_wait": "data wait"}[kind]
     row = re.search(rf" {words} +{formatting.count(wait.samples)}((?: +[\d.]+ [µmn]?s)+) ", page)
     assert row, page
     assert row[1].split("  ")[-1].strip() == formatting.duration(wait.longest)
@@ -62,7 +62,7 @@ def test_a_table_without_rows_has_no_head() -> None:
     quiet = replace(frame, snapshot=snapshot, servers=(server,))
     told = text.render(quiet)
     assert "pid/tid" not in told
-    assert "touched no connection" in told
+    assert "used no connection" in told
     assert "| thread |" not in markdown.render(quiet)
     assert "No thread touched a connection." in markdown.render(quiet)
 
@@ -75,5 +75,5 @@ def test_of_many_servers_without_a_connection_a_few_are_told_and_the_rest_counte
     for form in (text, markdown):
         told = form.render(many)
         assert told.count(f"(pid {server.pid})") == SHOWN_IDLE + 1  # the last one, too
-        assert f"and {500 - SHOWN_IDLE} more servers without a connection" in told
+        assert f"and {500 - SHOWN_IDLE} more servers without connections" in told
         assert "more server" not in form.render(replace(frame, servers=(quiet,) * SHOWN_IDLE))

@@ -35,14 +35,14 @@ def test_the_text_report_has_each_threads_part_of_the_looks() -> None:
     assert lines[str(first)].endswith("  25.0 %")
     assert lines[str(second)].endswith(" 100.0 %")
     assert lines[str(third)].endswith("       –")
-    assert "(waited: for the listener, at so many of 40 arrivals that were looked at)" in text.render(frame)
+    assert "(waiting: share of 40 sampled arrivals at which the thread was waiting for this listener)" in text.render(frame)
     assert "could not be named" not in text.render(frame)
     assert "waited for the listener" in html_page.render(frame)
 
 
 def test_those_that_could_not_be_named_are_told() -> None:
     frame = looked_at(40, (1, 10), (0, 4))
-    assert "(at 10.0 % of them some waited that could not be named)" in text.render(frame)
+    assert "(at 10.0 % of them, some waiting threads could not be identified)" in text.render(frame)
     (listener,) = document(frame)["listeners"]
     assert listener["samples_unnamed"] == 4
     assert [row["samples"] for row in listener["waiting"]] == [10]
