@@ -20,8 +20,8 @@ from sockscope.model.history import HistoryView
 _WAITS = {
     "queue_wait": "queue wait",
     "data_wait": "data wait",
-    "answer": "wait for an answer",
-    "stall": "away from the loop",
+    "answer": "reply time",
+    "stall": "loop stall",
 }
 
 

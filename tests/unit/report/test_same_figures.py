@@ -64,7 +64,7 @@ def test_a_table_without_rows_has_no_head() -> None:
     assert "pid/tid" not in told
     assert "used no connection" in told
     assert "| thread |" not in markdown.render(quiet)
-    assert "No thread touched a connection." in markdown.render(quiet)
+    assert "No thread used a connection." in markdown.render(quiet)
 
 
 def test_of_many_servers_without_a_connection_a_few_are_told_and_the_rest_counted() -> None:

@@ -35,7 +35,10 @@ def test_the_text_report_has_each_threads_part_of_the_looks() -> None:
     assert lines[str(first)].endswith("  25.0 %")
     assert lines[str(second)].endswith(" 100.0 %")
     assert lines[str(third)].endswith("       –")
-    assert "(waiting: share of 40 sampled arrivals at which the thread was waiting for this listener)" in text.render(frame)
+    assert (
+        "(waiting: share of 40 sampled arrivals at which the thread was waiting for this listener)"
+        in text.render(frame)
+    )
     assert "could not be named" not in text.render(frame)
     assert "waited for the listener" in html_page.render(frame)
 
