@@ -155,7 +155,7 @@ def _picture(name: str, kind: str, places: list[Place], together: float) -> Safe
     shown = [places[int(index)] for index in order[:_DRAWN]]
     ranges = [(place.p(kind, 0.5), place.p(kind, 0.99)) for place in shown]
     odd = [kind in place.stands_out for place in shown]
-    words = "away from the loop" if kind == "stall" else f"wait {NAMES[kind]}"
+    words = NAMES[kind]
     worst = f"longest on {shown[0].name}, p99 {formatting.duration(ranges[0][1])}"
     alt = f"{words} on {len(places)} hosts: {worst}; of all together {formatting.duration(together)}"
     drawn = hosts(name, [place.name for place in shown], ranges, odd, together, alt)

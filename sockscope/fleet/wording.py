@@ -107,7 +107,7 @@ def _worse(kind: str, change: Change) -> str:
             f"×{change.ratio:.3g} the part of all others" if math.isfinite(change.ratio) else "nowhere else"
         )
         return f"connections dropped by a full queue: {times}, {chance}"
-    what = "time away from the loop" if kind == "stall" else f"wait {NAMES[kind]}"
+    what = NAMES[kind]
     return f"{what}, p99: ×{change.ratio:.3g} that of all others, {chance}"
 
 
