@@ -1,8 +1,13 @@
-"""A comparison as a page: pictures of each side by side, and figures with what their difference is worth."""
+"""A comparison as an HTML page: charts side by side, measurements with their significance.
+
+This module turns a comparison into the texts and figures of the page; ``comparison.html`` among the
+templates of :mod:`sockscope.report.html` lays them out.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
 
 from sockscope import formatting
@@ -14,144 +19,166 @@ from sockscope.report.html.charts import waits
 from sockscope.report.html.charts.flow import flow
 from sockscope.report.html.charts.shares import shares
 from sockscope.report.html.charts.svg import need_matplotlib
-from sockscope.report.html.markup import Content, Safe, table, tag
-from sockscope.report.html.page import page
-from sockscope.report.html.server import label
-from sockscope.report.wording import describe_model
+from sockscope.report.html.components import Card, Cell, Figure, Table
+from sockscope.report.html.environment import render_template
+from sockscope.report.wording import describe_model, label_thread
 
-#: Sides with pictures, servers with pictures, and how long a name may be that stands in one.
-_SIDES, _PICTURED, _LONGEST = 6, 6, 14
-_SHARED = {"accepts": "Accepts", "reads": "Reads", "busy time": "Busy time"}
+#: Recordings with charts, servers with charts, and the longest recording name that fits into a chart.
+_SIDES, _WITH_CHARTS, _LONGEST = 6, 6, 14
+_WORK = {"accepts": "Accepts", "reads": "Reads", "busy time": "Busy time"}
+
+
+@dataclass(frozen=True)
+class Side:
+    """A server in one of the recordings, and the short name of that recording."""
+
+    name: str
+    recorded: Recorded
+    server: Server
+
+
+@dataclass(frozen=True)
+class PairingSection:
+    """The section of one server."""
+
+    heading: str
+    absent_in: str
+    cards: tuple[Card, ...]
+    measurements: Table | None
+    flows: tuple[Figure, ...] = ()
+    shares: tuple[tuple[str, tuple[Figure, ...]], ...] = ()
+    waits: tuple[Figure, ...] = ()
+
+
+@dataclass(frozen=True)
+class ComparisonPage:
+    """Everything that ``comparison.html`` shows."""
+
+    recordings: tuple[tuple[str, str], ...]
+    findings: tuple[tuple[str, str], ...]
+    pairings: tuple[PairingSection, ...]
+    note: str
 
 
 def render(comparison: Comparison) -> str:
-    """The whole page.
+    """Return the whole page.
 
-    :raises SockscopeError: when matplotlib is not installed
+    :raises SockscopeError: if matplotlib is not installed
     """
     need_matplotlib()
-    return page(f"sockscope: {comparison.title}", _body(comparison))
+    return render_template("comparison.html", title=comparison.title, page=_build_page(comparison))
 
 
-def _body(comparison: Comparison) -> Iterator[Safe]:
-    names = _names(comparison)
-    yield tag("h1", comparison.title)
-    yield tag(
-        "ul",
-        [
-            tag(
-                "li", tag("strong", name if name == one.name else f"{name}  {one.name}"), f": {words_of(one)}"
-            )
+def _build_page(comparison: Comparison) -> ComparisonPage:
+    names = _short_names(comparison)
+    return ComparisonPage(
+        recordings=tuple(
+            (name if name == one.name else f"{name}  {one.name}", words_of(one))
             for name, one in zip(names, comparison.recorded, strict=True)
-        ],
+        ),
+        findings=tuple((where_words(where, names), title) for title, where in findings_of(comparison)),
+        pairings=tuple(
+            _build_pairing(comparison, pairing, names, f"c{index}", with_charts=index < _WITH_CHARTS)
+            for index, pairing in enumerate(comparison.pairings)
+        ),
+        note=NOTE,
     )
-    found = findings_of(comparison)
-    if found:
-        yield tag("h2", "Findings")
-        yield tag(
-            "ul",
-            [tag("li", tag("strong", where_words(where, names)), f": {title}") for title, where in found],
-        )
-    for index, pairing in enumerate(comparison.pairings):
-        yield from _pairing(comparison, pairing, names, f"c{index}", pictured=index < _PICTURED)
-    yield tag("p", NOTE, class_="hint")
 
 
-def _names(comparison: Comparison) -> list[str]:
-    """Names of the recordings where they are short and differ, else letters."""
+def _short_names(comparison: Comparison) -> list[str]:
+    """Return the names of the recordings where they are short and differ, else letters."""
     short = [PurePath(one.name).stem for one in comparison.recorded]
     if len(set(short)) == len(short) and all(0 < len(name) <= _LONGEST for name in short):
         return short
     return letters_of(comparison)
 
 
-def _pairing(
-    comparison: Comparison, pairing: Pairing, names: list[str], name: str, *, pictured: bool
-) -> Iterator[Safe]:
-    yield tag("h2", pairing.name)
-    there = [
-        (who, one, server)
-        for who, one, server in zip(names, comparison.recorded, pairing.servers, strict=True)
+def _build_pairing(
+    comparison: Comparison, pairing: Pairing, names: list[str], anchor: str, *, with_charts: bool
+) -> PairingSection:
+    sides = [
+        Side(name, recorded, server)
+        for name, recorded, server in zip(names, comparison.recorded, pairing.servers, strict=True)
         if server is not None and server.connections
     ][:_SIDES]
-    absent = [who for who, server in zip(names, pairing.servers, strict=True) if server is None]
-    if absent:
-        yield tag("p", f"Not there in {', '.join(absent)}.")
-    yield tag("div", [_card(who, one, server) for who, one, server in there], class_="cards sides")
-    if pairing.measures:
-        yield _table(pairing, names)
-    if pictured:
-        yield tag("h3", "The way of the connections")
-        yield from (_flow(who, one, server) for who, one, server in there)
-        yield from _shares(there, name)
-        if pairing.measures:
-            yield from _curves(pairing, names, name)
-
-
-def _card(who: str, one: Recorded, server: Server) -> Safe:
-    wait = one.frame.queue_wait[server.group.name]
-    read = f", {len(server.readers)} readers" if is_traced(one.frame.snapshot, "readers") else ""
-    facts = (
-        describe_model(server),
-        f"{formatting.count(server.connections)} connections by {len(server.acceptors)} acceptors{read}",
-        f"in the queue p99 {formatting.duration(wait.p99)}" if wait.samples else "",
+    absent = [name for name, server in zip(names, pairing.servers, strict=True) if server is None]
+    return PairingSection(
+        heading=pairing.name,
+        absent_in=", ".join(absent),
+        cards=tuple(_build_card(side) for side in sides),
+        measurements=_build_measurements(pairing, names) if pairing.measures else None,
+        flows=tuple(_build_flow(side) for side in sides) if with_charts else (),
+        shares=tuple(_build_shares(sides, anchor)) if with_charts else (),
+        waits=tuple(_build_waits(pairing, names, anchor)) if with_charts and pairing.measures else (),
     )
-    return tag("div", tag("b", who), [tag("span", fact) for fact in facts if fact], class_="card")
 
 
-def _flow(who: str, one: Recorded, server: Server) -> Safe:
-    picture = flow(one.frame.snapshot, server)
-    return tag(
-        "figure", tag("h4", who if who == server.model else f"{who}: {server.model}"),
-        tag("div", picture.svg, class_="scroll", tabindex="0", role="region", aria_label=f"the way of the connections, {who}"),
-        tag("figcaption", *server.evidence[:1]),
-    )  # fmt: skip
+def _build_card(side: Side) -> Card:
+    frame, server = side.recorded.frame, side.server
+    wait = frame.queue_wait[server.group.name]
+    readers = f", {len(server.readers)} readers" if is_traced(frame.snapshot, "readers") else ""
+    lines = [
+        describe_model(server),
+        f"{formatting.count(server.connections)} connections, {len(server.acceptors)} acceptors{readers}",
+    ]
+    if wait.samples:
+        lines.append(f"queue wait p99 {formatting.duration(wait.p99)}")
+    return Card(side.name, tuple(lines))
 
 
-def _shares(there: Sequence[tuple[str, Recorded, Server]], name: str) -> Iterator[Safe]:
-    for place, (work, title) in enumerate(_SHARED.items()):
-        figures = []
-        for side, (who, one, server) in enumerate(there):
-            figure = next(
-                (one for one in one.frame.reports[server.group.name].distribution if one.name == work), None
-            )
-            if figure is None:
-                figures.append(tag("figure", tag("h4", who), tag("p", NOT_TRACED, class_="hint")))
-                continue
-            if len(figure.workers) < 2 or not figure.fairness.total:
-                words = "one thread does it all" if figure.fairness.total else "nothing was shared"
-                figures.append(tag("figure", tag("h4", who), tag("p", words, class_="hint")))
-                continue
-            threads = [label(worker) for worker in figure.workers]
-            drawn = shares(f"{name}-{place}-{side}", f"{work}, {who}", threads, figure.fairness)
-            words = f"{figure.fairness.words}; max/mean {figure.fairness.max_over_mean:.2f}"
-            figures.append(tag("figure", tag("h4", who), drawn.svg, tag("figcaption", words)))
-        if any("<svg" in figure for figure in figures):
-            yield tag("h3", f"{title} by thread")
-            yield tag("div", figures, class_="grid")
+def _build_flow(side: Side) -> Figure:
+    model = side.server.model
+    return Figure(
+        side.name if side.name == model else f"{side.name}: {model}",
+        (flow(side.recorded.frame.snapshot, side.server).svg,),
+        "".join(side.server.evidence[:1]),
+        region=f"connection flow, {side.name}",
+    )
 
 
-def _table(pairing: Pairing, names: list[str]) -> Safe:
-    head = ["figure", *names]
-    rows: list[list[Content]] = []
+def _build_shares(sides: Sequence[Side], anchor: str) -> Iterator[tuple[str, tuple[Figure, ...]]]:
+    for index, (work, title) in enumerate(_WORK.items()):
+        figures = tuple(
+            _build_share(side, work, f"{anchor}-{index}-{number}") for number, side in enumerate(sides)
+        )
+        if any(figure.pictures for figure in figures):
+            yield f"{title} by thread", figures
+
+
+def _build_share(side: Side, work: str, name: str) -> Figure:
+    report = side.recorded.frame.reports[side.server.group.name]
+    found = next((one for one in report.distribution if one.name == work), None)
+    if found is None:
+        return Figure(side.name, caption=NOT_TRACED)
+    fairness = found.fairness
+    if not fairness.total:
+        return Figure(side.name, caption="none")
+    if len(found.workers) < 2:
+        return Figure(side.name, caption="one thread")
+    labels = [label_thread(worker) for worker in found.workers]
+    return Figure(
+        side.name,
+        (shares(name, f"{work}, {side.name}", labels, fairness).svg,),
+        f"{fairness.words}; max/mean {fairness.max_over_mean:.2f}",
+    )
+
+
+def _build_measurements(pairing: Pairing, names: list[str]) -> Table:
+    rows = []
     for measure in pairing.measures:
         first, *others = (measure.words(value) for value in measure.values)
-        row: list[Content] = [measure.title, first]
+        row: list[str | Cell] = [measure.title, first]
         for words, change in zip(others, measure.changes, strict=True):
-            kind = {"higher": "up", "lower": "down"}.get(change.verdict) if change else None
-            row.append([words, tag("span", change_words(change), class_=f"sub {kind or ''}".strip())])
-        rows.append(row)
-    return table(f"{pairing.name}: figures, and what they are against those of {names[0]}", head, rows)
+            style = {"higher": "up", "lower": "down"}.get(change.verdict, "") if change else ""
+            row.append(Cell(words, note=change_words(change), note_style=style))
+        rows.append(tuple(row))
+    return Table(f"{pairing.name}: measurements, compared with {names[0]}", ("metric", *names), tuple(rows))
 
 
-def _curves(pairing: Pairing, names: list[str], name: str) -> Iterator[Safe]:
-    pictures = []
+def _build_waits(pairing: Pairing, names: list[str], anchor: str) -> Iterator[Figure]:
     for index, (title, counts) in enumerate(pairing.waits):
-        shown = {who: one for who, one in list(zip(names, counts, strict=True))[:_SIDES] if one.sum()}
-        if shown:
-            alt = f"{title} by percentile, in each recording; the figures are in the table above"
-            drawn = waits.percentiles(f"{name}-w{index}", shown, alt)
-            pictures.append(tag("figure", tag("h4", title[0].upper() + title[1:]), drawn.svg))
-    if pictures:
-        yield tag("h3", "How long was waited?")
-        yield tag("div", pictures, class_="grid")
+        measured = {name: one for name, one in list(zip(names, counts, strict=True))[:_SIDES] if one.sum()}
+        if measured:
+            alt = f"{title} by percentile, in each recording; the table above has the numbers"
+            drawn = waits.percentiles(f"{anchor}-w{index}", measured, alt)
+            yield Figure(title[0].upper() + title[1:], (drawn.svg,))

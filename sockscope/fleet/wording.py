@@ -107,8 +107,7 @@ def _worse(kind: str, change: Change) -> str:
             f"×{change.ratio:.3g} the part of all others" if math.isfinite(change.ratio) else "nowhere else"
         )
         return f"connections dropped by a full queue: {times}, {chance}"
-    what = NAMES[kind]
-    return f"{what}, p99: ×{change.ratio:.3g} that of all others, {chance}"
+    return f"{NAMES[kind]} p99: ×{change.ratio:.3g} that of all others, {chance}"
 
 
 def spread_words(service: Service) -> str:

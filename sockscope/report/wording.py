@@ -39,6 +39,16 @@ def describe_fairness(judged: Fairness) -> str:
     return f"{judged.words} (max/mean {judged.max_over_mean:.2f}, CV {judged.cv:.2f}{noise})"
 
 
+def describe_accepts(judged: Fairness) -> str:
+    """Return how the accepts are distributed, in a word or a few."""
+    return "one thread" if judged.judgement == "single_sharer" else judged.words
+
+
+def label_thread(worker: Worker) -> str:
+    """Return a thread's name and id."""
+    return f"{worker.comm} {worker.number}"
+
+
 def format_busy(worker: Worker) -> str:
     """Return the part of its time that a thread was not waiting, as a percentage."""
     return formatting.share(worker.busy_ns, worker.busy_ns + worker.wait_ns) if worker.waits else "–"

@@ -58,7 +58,7 @@ def test_connections_that_were_open_are_traced_from_now_on_and_say_so() -> None:
     (connection,) = found["connections"]
     assert connection["remote"] == remote
     assert not connection["exact"]
-    assert connection["inexact"] == ["open before tracing began"]
+    assert connection["inexact"] == ["open before tracing started"]
     assert connection["acceptor"] is None
     assert connection["established_ns"] is None
     (reader,) = connection["readers"]
@@ -98,7 +98,10 @@ def test_connections_in_the_accept_queue_get_their_acceptor() -> None:
             os.write(_GATE[1], b"e")
             os.waitpid(pid, 0)
     assert connection["acceptor"]["tid"] == pid
-    assert connection["inexact"] == ["open before tracing began", "in the accept queue before tracing began"]
+    assert connection["inexact"] == [
+        "open before tracing started",
+        "in the accept queue before tracing started",
+    ]
     assert connection["queue_wait_ns"] is None
 
 

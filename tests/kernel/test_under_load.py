@@ -85,7 +85,7 @@ def test_a_session_that_begins_under_load_calls_nothing_lost() -> None:
                     # what was queued before tracing began is told apart, and who accepted it is known
                     for row in found["connections"]:
                         assert (
-                            row["exact"] or row["acceptor"] or "open before tracing began" in row["inexact"]
+                            row["exact"] or row["acceptor"] or "open before tracing started" in row["inexact"]
                         )
             finally:
                 client.terminate()

@@ -106,7 +106,7 @@ def test_an_accept_into_the_ring_itself_is_told_as_the_guess_that_it_is(
     for row in run.seen["connections"]:
         assert row["acceptor"]["comm"] == "ring_server"
         assert not row["exact"]
-        assert row["inexact"] == ["its accept was not seen: taken to be by who first read or wrote"]
+        assert row["inexact"] == ["accept not observed: acceptor assumed to be the first reader or writer"]
     assert sum(listener["accepts"] for listener in run.seen["listeners"]) == CONNECTIONS
 
 

@@ -1,173 +1,189 @@
-"""The report as one HTML file that needs nothing else: no network, no script.
+"""The report as one self-contained HTML file: no network access, no script.
 
-Pictures are SVG in the page (``charts/``), each with its words and its table.  Only
-:mod:`sockscope.report.html.markup` makes markup, and it escapes all that it was not told is safe.
+This module turns a frame into the texts and figures of the page; ``templates/report.html`` lays them out.
+Charts are inline SVG (``charts/``), each with a text alternative and a table of its numbers.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from sockscope import formatting
 from sockscope.analysis.frame import Finding, Frame
 from sockscope.analysis.server import Server
+from sockscope.analysis.severity import SEVERITIES
+from sockscope.analysis.signal_requirements import NOT_TRACED
 from sockscope.model.history import HistoryView
-from sockscope.report._health import health
 from sockscope.report.html.charts.svg import need_matplotlib
-from sockscope.report.html.markup import Content, Safe, markup, table, tag
-from sockscope.report.html.server import server_sections
-from sockscope.report.html.style import STYLE
+from sockscope.report.html.components import Cell, FindingSection, Table
+from sockscope.report.html.environment import render_template
+from sockscope.report.html.server import ServerSection, build_server_section
+from sockscope.report.wording import describe_accepts, describe_exactness, describe_overhead
 
-#: Servers with pictures, and those with a line in the summary.
-_PICTURED, _LISTED = 6, 100
+#: Servers with a section of their own, and those with a row in the summary.
+_SECTIONS, _LISTED = 6, 100
+
+#: Style and words.
+Badge = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class HealthSection:
+    """How far the report can be trusted: losses, limitations, overhead."""
+
+    lost: Table | None
+    exactness: str
+    limitations: Table | None
+    notes: tuple[str, ...]
+    overhead: str
+    command: str
+
+
+@dataclass(frozen=True)
+class ReportPage:
+    """Everything that ``report.html`` shows."""
+
+    lead: str
+    badges: tuple[Badge, ...]
+    findings: tuple[FindingSection, ...]
+    servers: Table | None
+    servers_unlisted: int
+    sections: tuple[ServerSection, ...]
+    servers_without_section: int
+    health: HealthSection
 
 
 def render(frame: Frame, history: HistoryView | None = None) -> str:
-    """The whole page.
+    """Return the whole page.
 
-    :param history: what happened when; without it there are no pictures over time
-    :raises SockscopeError: when matplotlib is not installed
+    :param history: time series of the recording; without it the page has no charts over time
+    :raises SockscopeError: if matplotlib is not installed
     """
     need_matplotlib()
     title = f"{frame.meta.target} on {frame.meta.host}"
-    return page(f"sockscope: {title}", _body(frame, history, title))
+    return render_template("report.html", title=title, page=_build_page(frame, history))
 
 
-def page(title: str, body: Iterator[Safe]) -> str:
-    """A whole document."""
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width,initial-scale=1"),
-        tag("meta", http_equiv="Content-Security-Policy", content="default-src 'none'; style-src 'unsafe-inline'; img-src data:"),
-        tag("title", title),
-        tag("style", Safe(STYLE)),
-    )  # fmt: skip
-    return "<!doctype html>\n" + tag("html", head, tag("body", tag("main", list(body))), lang="en") + "\n"
+def _build_page(frame: Frame, history: HistoryView | None) -> ReportPage:
+    busiest = _busiest_servers(frame)
+    return ReportPage(
+        lead=_lead(frame),
+        badges=tuple(
+            severity_badges(
+                (finding.severity for finding in frame.findings),
+                connections=frame.snapshot.connections_total,
+            )
+        ),
+        findings=tuple(_finding_section(finding) for finding in frame.findings),
+        servers=_server_table(frame, frozenset(busiest)) if frame.servers else None,
+        servers_unlisted=max(len(frame.servers) - _LISTED, 0),
+        sections=tuple(
+            build_server_section(frame.reports[frame.servers[index].group.name], history, f"s{index}")
+            for index in busiest
+        ),
+        servers_without_section=len(frame.servers) - len(busiest),
+        health=_health_section(frame),
+    )
 
 
-def _body(frame: Frame, history: HistoryView | None, title: str) -> Iterator[Safe]:
+def _lead(frame: Frame) -> str:
     meta, snapshot = frame.meta, frame.snapshot
-    begun = time.strftime(
-        "%Y-%m-%d %H:%M:%S UTC", time.gmtime((meta.started_ns + meta.monotonic_offset_ns) / 1e9)
+    started = time.gmtime((meta.started_ns + meta.monotonic_offset_ns) / 1e9)
+    lost = sum(number for _, number in snapshot.health.lost)
+    losses = f"{formatting.count(lost)} records lost (see health)" if lost else "nothing lost"
+    return (
+        f"Traced for {formatting.duration(snapshot.elapsed_ns)} from {time.strftime('%Y-%m-%d %H:%M:%S UTC', started)}, "
+        f"Linux {meta.kernel}, {meta.cpus} CPUs. {formatting.count(snapshot.connections_total)} connections, "
+        f"{losses}. Recorded by sockscope {meta.version}."
     )
-    yield tag("h1", title)
-    yield tag(
-        "p",
-        f"Traced for {formatting.duration(snapshot.elapsed_ns)} from {begun}, Linux {meta.kernel}, {meta.cpus} CPUs. "
-        f"{formatting.count(snapshot.connections_total)} connections, {_losses(frame)}. Recorded by sockscope {meta.version}.",
-        class_="lead",
-    )
-    yield from _summary(frame)
-    if frame.findings:
-        yield tag("h2", "Findings", id="findings")
-        yield from (_finding(finding) for finding in frame.findings)
-    for index in _pictured(frame):
-        yield from server_sections(frame, history, frame.servers[index], f"s{index}")
-    if len(frame.servers) > _PICTURED:
-        yield tag(
-            "p",
-            f"{len(frame.servers) - _PICTURED} servers with fewer connections have no section of their own.",
-        )
-    yield tag("h2", "Health and exactness", id="health")
-    yield from health(frame)
 
 
-def _pictured(frame: Frame) -> list[int]:
-    """The busiest servers, in the order of all."""
+def _busiest_servers(frame: Frame) -> list[int]:
+    """Return the indices of the servers with most connections, in the order of all servers."""
     busiest = sorted(range(len(frame.servers)), key=lambda index: -frame.servers[index].connections)
-    return sorted(busiest[:_PICTURED])
+    return sorted(busiest[:_SECTIONS])
 
 
-def _losses(frame: Frame) -> str:
-    lost = sum(number for _, number in frame.snapshot.health.lost)
-    return f"{formatting.count(lost)} records lost (see health)" if lost else "nothing lost"
+def severity_badges(severities: Iterable[str], *, connections: int) -> Iterator[Badge]:
+    """Yield a badge per severity with the number of its findings, or one that says there are none.
+
+    :param severities: of each finding
+    :param connections: how many were recorded
+    """
+    counts = Counter(severities)
+    for severity in reversed(SEVERITIES):
+        if counts[severity]:
+            yield severity, f"{counts[severity]} {severity}"
+    if not counts:
+        yield ("good", "no findings") if connections else ("info", "no connections")
 
 
-def _summary(frame: Frame) -> Iterator[Safe]:
-    if not frame.servers:
-        yield tag("p", "Nobody listened there while it was traced.")
-        return
-    counts = Counter(finding.severity for finding in frame.findings)
-    badges = [
-        badge(name, f"{counts[name]} {name}")
-        for name in ("critical", "warning", "notice", "info")
-        if counts[name]
-    ]
-    nothing = (
-        badge("good", "no findings")
-        if frame.snapshot.connections_total
-        else badge("info", "no connection seen")
+def _server_table(frame: Frame, with_section: frozenset[int]) -> Table:
+    return Table(
+        "Servers",
+        ("server", "model", "accepts", "connections", "queue wait p99", "data wait p99", "dropped"),
+        tuple(
+            _server_row(frame, server, f"#s{index}" if index in with_section else "")
+            for index, server in enumerate(frame.servers[:_LISTED])
+        ),
+        numeric_from=3,
     )
-    yield tag("p", badges or nothing)
-    if frame.findings:
-        yield tag(
-            "ul", [tag("li", f"{one.subject}: ", tag("strong", one.title)) for one in frame.findings[:5]]
-        )
-    pictured = set(_pictured(frame))
-    rows = [
-        _server_row(frame, server, f"#s{index}" if index in pictured else "")
-        for index, server in enumerate(frame.servers[:_LISTED])
-    ]
-    head = (
-        "server",
-        "shares its work by",
-        "accepts are",
-        "connections",
-        "queue p99",
-        "reader p99",
-        "dropped",
-    )
-    yield table("Servers", head, rows, figures=3)
-    if len(frame.servers) > _LISTED:
-        yield tag("p", f"{len(frame.servers) - _LISTED} more servers are left out.", class_="hint")
 
 
-def _server_row(frame: Frame, server: Server, link: str) -> list[Content]:
+def _server_row(frame: Frame, server: Server, link: str) -> tuple[str | Cell, ...]:
     group = server.group
-    name = f"{group.name} {server.comm}"
-    accepts = "by one thread" if group.fairness.judgement == "single_sharer" else group.fairness.words
     waits = (frame.queue_wait[group.name], frame.data_wait[group.name])
-    return [
-        tag("a", name, href=link) if link else name,
-        tag("strong", server.model),
-        accepts if server.connections else "–",
+    return (
+        Cell(f"{group.name} {server.comm}", link=link),
+        Cell(server.model, strong=True),
+        describe_accepts(group.fairness) if server.connections else "–",
         formatting.count(server.connections),
         *(formatting.duration(wait.p99) if wait.samples else "–" for wait in waits),
         formatting.count(sum(listener.drops for listener in group.listeners)),
-    ]
-
-
-def badge(kind: str, words: str) -> Safe:
-    """A word in a frame; ``kind`` is a severity or ``good``."""
-    return tag("span", words, class_=f"badge {kind}")
-
-
-def _finding(finding: Finding) -> Safe:
-    evidence = ", ".join(f"{name} {_value(value)}" for name, value in finding.evidence.items())
-    return tag(
-        "section",
-        tag("h3", badge(finding.severity, finding.severity), finding.title),
-        tag("p", finding.subject, " · ", tag("code", finding.id), class_="hint"),
-        tag("p", finding.explanation),
-        tag("p", tag("strong", "Cause: "), *coded(finding.cause)) if finding.cause else "",
-        tag("p", tag("strong", "Effect on clients: "), *coded(finding.effect)) if finding.effect else "",
-        tag("p", tag("strong", "What to do"), class_="hint") if finding.remedy else "",
-        tag("ul", [tag("li", coded(line)) for line in finding.remedy]) if finding.remedy else "",
-        tag("p", tag("strong", "How to verify: "), *coded(finding.verify)) if finding.verify else "",
-        tag("p", markup(["Evidence: ", evidence]), class_="hint") if evidence else "",
-        class_=f"finding {finding.severity}",
     )
 
 
-def coded(text: str) -> list[Safe]:
-    """Text with what stands in backticks as code."""
-    return [tag("code", part) if index % 2 else markup(part) for index, part in enumerate(text.split("`"))]
+def _finding_section(finding: Finding) -> FindingSection:
+    return FindingSection(
+        id=finding.id,
+        severity=finding.severity,
+        title=finding.title,
+        where=finding.subject,
+        explanation=finding.explanation,
+        cause=finding.cause,
+        effect=finding.effect,
+        remedy=finding.remedy,
+        verify=finding.verify,
+        evidence=", ".join(f"{name} {_format_value(value)}" for name, value in finding.evidence.items()),
+    )
 
 
-def _value(value: float | int | str) -> str:
+def _format_value(value: float | int | str) -> str:
     if isinstance(value, str):
         return value
     return f"{value:,.0f}" if isinstance(value, int) or abs(value) >= 1000 else f"{value:.4g}"
+
+
+def _health_section(frame: Frame) -> HealthSection:
+    health = frame.snapshot.health
+    lost = tuple((kind, formatting.count(number)) for kind, number in health.lost)
+    limited = tuple(
+        (signal.name, signal.method or NOT_TRACED, signal.limitations)
+        for signal in frame.meta.signals
+        if signal.limitations
+    )
+    return HealthSection(
+        lost=Table("Lost records", ("kind", "number"), lost) if lost else None,
+        exactness=describe_exactness(frame),
+        limitations=Table(
+            "Signals with limitations", ("signal", "attach method", "limitation"), limited, numeric_from=3
+        )
+        if limited
+        else None,
+        notes=tuple(health.notes),
+        overhead=describe_overhead(frame),
+        command=frame.meta.command,
+    )

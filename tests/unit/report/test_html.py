@@ -1,4 +1,4 @@
-"""The HTML report: whole in itself, safe, told in words too."""
+"""The HTML report: self-contained, escaped, with a text alternative for every chart."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from jinja2 import UndefinedError
+from markupsafe import Markup
 
 from sockscope.analysis.frame import Finding
 from sockscope.model.history import LISTENER_SERIES, WORKER_SERIES
 from sockscope.report.html import page as html_page
-from sockscope.report.html.markup import Safe, tag
+from sockscope.report.html.components import Card, Cell, Figure, FindingSection, Table
+from sockscope.report.html.environment import _environment, mark_code, render_template
 from sockscope.session.load_recording import coarser, history_of, read
 from tests.synthetic import Scenario, SyntheticSource
 from tests.unit.report.conftest import SCENARIOS, shown
@@ -55,14 +58,14 @@ def rendered(name: str) -> str:
     return html_page.render(*shown(name))
 
 
-def test_it_needs_nothing_from_anywhere(page: str) -> None:
+def test_the_page_loads_no_external_resource(page: str) -> None:
     for _, attributes in Outline(page).seen:
         for name in ("src", "href", "xlink:href", "action"):
             assert (attributes.get(name) or "#").startswith(("#", "data:image/png;base64,"))
     assert not re.search(r"url\((?!#)|@import|<script|<iframe|<link", page)
 
 
-def test_every_picture_has_words_and_ids_are_unique(page: str) -> None:
+def test_every_chart_has_a_text_alternative_and_ids_are_unique(page: str) -> None:
     seen = Outline(page).seen
     charts = [attributes for name, attributes in seen if name == "svg"]
     assert len(charts) >= 6
@@ -71,26 +74,48 @@ def test_every_picture_has_words_and_ids_are_unique(page: str) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_colours_are_those_of_the_page(page: str) -> None:
+def test_charts_use_only_colours_that_the_style_sheet_defines(page: str) -> None:
     assert "#01f0" not in page
     used = set(re.findall(r"var\(--(\w+)\)", page))
     defined = set(re.findall(r"--(\w+):", page))
     assert used <= defined
 
 
-def test_what_a_thread_calls_itself_is_text_and_nothing_else() -> None:
+def test_thread_names_are_escaped() -> None:
     page = rendered("hostile")
     assert "<script" not in page
     assert "&lt;script&gt;x" in page
-    assert "$a|b`&amp;&quot;&#x27;" in page  # not taken for a formula
+    assert "$a|b`&amp;&#34;&#39;" in page  # not parsed as a formula
     assert "\x1b" not in page
 
 
-def test_text_is_escaped_wherever_it_is_put() -> None:
-    assert tag("p", "a<b", Safe("<i></i>"), title='"') == '<p title="&quot;">a&lt;b<i></i></p>'
+def test_every_text_of_a_template_is_escaped() -> None:
+    text = "<i>`\"'&"
+    finding = FindingSection(
+        *(text,) * 5, occurrences=((text, text),), cause=text, remedy=(text,), evidence=text
+    )
+    table = Table(text, (text, text), ((text, Cell(text, link=text, note=text)),))
+    figure = Figure(text, (Markup("<svg></svg>"),), text, table, region=text, scale=text)
+    macros = _environment().get_template("macros.html").module
+    parts = [macros.finding(finding), macros.table(table), macros.figure(figure)]
+    parts += [macros.cards([Card(text, (text,))]), macros.badge(text, text), mark_code(text)]
+    for part in parts:
+        assert "<i>" not in part
+        Outline(re.sub("<code>|</code>", "", part))
+    assert "<svg></svg>" in parts[2]
 
 
-def test_findings_stand_with_their_remedies() -> None:
+def test_a_template_fails_on_a_name_that_it_was_not_given() -> None:
+    with pytest.raises(UndefinedError):
+        render_template("report.html", title="x")
+
+
+def test_a_table_row_has_as_many_cells_as_the_head() -> None:
+    with pytest.raises(ValueError, match="2 cells"):
+        Table("caption", ("a", "b"), (("1",),))
+
+
+def test_findings_are_shown_with_their_remedies() -> None:
     frame, history = shown("even")
     finding = Finding("loop-stall", "critical", "A <loop> stalls", "x", "long", {"n": 1.5}, ("do `this`",))
     page = html_page.render(replace(frame, findings=(finding,)), history)
@@ -98,7 +123,7 @@ def test_findings_stand_with_their_remedies() -> None:
     assert "do <code>this</code>" in page
 
 
-def test_the_summary_has_the_verdict_and_leads_to_each_server() -> None:
+def test_the_summary_has_the_verdicts_and_links_to_the_servers() -> None:
     frame, history = shown("handoff")
     page = html_page.render(replace(frame, servers=frame.servers * 12), history)
     assert '<td><a href="#s0">0.0.0.0:8080 memcached</a></td><td><strong>handoff</strong></td>' in page
@@ -108,10 +133,10 @@ def test_the_summary_has_the_verdict_and_leads_to_each_server() -> None:
     assert "6 servers with fewer connections have no section of their own" in page
 
 
-def test_without_a_history_or_connections_there_is_a_page_still() -> None:
+def test_a_page_is_rendered_without_history_or_servers() -> None:
     frame, _ = shown("even")
-    assert "What happened when" not in html_page.render(frame)
-    assert "Nobody listened" in html_page.render(replace(frame, servers=(), groups=()))
+    assert "Activity over time" not in html_page.render(frame)
+    assert "No listening socket matched" in html_page.render(replace(frame, servers=(), groups=()))
 
 
 def test_a_coarser_history_has_the_same_sums_and_peaks() -> None:
@@ -139,7 +164,7 @@ def test_the_history_of_a_file_is_that_of_its_batches(recording: Callable[..., P
     assert frame.snapshot.role_counts.sum() > 1000
 
 
-def test_nothing_in_a_batch_that_a_history_reads_is_left_out() -> None:
+def test_coarser_batches_keep_the_workers() -> None:
     def batches() -> Iterator[object]:
         return coarser(SyntheticSource(SCENARIOS["even"]).batches(7), 3)
 

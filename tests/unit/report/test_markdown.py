@@ -67,6 +67,6 @@ def test_a_server_that_nobody_connected_to_is_not_called_sound() -> None:
     assert "No connections were observed, so nothing can be judged." in render(idle)
     assert "No findings" not in render(idle)
     page = render_as("html", idle, history.view())
-    assert "no connection seen" in page
+    assert "no connections" in page
     assert "no findings" not in page
     assert "No findings." in render(shown("even")[0])

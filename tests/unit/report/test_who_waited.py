@@ -40,7 +40,7 @@ def test_the_text_report_has_each_threads_part_of_the_looks() -> None:
         in text.render(frame)
     )
     assert "could not be named" not in text.render(frame)
-    assert "waited for the listener" in html_page.render(frame)
+    assert "waiting for the listener" in html_page.render(frame)
 
 
 def test_those_that_could_not_be_named_are_told() -> None:
@@ -54,4 +54,4 @@ def test_those_that_could_not_be_named_are_told() -> None:
 def test_a_few_looks_tell_nothing() -> None:
     frame = looked_at(7, (1, 7))
     assert "waited:" not in text.render(frame)
-    assert "waited for the listener" not in html_page.render(frame)
+    assert "waiting for the listener" not in html_page.render(frame)

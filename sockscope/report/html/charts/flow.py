@@ -1,6 +1,7 @@
-"""The way of connections through a server: listener, queue, acceptors, readers, writers.
+"""The flow of connections through a server: listener, queue, acceptors, readers, writers.
 
-A diagram and no chart, so drawn here.  Heights are parts of all connections of the server.
+It is a diagram, which the chart library does not offer, so ``templates/flow.svg`` draws it.  Heights are
+shares of all connections of the server.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from markupsafe import Markup
 
 from sockscope import formatting
 from sockscope.analysis.server import Server
 from sockscope.model.snapshot import Listener, Records, Snapshot
 from sockscope.report.html.charts.svg import Drawn
-from sockscope.report.html.markup import Safe, tag
+from sockscope.report.html.environment import render_template
 
 _MOST = 7
 _OTHERS = -1
@@ -23,14 +25,22 @@ _ROW, _GAP, _TOP, _HEIGHT = 34.0, 8.0, 34.0, 190.0
 _WIDTHS = (128, 100, 142, 142, 142)
 _BETWEEN = 56
 _ROLES = ("acceptor", "reader", "writer")
+_TITLES = ("listening sockets", "accept queues", "acceptors", "readers", "writers")
+_NO_THREAD, _UNKNOWN = "none yet", "unknown"
 
 
 @dataclass
 class Node:
-    """A listener or a thread, or several of them put together."""
+    """A listener or a thread, or several of them merged.
+
+    :param kind: style of its frame
+    :param filled: the longest length of a queue as a part of its limit
+    :param taken: height of the bands that are attached already, on each side
+    """
 
     label: str
     weight: int
+    kind: str
     note: str = ""
     filled: float = 0.0
     top: float = 0.0
@@ -41,49 +51,56 @@ class Node:
 Column = dict[int, Node]
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A column of the diagram."""
+
+    title: str
+    left: int
+    width: int
+    nodes: tuple[Node, ...]
+
+
 def flow(snapshot: Snapshot, server: Server) -> Drawn:
-    """The picture, and the same in words."""
-    columns, links = _stations(snapshot, server)
-    tall = max(sum(max(_ROW, 0) + _GAP for _ in column) for column in columns)
-    height = max(_HEIGHT, tall)
+    """Return the diagram, and the same in words."""
+    columns, links = _build_columns(snapshot, server)
+    height = max(_HEIGHT, *(len(column) * (_ROW + _GAP) for column in columns))
     for column in columns:
-        _place(column, height)
-    parts: list[Safe] = []
+        _set_heights(column, height)
     lefts = [sum(_WIDTHS[:index]) + _BETWEEN * index for index in range(len(_WIDTHS))]
-    for index, link in enumerate(links):
-        for (source, target), weight in link.items():
-            parts.append(
-                _band(
-                    lefts[index] + _WIDTHS[index],
-                    lefts[index + 1],
-                    columns[index][source],
-                    columns[index + 1][target],
-                    weight,
-                )
-            )
-    titles = ("listening sockets", "accept queues", "acceptors", "readers", "writers")
-    for index, column in enumerate(columns):
-        parts.append(tag("text", titles[index], x=f"{lefts[index]}", y="16", class_="station"))
-        parts += [_box(lefts[index], _WIDTHS[index], node, index) for node in column.values()]
-    width = lefts[-1] + _WIDTHS[-1]
+    bands = [
+        _band_path(
+            lefts[index] + _WIDTHS[index],
+            lefts[index + 1],
+            columns[index][source],
+            columns[index + 1][target],
+            weight,
+        )
+        for index, link in enumerate(links)
+        for (source, target), weight in link.items()
+    ]
+    stages = [
+        Stage(title, left, width, tuple(column.values()))
+        for title, left, width, column in zip(_TITLES, lefts, _WIDTHS, columns, strict=True)
+    ]
     alt = "; ".join(
-        f"{title}: " + ", ".join(f"{node.label} {node.note}" for node in column.values())
-        for title, column in zip(titles, columns, strict=True)
+        f"{stage.title}: " + ", ".join(f"{node.label} {node.note}" for node in stage.nodes)
+        for stage in stages
     )
-    return Drawn(
-        tag(
-            "svg",
-            parts,
-            viewBox=f"-1 0 {width + 2} {_TOP + height + 4:.0f}",
-            role="img",
-            aria_label=alt,
-            class_="chart flow",
-        ),
-        alt,
+    svg = render_template(
+        "flow.svg",
+        width=lefts[-1] + _WIDTHS[-1],
+        height=_TOP + height + 4,
+        alt=alt,
+        bands=bands,
+        stages=stages,
     )
+    return Drawn(Markup(svg), alt)
 
 
-def _stations(snapshot: Snapshot, server: Server) -> tuple[list[Column], list[dict[tuple[int, int], int]]]:
+def _build_columns(
+    snapshot: Snapshot, server: Server
+) -> tuple[list[Column], list[dict[tuple[int, int], int]]]:
     numbers = [listener.id for listener in server.group.listeners]
     mine = np.isin(snapshot.roles["listener"], numbers)
     roles, counts = snapshot.roles[mine], snapshot.role_counts[mine]
@@ -95,10 +112,15 @@ def _stations(snapshot: Snapshot, server: Server) -> tuple[list[Column], list[di
     for number in _order(steps[0]):
         members = [listeners[key] for key, kept in steps[0].items() if kept == number and key in listeners]
         weight = int(counts[np.isin(roles["listener"], [member.id for member in members])].sum())
-        sockets[number] = Node(_socket(members), weight, formatting.share(weight, total))
-        most, limit = max(member.queue_max for member in members), max(member.backlog for member in members)
+        sockets[number] = Node(_socket(members), weight, "socket", formatting.share(weight, total))
+        longest = max(member.queue_max for member in members)
+        limit = max(member.backlog for member in members)
         queues[number] = Node(
-            f"{most:,} of {limit:,}", weight, "at most", min(most / limit, 1.0) if limit else 0.0
+            f"{longest:,} of {limit:,}",
+            weight,
+            "queue",
+            "longest",
+            min(longest / limit, 1.0) if limit else 0.0,
         )
     columns = [sockets, queues]
     links: list[dict[tuple[int, int], int]] = [{(key, key): node.weight for key, node in sockets.items()}]
@@ -109,7 +131,9 @@ def _stations(snapshot: Snapshot, server: Server) -> tuple[list[Column], list[di
         for key in _order(kept):
             weight = int(counts[now == key].sum())
             merged = sum(1 for target in kept.values() if target == key)
-            column[key] = Node(_thread(snapshot, key, merged), weight, formatting.share(weight, total))
+            label = _thread(snapshot, key, merged)
+            kind = "absent" if label in (_NO_THREAD, _UNKNOWN) else role
+            column[key] = Node(label, weight, kind, formatting.share(weight, total))
         link: dict[tuple[int, int], int] = defaultdict(int)
         for source, target, number in zip(before, now, counts, strict=True):
             link[int(source), int(target)] += int(number)
@@ -120,17 +144,17 @@ def _stations(snapshot: Snapshot, server: Server) -> tuple[list[Column], list[di
 
 
 def _kept(keys: Records, counts: Records) -> Mapping[int, int]:
-    """Each key's place: its own, or that of the others; the largest come first."""
-    unique, where = np.unique(keys, return_inverse=True)
-    weights = np.bincount(where, counts, len(unique))
+    """Return under which key each key is drawn: its own for the largest, ``_OTHERS`` for the rest."""
+    unique, positions = np.unique(keys, return_inverse=True)
+    weights = np.bincount(positions, counts, len(unique))
     order = [int(unique[index]) for index in np.argsort(-weights, kind="stable")]
     return {
-        key: key if place < _MOST - 1 or len(order) <= _MOST else _OTHERS for place, key in enumerate(order)
+        key: key if rank < _MOST - 1 or len(order) <= _MOST else _OTHERS for rank, key in enumerate(order)
     }
 
 
 def _order(kept: Mapping[int, int]) -> list[int]:
-    """Places from top to bottom: a thread stands in the same order in each column."""
+    """Return the keys from top to bottom, in the same order in every column."""
     return sorted(set(kept.values()), key=lambda key: (key == _OTHERS, key == 0, key))
 
 
@@ -144,11 +168,11 @@ def _thread(snapshot: Snapshot, key: int, merged: int) -> str:
     if key == _OTHERS:
         return f"{merged} more threads"
     worker = snapshot.workers.get(key)
-    return f"{worker.comm} {worker.number}" if worker else "nobody yet" if not key else "unknown"
+    return f"{worker.comm} {worker.number}" if worker else _UNKNOWN if key else _NO_THREAD
 
 
-def _place(column: Column, height: float) -> None:
-    """Heights by weight, with room for the label in each."""
+def _set_heights(column: Column, height: float) -> None:
+    """Set the position and height of each node by weight, with room for its label."""
     free = height - len(column) * (_ROW + _GAP) + _GAP
     total = sum(node.weight for node in column.values()) or 1
     y = _TOP
@@ -157,45 +181,17 @@ def _place(column: Column, height: float) -> None:
         y += node.height + _GAP
 
 
-def _band(left: float, right: float, source: Node, target: Node, weight: int) -> Safe:
+def _band_path(left: int, right: int, source: Node, target: Node, weight: int) -> str:
+    """Return the outline of the band between two nodes, and attach it to both."""
     edges = []
     for node, side in ((source, "out"), (target, "in")):
-        thick = node.height * weight / max(node.weight, 1)
-        begin = node.top + node.taken[side]
-        node.taken[side] += thick
-        edges.append((begin, begin + thick))
+        thickness = node.height * weight / max(node.weight, 1)
+        top = node.top + node.taken[side]
+        node.taken[side] += thickness
+        edges.append((top, top + thickness))
     (a, b), (c, d) = edges
     middle = (left + right) / 2
-    path = (
+    return (
         f"M{left},{a:.1f} C{middle},{a:.1f} {middle},{c:.1f} {right},{c:.1f} "
         f"V{d:.1f} C{middle},{d:.1f} {middle},{b:.1f} {left},{b:.1f} Z"
     )
-    return tag("path", d=path, class_="band")
-
-
-def _box(left: float, width: int, node: Node, column: int) -> Safe:
-    kind = ("socket", "queue", *_ROLES)[column] if node.label not in ("nobody yet", "unknown") else "nobody"
-    shapes = [
-        tag(
-            "rect",
-            x=f"{left}",
-            y=f"{node.top:.1f}",
-            width=f"{width}",
-            height=f"{node.height:.1f}",
-            rx="5",
-            class_=f"node {kind}",
-        ),
-    ]
-    if node.filled:
-        shapes.append(
-            tag("rect", x=f"{left}", y=f"{node.top:.1f}", width=f"{width * node.filled:.1f}", height=f"{node.height:.1f}", rx="5",
-                class_="filled" if node.filled < 0.8 else "filled high")
-        )  # fmt: skip
-    middle = node.top + node.height / 2
-    # 15 characters of a name and a thread id fit at this size; what does not is squeezed, not cut
-    squeezed = f"{width - 14}" if len(node.label) * 6.6 > width - 14 else None
-    shapes.append(
-        tag("text", node.label, x=f"{left + 7}", y=f"{middle - 2:.1f}", class_="name", textLength=squeezed, lengthAdjust=squeezed and "spacingAndGlyphs")
-    )  # fmt: skip
-    shapes.append(tag("text", node.note, x=f"{left + 7}", y=f"{middle + 12:.1f}", class_="note"))
-    return tag("g", shapes)

@@ -1,4 +1,4 @@
-"""A wait on many hosts: where half of it, and all but a hundredth of it, was over."""
+"""Chart of a wait on many hosts: p50 and p99 of each."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ def hosts(
     together: float,
     alt: str,
 ) -> Drawn:
-    """A line a host from its p50 to its p99; dashed the p99 of all together.
+    """Return a line per host from its p50 to its p99, and a dashed line at the p99 of all hosts.
 
-    :param ranges: p50 and p99 of each, in nanoseconds
-    :param odd: those that stand out
+    :param ranges: p50 and p99 of each host, in nanoseconds
+    :param odd: which hosts stand out
+    :param together: p99 of all hosts, in nanoseconds
     """
 
     def paint(figure: Figure, axes: Axes) -> None:

@@ -1,4 +1,4 @@
-"""Who has what share, beside what would be fair and what chance alone makes of that."""
+"""Chart of shares: each thread's or socket's, the fair share, and the band of random hashing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WIDTH = 440
 
 
 def shares(name: str, title: str, labels: Sequence[str], judged: Fairness) -> Drawn:
-    """A bar a sharer; a line at the fair share; behind it the band that holds 95 % of even hashing."""
+    """Return a bar per sharer, a line at the fair share, and the band of 95 % of shares under random hashing."""
     order = sorted(range(len(labels)), key=lambda index: -judged.values[index])
     shown = order if len(order) <= _BARS else [*order[: _BARS - 4], *order[-3:]]
     names = [labels[index] for index in shown]
@@ -27,8 +27,8 @@ def shares(name: str, title: str, labels: Sequence[str], judged: Fairness) -> Dr
         names.insert(-3, f"… {len(order) - len(shown)} between")
         parts.insert(-3, float("nan"))
     fair, low, high = band(judged)
-    alt = f"{title}: {judged.words}; the largest share is {max(parts):.1f} %, a fair one {fair:.1f} %" + (
-        f", chance alone gives {low:.1f} to {high:.1f} %" if not math.isnan(low) else ""
+    alt = f"{title}: {judged.words}; the largest share is {max(parts):.1f} %, the fair share {fair:.1f} %" + (
+        f", random hashing gives {low:.1f} to {high:.1f} %" if not math.isnan(low) else ""
     )
 
     def paint(figure: Figure, axes: Axes) -> None:
@@ -54,7 +54,10 @@ def shares(name: str, title: str, labels: Sequence[str], judged: Fairness) -> Dr
 
 
 def band(judged: Fairness) -> tuple[float, float, float]:
-    """Per cent: the fair share, and from where to where 95 % of shares lie by chance (NaN: not known)."""
+    """Return the fair share and the limits of 95 % of shares under random hashing, in percent.
+
+    The limits are NaN where they are unknown.
+    """
     fair = 100 / len(judged.values)
     if math.isnan(judged.noise_cv):
         return fair, math.nan, math.nan

@@ -1,12 +1,11 @@
 """A chart as inline SVG whose colours are the page's: one picture for light, dark and paper.
 
-Drawn with matplotlib, when the report is made: of the libraries that give static SVG it is the one
-that has all that is needed here (logarithmic axes, heat maps, sensible ticks) and is maintained;
-pygal has no heat map, and plotly and Vega are scripts of megabytes in every page, or a browser to
-run them in.
+matplotlib draws the charts when the report is made.  Among the libraries that produce static SVG it is a
+maintained one with logarithmic axes, heat maps and sensible ticks.  pygal has no heat map; plotly and Vega
+embed megabytes of script in every page, or need a browser to render.
 
-A colour's name stands for a CSS variable: matplotlib is given a number that stands for the name,
-and the number is replaced in its output.
+matplotlib accepts only concrete colours.  Each colour of the page's style sheet is therefore drawn as a
+placeholder number, which is replaced in the output by its CSS variable.
 """
 
 from __future__ import annotations
@@ -17,9 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from sockscope import formatting
 from sockscope.errors import SockscopeError
-from sockscope.report.html.markup import Safe, tag
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -70,14 +70,14 @@ _SETTINGS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture, and what it shows in words."""
+    """A picture, and its text alternative."""
 
-    svg: Safe
+    svg: Markup
     alt: str
 
 
 def colour(name: str) -> str:
-    """What matplotlib is to be given for one of the page's colours."""
+    """Return the placeholder for one of the page's colours."""
     return _NUMBERS[name]
 
 
@@ -97,10 +97,11 @@ def need_matplotlib() -> None:
 def draw(
     name: str, width: int, height: int, alt: str, paint: Callable[[Figure, Axes], None], kind: str = ""
 ) -> Drawn:
-    """
+    """Return the chart that ``paint`` draws.
+
     :param name: unique on the page; ids in the picture begin with it
     :param width: in pixels, before the page scales it
-    :param alt: what the picture shows, for those who do not see it
+    :param alt: text alternative for screen readers
     :param kind: further CSS classes
     """
     from matplotlib import rc_context
@@ -114,12 +115,13 @@ def draw(
         )
         paint(figure, figure.add_subplot())
         buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Type": None, "Format": None}, dpi=144)  # fmt: skip
+        no_metadata = {"Date": None, "Creator": None, "Type": None, "Format": None}
+        figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata, dpi=144)
     return Drawn(inline(buffer.getvalue(), name, width, height, alt, kind), alt)
 
 
 def durations(axis: Axis) -> None:
-    """Marks of a logarithmic axis as durations; 2 and 5 as well where powers of ten are too far apart."""
+    """Label a logarithmic axis with durations; add ticks at 2 and 5 if the axis spans few powers of ten."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     low, high = sorted(axis.get_view_interval())
@@ -129,8 +131,8 @@ def durations(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def inline(svg: str, name: str, width: int, height: int, alt: str, kind: str = "") -> Safe:
-    """matplotlib's document as an element of a page: no prologue, ids of its own, the page's colours."""
+def inline(svg: str, name: str, width: int, height: int, alt: str, kind: str = "") -> Markup:
+    """Return matplotlib's document as an element of the page: no prologue, unique ids, the page's colours."""
     body = svg[svg.index(">", svg.index("<svg")) + 1 : svg.rindex("</svg>")]
     body = re.sub(r"<metadata>.*?</metadata>\s*", "", body, flags=re.S)
     body = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", body)
@@ -138,16 +140,12 @@ def inline(svg: str, name: str, width: int, height: int, alt: str, kind: str = "
     body = re.sub(r"\s*\n\s*", "\n", re.sub(r"<[^>]+>", _shorter, body))
     used = {f'id="{found}"' for found in re.findall(r'(?:href="|url\()#([^")]+)', body)}
     body = re.sub(r' (id="[^"]*")', lambda found: found[0] if found[1] in used else "", body)
-    return tag(
-        "svg",
-        Safe(body),
-        viewBox=f"0 0 {width} {height}",
-        role="img",
-        aria_label=alt,
-        class_=f"chart {kind}".strip(),
+    opening = Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}" class="{}">').format(
+        width, height, alt, f"chart {kind}".strip()
     )
+    return opening + Markup(body) + Markup("</svg>")
 
 
 def _shorter(element: re.Match[str]) -> str:
-    """A tag without what the page's own style decides, and in hundredths of a pixel: half as long."""
+    """Return a tag without fonts and with two decimals, which halves the size of the picture."""
     return re.sub(r"(\.\d\d)\d+", r"\1", re.sub(r"font-family: [^;]*; ?", "", element[0]))

@@ -1,4 +1,4 @@
-"""What happened when: workers as a heat map, queues and drops as lines and bars."""
+"""Charts over time: workers as a heat map, queues and drops as lines and bars."""
 
 from __future__ import annotations
 
@@ -16,22 +16,27 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[Any]]
 
 WIDE, NARROW = 900, 400
-#: One hue, ever more opaque: reads on white, on black and in grey.
+#: One hue of increasing opacity: legible on white, on black and in grey.
 HEAT = (0.88, 0.42, 0.05)
 _CURVES = ("c1", "c2", "c3", "c4")
 
 
 def heat(name: str, width: int, labels: Sequence[str], values: Array, ends_s: Array, alt: str) -> Drawn:
-    """A row a worker, a column a tick; ``values`` 0 to 1."""
+    """Return a heat map with a row per worker and a column per tick; ``values`` are 0 to 1."""
     from matplotlib.colors import LinearSegmentedColormap
 
     ramp = LinearSegmentedColormap.from_list("heat", [(*HEAT, 0.03), (*HEAT, 1.0)])
 
     def paint(figure: Figure, axes: Axes) -> None:
         axes.imshow(
-            np.clip(values, 0, 1), aspect="auto", cmap=ramp, vmin=0, vmax=1, interpolation="none",
+            np.clip(values, 0, 1),
+            aspect="auto",
+            cmap=ramp,
+            vmin=0,
+            vmax=1,
+            interpolation="none",
             extent=(_start(ends_s), float(ends_s[-1]), len(labels) - 0.5, -0.5),
-        )  # fmt: skip
+        )
         axes.set_yticks(range(len(labels)), labels)
         axes.tick_params(axis="y", length=0, labelcolor=colour("ink"))
         _time_axis(axes)
@@ -49,7 +54,7 @@ def queues(
     ends_s: Array,
     alt: str,
 ) -> Drawn:
-    """Lengths of accept queues, their limit, and below them connections dropped a second."""
+    """Return lengths of accept queues with their limit, and below them drops per second."""
     from matplotlib.ticker import MaxNLocator
 
     def paint(figure: Figure, axes: Axes) -> None:
@@ -86,7 +91,7 @@ def queues(
             most = max(most, limit)
         elif limit:
             axes.annotate(
-                f"limit {limit:,.0f}, far above ↑",
+                f"limit {limit:,.0f} (off scale) ↑",
                 (1, 1.01),
                 xycoords="axes fraction",
                 ha="right",
@@ -100,15 +105,14 @@ def queues(
         axes.grid(axis="y")
         if len(labels) > 1:
             lines, names = axes.get_legend_handles_labels()
-            figure.legend(
-                lines, names, frameon=False, fontsize=11, loc="outside upper left", ncols=4 if width == WIDE else 2
-            )  # fmt: skip
+            columns = 4 if width == WIDE else 2
+            figure.legend(lines, names, frameon=False, fontsize=11, loc="outside upper left", ncols=columns)
 
     return draw(name, width, 230 if drops.sum() > 0 else 170, alt, paint, _kind(width))
 
 
 def _start(ends_s: Array) -> float:
-    """When the first tick began."""
+    """Return when the first tick began."""
     return float(2 * ends_s[0] - ends_s[1]) if len(ends_s) > 1 else max(float(ends_s[0]) - 1, 0.0)
 
 
@@ -120,7 +124,7 @@ def _time_axis(axes: Axes) -> None:
 
 
 def clock(seconds: float) -> str:
-    """``12 s``, ``2:05``, ``1:02:05``: time since tracing began."""
+    """Return the time since tracing began: ``12 s``, ``2:05``, ``1:02:05``."""
     if seconds < 120:
         return f"{seconds:g} s"
     minutes, left = divmod(round(seconds), 60)

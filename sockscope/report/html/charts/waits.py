@@ -1,4 +1,4 @@
-"""How long things waited: how often how long, and up to which percentile."""
+"""Charts of waits: their distribution, and their percentiles."""
 
 from __future__ import annotations
 
@@ -19,12 +19,17 @@ Counts = np.ndarray[Any, np.dtype[Any]]
 _WIDTH = 440
 _CURVES = ("c1", "c2", "c3", "c4", "c5", "c6")
 _STYLES = (
-    "-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (9, 1.5)), (0, (3, 1, 1, 1, 1, 1)),
-)  # fmt: skip
+    "-",
+    (0, (5, 1.5)),
+    (0, (1.5, 1.2)),
+    (0, (6, 1.5, 1.5, 1.5)),
+    (0, (9, 1.5)),
+    (0, (3, 1, 1, 1, 1, 1)),
+)
 
 
 def histogram(name: str, counts: Mapping[str, Counts], alt: str) -> Drawn:
-    """Of each kind of wait, the part of all that fell into each bucket."""
+    """Return the percentage of each kind of wait per bucket."""
 
     def paint(figure: Figure, axes: Axes) -> None:
         edges = np.append(np.maximum(EDGES[:-1], EDGES[1] / 1.25), EDGES[-2] * 1.25)
@@ -44,7 +49,7 @@ def histogram(name: str, counts: Mapping[str, Counts], alt: str) -> Drawn:
         axes.set_ylim(0, None)
         durations(axes.xaxis)
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
-        axes.set_ylabel("of all, in each bucket")
+        axes.set_ylabel("waits per bucket")
         axes.grid()
         figure.legend(
             frameon=False, fontsize=11, loc="outside upper left", ncols=4, handlelength=1.6, columnspacing=1.2
@@ -54,7 +59,7 @@ def histogram(name: str, counts: Mapping[str, Counts], alt: str) -> Drawn:
 
 
 def percentiles(name: str, counts: Mapping[str, Counts], alt: str) -> Drawn:
-    """Duration against percentile; each step to the right is ten times rarer."""
+    """Return duration by percentile; each tick to the right is ten times rarer."""
 
     def paint(figure: Figure, axes: Axes) -> None:
         nines = 1.0
@@ -78,10 +83,10 @@ def percentiles(name: str, counts: Mapping[str, Counts], alt: str) -> Drawn:
         axes.set_xlim(0, nines)
         marks = [(float(np.log10(2)), "50")]
         marks += [(float(n), f"{100 - 10.0 ** (2 - n):.{max(n - 2, 0)}f}") for n in range(1, int(nines) + 1)]
-        axes.set_xticks([at for at, _ in marks], [f"{text} %" for _, text in marks])
+        axes.set_xticks([position for position, _ in marks], [f"p{text}" for _, text in marks])
         durations(axes.yaxis)
         axes.grid()
-        axes.set_xlabel("of all waited at most so long")
+        axes.set_xlabel("percentile")
         figure.legend(
             frameon=False, fontsize=11, loc="outside upper left", ncols=4, handlelength=1.6, columnspacing=1.2
         )

@@ -1,1 +1,0 @@
-"""Predict how a server would perform with another model, worker count, backlog or load."""
