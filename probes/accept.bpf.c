@@ -29,15 +29,17 @@ struct syscall_exit_args {
  * opened by somebody else (a parent, systemd) becomes the target's by being accepted from. */
 static __always_inline struct listener *listener_to_accept_from(struct sock *socket, int *was_known)
 {
-	u64 key = (u64)socket;
+	u64 key;
 	struct listener *listener;
 	struct target *wanted;
 	u32 zero = 0;
 	u8 state = 0;
 
 	*was_known = 0;
+	socket = socket ? queue_socket(socket) : 0;
 	if (!socket)
 		return 0;
+	key = (u64)socket;
 	listener = listeners.lookup(&key);
 	if (listener) {
 		*was_known = 1;
@@ -57,12 +59,39 @@ static __always_inline struct sock *accept_call_socket(void)
 	return fd_to_sock(syscall_first_argument());
 }
 
-static __always_inline void accept_failed(s64 result)
+/* Count what a failed accept returned, by thread, listener and errno. */
+static __always_inline void count_accept_error(struct worker *worker, struct sock *listening, u32 error)
+{
+	struct accept_error_key key = {.worker = worker->id, .error = error};
+	struct accept_error *known, fresh = {.count = 1};
+	struct listener *listener;
+	u64 socket = listening ? (u64)queue_socket(listening) : 0;
+
+	listener = socket ? listeners.lookup(&socket) : 0;
+	if (listener)
+		key.listener = listener->id;
+	known = accept_errors.lookup(&key);
+	if (known) {
+		__sync_fetch_and_add(&known->count, 1);
+		known->last_ns = worker->touched_ns;
+		return;
+	}
+	fresh.first_ns = fresh.last_ns = worker->touched_ns;
+	if (accept_errors.update(&key, &fresh))
+		count_loss(LOSS_ACCEPT_ERRORS_FULL);
+}
+
+/* An accept that took no connection; ``listening``: from which socket, 0: the one that the call names. */
+static __always_inline void accept_failed(s64 result, struct sock *listening)
 {
 	struct worker *worker = current_worker();
+	u32 error = -result;
 
 	if (!worker)
 		return;
+	/* a signal interrupted it, and the kernel may restart the call */
+	if (error >= ERESTARTSYS && error <= ERESTART_RESTARTBLOCK)
+		error = EINTR;
 	if (result == -EAGAIN) {
 		worker->accepts_eagain++;
 		worker->flags |= WORKER_GOT_EAGAIN;
@@ -70,6 +99,7 @@ static __always_inline void accept_failed(s64 result)
 		worker->accepts_failed++;
 	}
 	worker->touched_ns = bpf_ktime_get_ns();
+	count_accept_error(worker, listening ? listening : accept_call_socket(), error);
 	EMIT_EVENT(EVENT_ACCEPT, worker, 0, result, 0, worker->touched_ns);
 }
 
@@ -144,6 +174,21 @@ static __always_inline void accepted_without_record(u64 key, struct sock *listen
 		EMIT_EVENT(EVENT_ACCEPT, worker, id, 0, listener->id, now);
 }
 
+/* Does a record belong to the socket that is at its address now? */
+static __always_inline int is_same_connection(struct connection *connection, u64 key)
+{
+	struct connection now;
+	SOCK_COMMON_COPY head;
+	u64 *here = (u64 *)now.remote, *there = (u64 *)connection->remote;
+
+	if (connection->closed_ns)
+		return 0;
+	bpf_probe_read_kernel(&head, sizeof(head), (void *)key);
+	read_endpoints(&now, &head);
+	return now.remote_port == connection->remote_port && now.local_port == connection->local_port &&
+	       here[0] == there[0] && here[1] == there[1];
+}
+
 int on_ring_complete(struct io_uring_complete_args *ctx)
 {
 	u32 pid = bpf_get_current_pid_tgid() >> 32;
@@ -176,8 +221,13 @@ static __always_inline void accepted(u64 key, struct sock *listening)
 		return;
 	slot = find_slot(key);
 	connection = slot == INVALID_SLOT ? 0 : connections.lookup(&slot);
-	if (connection &&
-	    connection->accepted_ns) { /* nothing is accepted twice: it is an earlier socket's */
+	if (connection && !is_unaccepted(connection)) {
+		/* the descriptor leads to a connection that was accepted before: another thread put it over
+		 * the returned one (dup2), or a supervisor answered the call with it
+		 * (SECCOMP_IOCTL_NOTIF_ADDFD) */
+		if (is_same_connection(connection, key))
+			return;
+		/* nothing is accepted twice: the record is an earlier socket's */
 		finish_stale_connection(key, connection, slot);
 		connection = 0;
 		was_behind = 1;
@@ -203,7 +253,7 @@ int on_accept(struct syscall_exit_args *ctx)
 	u64 key;
 
 	if (ctx->result < 0) {
-		accept_failed(ctx->result);
+		accept_failed(ctx->result, 0);
 		return 0;
 	}
 	key = (u64)file_to_sock(fd_to_file(ctx->result));

@@ -58,10 +58,33 @@ static __always_inline u64 publish_connection(u64 key, struct connection *connec
 	return 0;
 }
 
+static __always_inline int is_unaccepted(struct connection *connection)
+{
+	u32 when = connection->flags & (CONNECTION_OPEN_BEFORE | CONNECTION_UNACCEPTED_BEFORE);
+
+	return !connection->accepted_ns && when != CONNECTION_OPEN_BEFORE;
+}
+
+/* The listener in whose queue the connection stood; 0 when it is unknown or closed. */
+static __always_inline struct listener *queue_of(struct connection *connection)
+{
+	u32 number = connection->listener;
+	u64 *key = number ? listener_keys.lookup(&number) : 0, listening;
+
+	if (!key)
+		return 0;
+	listening = *key;
+	return listeners.lookup(&listening);
+}
+
 /* Its last record is on its way, and the place free. */
 static __always_inline void finish_connection(u64 key, struct connection *connection, u32 slot)
 {
 	connection->flags |= CONNECTION_CLOSED;
+	if (is_unaccepted(connection) && connection->ended &&
+	    (connection->ended == END_CLOSED_BY_PEER || connection->ended == END_RESET_BY_PEER ||
+	     connection->ended == END_TIMED_OUT))
+		connection->ended = END_UNACCEPTED_PEER_GAVE_UP;
 	if (closed_connections.ringbuf_output(connection, sizeof(*connection), BPF_RB_NO_WAKEUP))
 		count_loss(LOSS_CLOSED_RING_FULL);
 	slot_remove(key);
@@ -72,9 +95,11 @@ static __always_inline void finish_connection(u64 key, struct connection *connec
  * It ended after the last thing that was seen of it. */
 static __always_inline void finish_stale_connection(u64 key, struct connection *connection, u32 slot)
 {
+	/* an MPTCP socket that was closed by its peer first is only found to be gone here */
+	if (!connection->closed_ns || !(connection->flags & CONNECTION_MPTCP))
+		connection->flags |= CONNECTION_BEST_EFFORT;
 	if (!connection->closed_ns)
 		connection->closed_ns = connection->touched_ns;
-	connection->flags |= CONNECTION_BEST_EFFORT;
 	finish_connection(key, connection, slot);
 }
 
@@ -101,25 +126,6 @@ static __always_inline void count_accept(struct connection *connection, struct w
 	worker->touched_ns = now;
 	worker->flags |= WORKER_DID_WORK;
 	EMIT_EVENT(EVENT_ACCEPT, worker, connection->id, 0, connection->listener, now);
-}
-
-static __always_inline int is_unaccepted(struct connection *connection)
-{
-	u32 when = connection->flags & (CONNECTION_OPEN_BEFORE | CONNECTION_UNACCEPTED_BEFORE);
-
-	return !connection->accepted_ns && when != CONNECTION_OPEN_BEFORE;
-}
-
-/* The listener in whose queue the connection stood; 0 when it is unknown or closed. */
-static __always_inline struct listener *queue_of(struct connection *connection)
-{
-	u32 number = connection->listener;
-	u64 *key = number ? listener_keys.lookup(&number) : 0, listening;
-
-	if (!key)
-		return 0;
-	listening = *key;
-	return listeners.lookup(&listening);
 }
 
 /* Accepted without the system call: its listener is the one that it was queued on. */

@@ -138,15 +138,18 @@ int on_accept_return(struct traced *ctx)
 {
 	u64 child = TO_SCALAR(ctx->values[ACCEPT_RESULT]);
 	s32 error = 0;
+	int joins;
 
 	if (child) {
+		if (is_subflow((struct sock_common *)child))
+			child = connection_key(child, &joins);
 		accepted(child, (struct sock *)TO_SCALAR(ctx->values[0]));
 		return 0;
 	}
 	bpf_probe_read_kernel(&error, sizeof(error),
 			      (void *)ctx->values[ACCEPT_RESULT == 4 ? 2 : 1] + ACCEPT_ERROR);
 	if (error)
-		accept_failed(error);
+		accept_failed(error, (struct sock *)TO_SCALAR(ctx->values[0]));
 	return 0;
 }
 

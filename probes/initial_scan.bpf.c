@@ -41,15 +41,32 @@ static __always_inline void scan_connection(struct sock_common *socket, u32 netn
 	struct connection *fresh;
 	SOCK_COMMON_COPY head;
 	u32 slot = INVALID_SLOT;
+	u16 protocol = 0;
+	int joins = 0;
+	u8 state = 0;
 
-	if (!initial_ports.lookup(&port_there) || find_slot(key) != INVALID_SLOT)
+	if (!initial_ports.lookup(&port_there))
 		return;
+	READ_KERNEL(protocol, ((struct sock *)socket)->sk_protocol);
+	if (protocol == IPPROTO_TCP && is_subflow(socket))
+		key = connection_key(key, &joins);
+	if (joins || find_slot(key) != INVALID_SLOT)
+		return;
+	if (protocol == IPPROTO_MPTCP || key != (u64)socket)
+		flags |= CONNECTION_MPTCP;
 	bpf_probe_read_kernel(&head, sizeof(head), socket);
 	fresh = new_connection(&head, &slot);
 	if (!fresh)
 		return;
 	fresh->flags = flags;
 	fresh->touched_ns = bpf_ktime_get_ns();
+	READ_KERNEL(state, socket->skc_state);
+	if (state != TCP_ESTABLISHED) { /* since when is not known: at least since now */
+		fresh->ending_ns = fresh->touched_ns;
+		fresh->ended = state == TCP_CLOSE_WAIT ? END_CLOSED_BY_PEER : END_CLOSED_BY_SERVER;
+		fresh->flags |=
+		    state == TCP_CLOSE_WAIT ? CONNECTION_PEER_CLOSED_FIRST : CONNECTION_WE_CLOSED_FIRST;
+	}
 	publish_connection(key, fresh, slot);
 }
 
@@ -62,8 +79,8 @@ int bpf_iter__task_file(struct bpf_iter__task_file *ctx)
 	struct sock *socket = 0;
 	struct socket_owner found = {};
 	struct listener *listener;
-	u16 mode = 0;
-	u64 key;
+	u16 mode = 0, protocol = 0, family = 0;
+	u64 key = 0;
 
 	if (!task || !file)
 		return 0;
@@ -75,13 +92,23 @@ int bpf_iter__task_file(struct bpf_iter__task_file *ctx)
 	if (!holder)
 		return 0;
 	READ_KERNEL(socket, holder->sk);
-	if (!socket || !is_tcp((struct sock_common *)socket))
+	if (!socket)
 		return 0;
-	key = (u64)socket;
+	READ_KERNEL(protocol, socket->sk_protocol);
+	found.protocol = protocol;
 	READ_KERNEL(found.state, ((struct sock_common *)socket)->skc_state);
 	READ_KERNEL(found.port, ((struct sock_common *)socket)->skc_num);
 	found.netns = netns_of((struct sock_common *)socket);
-	if (found.state == TCP_LISTEN) {
+	if (!is_tcp((struct sock_common *)socket) && protocol != IPPROTO_MPTCP) {
+		if (found.state != TCP_LISTEN)
+			return 0;
+		READ_KERNEL(family, ((struct sock_common *)socket)->skc_family);
+		found.family = family;
+	} else if (found.state == TCP_LISTEN) {
+		socket = queue_socket(socket);
+		key = (u64)socket;
+		if (!socket)
+			return 0;
 		if (initial_listeners.lookup(&key) && !listeners.lookup(&key))
 			add_listener(socket, 0, 0);
 		listener = listeners.lookup(&key);
@@ -97,7 +124,8 @@ int bpf_iter__task_file(struct bpf_iter__task_file *ctx)
 	found.inode = inode_of(socket);
 	READ_KERNEL(found.pid, task->tgid);
 	found.fd = ctx->fd;
-	read_local((struct sock_common *)socket, found.address, &found.family);
+	if (key)
+		read_local((struct sock_common *)socket, found.address, &found.family);
 	seq_write(ctx->meta->seq, &found, sizeof(found));
 	return 0;
 }

@@ -23,6 +23,7 @@
 
 struct birth {
 	u64 child;
+	u64 key;    /* the socket that the connection is known by: the child, or its MPTCP socket */
 	u64 parent; /* the listener, if it is one that is traced */
 	u64 established_ns;
 	u64 first_data_ns;
@@ -58,23 +59,43 @@ static __always_inline void merge_into_accepted(struct connection *connection, s
 	connection->touched_ns = bpf_ktime_get_ns();
 }
 
+/* The length of the accept queue and its limit, which a further listen() may have changed. */
+static __always_inline void read_queue(struct sock *listening, struct listener *listener)
+{
+	u32 length = 0, limit = 0;
+
+	READ_KERNEL(length, listening->sk_ack_backlog);
+	READ_KERNEL(limit, listening->sk_max_ack_backlog);
+	listener->queue = length;
+	listener->backlog = limit;
+	if (length > listener->queue_max)
+		listener->queue_max = length;
+}
+
 static __always_inline void connection_queued(struct sock *listening, struct listener *listener,
 					      struct birth *birth, u64 now)
 {
 	u64 key = birth->child;
-	u32 length = 0, slot = find_slot(key);
+	u32 slot;
 	struct connection *fresh;
 	SOCK_COMMON_COPY head;
+	int joins;
 
 	bpf_probe_read_kernel(&head, sizeof(head), (void *)key);
+	if (listener->mptcp) {
+		key = connection_key(key, &joins);
+		if (joins) {
+			birth->child = 0;
+			return;
+		}
+	}
+	birth->key = key;
+	slot = find_slot(key);
 	if (LOAD_FIELD(&head, skc_num) != listener->port || phase() == PHASE_ENDING)
 		return;
 	if (is_sampled(__sync_fetch_and_add(&listener->established, 1)))
 		birth->sample_due = (u64)listening;
-	READ_KERNEL(length, listening->sk_ack_backlog);
-	listener->queue = length;
-	if (length > listener->queue_max)
-		listener->queue_max = length;
+	read_queue(listening, listener);
 	birth->recorded = 1;
 	fresh = slot == INVALID_SLOT ? 0 : connections.lookup(&slot);
 	if (fresh && was_created_by_accept(fresh, &head)) {
@@ -89,6 +110,8 @@ static __always_inline void connection_queued(struct sock *listening, struct lis
 		return;
 	}
 	fresh->touched_ns = now;
+	if (key != birth->child)
+		fresh->flags = CONNECTION_MPTCP;
 	fresh->established_ns = birth->established_ns;
 	if (!fresh->established_ns) {
 		fresh->established_ns = now;
@@ -113,7 +136,7 @@ static __always_inline void connection_queued(struct sock *listening, struct lis
 static __always_inline void listener_closed(u64 key)
 {
 	struct listener *listener = listeners.lookup(&key);
-	u32 number, drops = 0;
+	u32 number, drops = 0, limit = 0;
 
 	if (!listener)
 		return;
@@ -122,6 +145,8 @@ static __always_inline void listener_closed(u64 key)
 	listener->closed_ns = bpf_ktime_get_ns();
 	READ_KERNEL(drops, ((struct sock *)key)->sk_drops);
 	listener->drops = drops;
+	READ_KERNEL(limit, ((struct sock *)key)->sk_max_ack_backlog);
+	listener->backlog = limit;
 	if (closed_listeners.ringbuf_output(listener, sizeof(*listener), BPF_RB_NO_WAKEUP))
 		count_loss(LOSS_LISTENERS_FULL);
 	listeners.delete(&key);
@@ -145,9 +170,15 @@ static __always_inline void listener_opened(struct sock *socket)
 static __always_inline void child_cloned(struct birth *birth, u64 key)
 {
 	u64 link = 0;
+	u16 protocol = 0;
 
+	/* an MPTCP socket is cloned from its listener after its first subflow, on the same CPU */
+	READ_KERNEL(protocol, ((struct sock *)key)->sk_protocol);
+	if (protocol == IPPROTO_MPTCP)
+		return;
 	bpf_probe_read_kernel(&link, sizeof(link), (void *)key + LISTENER_LINK);
 	birth->child = key;
+	birth->key = key;
 	birth->parent = link - LISTENER_LINK;
 	birth->established_ns = 0;
 	birth->first_data_ns = 0;
@@ -209,10 +240,12 @@ static __always_inline void data_ready(u64 key, struct birth *birth, void *typed
 {
 	struct connection *connection;
 	struct listener *listener;
+	u32 zero = 0, *mptcp;
+	int joins;
 
 	if (birth && birth->child) {
-		if (birth->child == key) {
-			connection = find_connection(key);
+		if (birth->child == key || birth->key == key) {
+			connection = find_connection(birth->key);
 			if (connection) {
 				if (birth->recorded)
 					connection->flags |= CONNECTION_DATA_WITH_HANDSHAKE;
@@ -230,8 +263,17 @@ static __always_inline void data_ready(u64 key, struct birth *birth, void *typed
 			return;
 	}
 	connection = find_connection(key);
-	if (connection)
+	if (connection) {
 		bytes_ready(connection, typed);
+		return;
+	}
+	/* a subflow announces bytes before its MPTCP socket does, which may not while a thread is in it */
+	mptcp = mptcp_traced.lookup(&zero);
+	if (!mptcp || !*mptcp || !is_subflow((struct sock_common *)key))
+		return;
+	connection = find_connection(connection_key(key, &joins));
+	if (connection)
+		bytes_ready(connection, 0);
 }
 
 int on_data_ready(struct bpf_raw_tracepoint_args *ctx)

@@ -17,6 +17,7 @@ BPF_TABLE("hash", u32, u64, listener_keys, PLACEHOLDER_ENTRIES);	 /* listener.id
 BPF_TABLE("hash", struct io_key, struct connection_io, io_overflow, PLACEHOLDER_ENTRIES);
 BPF_TABLE("hash", struct wake_key, struct wake_count, wakes, PLACEHOLDER_ENTRIES);
 BPF_TABLE("hash", struct waiting_key, struct waiting_count, waiting, PLACEHOLDER_ENTRIES);
+BPF_TABLE("hash", struct accept_error_key, struct accept_error, accept_errors, PLACEHOLDER_ENTRIES);
 BPF_TABLE("hash", u64, struct pending_call, calls,
 	  PLACEHOLDER_ENTRIES);				      /* key: tid << 1 | whether it writes */
 BPF_TABLE("hash", u32, u8, servers, PLACEHOLDER_ENTRIES);     /* processes whose threads are workers */
@@ -25,6 +26,7 @@ BPF_TABLE("hash", u16, u8, target_ports, 1024);
 BPF_TABLE("hash", u64, u8, initial_listeners, PLACEHOLDER_ENTRIES); /* listeners to learn: struct sock * */
 BPF_TABLE("hash", u64, u8, initial_ports, PLACEHOLDER_ENTRIES);	    /* netns << 32 | port */
 BPF_ARRAY(target, struct target, 1);
+BPF_ARRAY(mptcp_traced, u32, 1);	  /* whether a traced listener takes MPTCP connections */
 BPF_ARRAY(zero_worker, struct worker, 1); /* zeros: too large for the stack */
 BPF_ARRAY(last_ids, u64, 3);		  /* the last id given, by enum id_kind */
 BPF_ARRAY(losses, u64, LOSS_COUNT);
@@ -73,7 +75,19 @@ struct traced {
 #define TCP_ESTABLISHED 1
 #define TCP_CLOSE 7
 #define TCP_CLOSE_WAIT 8
+#define TCP_FIN_WAIT1 4
+#define TCP_LAST_ACK 9
 #define IPPROTO_TCP 6
+#define IPPROTO_MPTCP 262
+#define SOCK_DEAD_FLAG 1ULL /* 1 << SOCK_DEAD: no process refers to the socket */
+#define SOCK_DONE_FLAG 2ULL /* 1 << SOCK_DONE: the peer's FIN was received */
+#define ECONNRESET 104
+#define EPIPE 32
+#define ECONNABORTED 103
+#define ETIMEDOUT 110
+#define EINTR 4
+#define ERESTARTSYS 512
+#define ERESTART_RESTARTBLOCK 516
 #define AF_INET 2
 #define AF_INET6 10
 #define EAGAIN 11

@@ -10,7 +10,7 @@
 #ifndef SOCKSCOPE_RECORDS_H
 #define SOCKSCOPE_RECORDS_H
 
-#define RECORDS_VERSION 1
+#define RECORDS_VERSION 2
 
 /* Threads whose reads and writes fit in the connection record itself; more of them go to the
  * map io_overflow, keyed by struct io_key. */
@@ -35,6 +35,7 @@
 #define CONNECTION_UNACCEPTED_BEFORE 0x200 /* waited in an accept queue when tracing began */
 #define CONNECTION_RESET 0x400		   /* left ESTABLISHED straight to CLOSE: reset or aborted */
 #define CONNECTION_ACCEPT_GUESSED 0x800	   /* accepted unseen: when and by whom it was first touched */
+#define CONNECTION_MPTCP 0x2000		   /* an MPTCP connection: one record whatever its subflows */
 #define CONNECTION_BEST_EFFORT 0x1000	   /* something of it went unseen; or, set by user space: */
 /* a signal came by a way that can err */
 
@@ -77,10 +78,14 @@ struct connection {
 	unsigned long long readable_ns;	  /* bytes wait unread since then */
 	unsigned long long unanswered_ns; /* read, and nothing written since then */
 	unsigned long long data_wait_max_ns;
+	unsigned long long
+	    close_wait_ns;	      /* from the peer's FIN to the server's close; 0: not over, or none */
 	unsigned int listener;	      /* listener.id; 0: unknown */
 	unsigned int acceptor;	      /* worker.id; 0: unknown */
 	unsigned int unanswered_by;   /* worker.id: who read it */
 	unsigned int unanswered_turn; /* in which of its turns */
+	unsigned int unread_bytes;    /* received and never read when the connection ended */
+	unsigned int closed_by; /* worker.id of the thread that closed or reset it; 0: the peer, or unknown */
 	unsigned char local[16];
 	unsigned char remote[16];
 	unsigned short local_port;
@@ -90,8 +95,23 @@ struct connection {
 	unsigned short accepted_cpu;
 	unsigned short first_read_cpu;
 	unsigned char family; /* 4 or 6; an IPv4-mapped peer on an IPv6 socket counts as 4 */
-	unsigned char unused[3];
+	unsigned char ended;  /* enum connection_end */
+	unsigned char unused[2];
 	struct connection_io io[INLINE_IO];
+};
+
+/* How a connection ended.  A reset counts as such while neither side has closed, or when the server answers
+ * the peer's FIN with one; else the side that closed first counts. */
+enum connection_end {
+	END_OPEN,
+	END_CLOSED_BY_PEER,
+	END_CLOSED_BY_SERVER,
+	END_RESET_BY_PEER,
+	END_RESET_BY_SERVER,
+	END_TIMED_OUT,			/* the peer did not acknowledge any more */
+	END_UNACCEPTED_PEER_GAVE_UP,	/* closed or reset by the peer while it waited in the accept queue */
+	END_UNACCEPTED_LISTENER_CLOSED, /* waited in the accept queue of a listener that was closed */
+	END_UNACCEPTED_PROCESS_DIED,	/* the same, closed because the last process that held it exited */
 };
 
 /* One thread that listens, accepts, reads, writes, or belongs to a process that does. */
@@ -143,8 +163,8 @@ struct listener {
 	unsigned long long closed_ns;
 	unsigned long long established; /* connections that entered its accept queue */
 	unsigned long long accepted;
-	unsigned long long drops;	    /* sk_drops: handshakes refused because the queue was full */
-	unsigned long long samples;	    /* arrivals at which its wait queue was looked at: one in 16 */
+	unsigned long long drops;   /* sk_drops: handshakes dropped for any reason, a full queue among them */
+	unsigned long long samples; /* arrivals at which its wait queue was looked at: one in 16 */
 	unsigned long long samples_several; /* of them: two or more waited for it */
 	unsigned long long waiters;	    /* entries in its wait queue at those looks, added up */
 	unsigned long long exclusive;	    /* of them: those of whom one is woken for a connection */
@@ -161,7 +181,9 @@ struct listener {
 	unsigned char family;
 	unsigned char reuseport;
 	unsigned char v6only;
-	unsigned char unused[3];
+	unsigned char mptcp;	    /* opened with IPPROTO_MPTCP */
+	unsigned char defer_accept; /* TCP_DEFER_ACCEPT: drops count deferred handshakes as well */
+	unsigned char unused[1];
 };
 
 /* Who woke whom inside a traced process: waker is a worker.id, wakee a tid. */
@@ -187,6 +209,20 @@ struct waiting_count {
 	unsigned long long last_sample; /* the last of these */
 };
 
+/* What accept() on a listener returned to a thread when it failed. */
+struct accept_error_key {
+	unsigned int listener; /* listener.id; 0: a socket that is not traced */
+	unsigned int worker;   /* worker.id */
+	unsigned int error;    /* errno */
+	unsigned int unused;
+};
+
+struct accept_error {
+	unsigned long long count;
+	unsigned long long first_ns;
+	unsigned long long last_ns;
+};
+
 /* A socket and who holds it, as the task_file iterator prints them. */
 struct socket_owner {
 	unsigned long long socket;
@@ -199,7 +235,7 @@ struct socket_owner {
 	unsigned short port;
 	unsigned char family;
 	unsigned char state;
-	unsigned int unused;
+	unsigned int protocol; /* IPPROTO_TCP, IPPROTO_MPTCP, or one that cannot be followed */
 };
 
 enum phase {
@@ -252,11 +288,12 @@ enum loss {
 	LOSS_IO_OVERFLOW_FULL, /* a read or write of a further thread on a connection */
 	LOSS_LISTENERS_FULL,
 	LOSS_WAKES_FULL,
-	LOSS_ACCEPTS_UNKNOWN,  /* accepted from a traced listener, and no record of it exists */
-	LOSS_EVENTS_RING_FULL, /* a deed happened, and the ring had no room for its event */
-	LOSS_RETURNS_MISSED,   /* a read or write began, and its end was not seen */
-	LOSS_PROCESSES_FULL,   /* a process of the target, or of a server, had no room */
-	LOSS_WAITING_FULL,     /* at a look a further thread waited for a listener */
+	LOSS_ACCEPTS_UNKNOWN,	 /* accepted from a traced listener, and no record of it exists */
+	LOSS_EVENTS_RING_FULL,	 /* a deed happened, and the ring had no room for its event */
+	LOSS_RETURNS_MISSED,	 /* a read or write began, and its end was not seen */
+	LOSS_PROCESSES_FULL,	 /* a process of the target, or of a server, had no room */
+	LOSS_WAITING_FULL,	 /* at a look a further thread waited for a listener */
+	LOSS_ACCEPT_ERRORS_FULL, /* a failed accept of a further thread, listener and errno */
 	LOSS_COUNT
 };
 

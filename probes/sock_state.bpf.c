@@ -4,12 +4,76 @@
  * missed, by two programs for each (turns.bpf.c).
  */
 
+/* What tcp_inq() of the kernel counts: received, not read, and not the peer's FIN.  A close with unread bytes
+ * resets the connection, so after the server's FIN a difference of one is the peer's FIN. */
+static __always_inline u32 unread_bytes(u64 key, int before)
+{
+	u32 next = 0, copied = 0;
+	u64 flags = 0;
+
+	READ_AT(next, key, EXPECTED_NEXT);
+	READ_AT(copied, key, COPIED_SEQ);
+	if (next == copied)
+		return 0;
+	if (next - copied == 1 && before != TCP_ESTABLISHED && before != TCP_CLOSE_WAIT)
+		return 0;
+	READ_AT(flags, key, SOCK_FLAGS);
+	return next - copied - !!(flags & SOCK_DONE_FLAG);
+}
+
+/* The server's side closed a connection that no thread had accepted: only with its listener, unless the
+ * accept went unseen. */
+static __always_inline u8 end_in_queue(struct connection *connection, u8 otherwise)
+{
+	struct task_struct *task = current_task();
+
+	if (!is_unaccepted(connection) || queue_of(connection))
+		return otherwise;
+	return LOAD_FIELD(task, flags) & PF_EXITING ? END_UNACCEPTED_PROCESS_DIED
+						    : END_UNACCEPTED_LISTENER_CLOSED;
+}
+
+/* Called at each change of state that can decide how a connection ended.  What the server's side does to its
+ * socket happens in the thread that does it; sk_err is set before the kernel closes a connection because of
+ * the peer (tcp_reset, tcp_write_err). */
+static __always_inline void set_end(struct connection *connection, struct sock *socket, int before, int after)
+{
+	struct worker *worker;
+	u32 error = 0;
+
+	if (after == TCP_CLOSE_WAIT) {
+		connection->ended = END_CLOSED_BY_PEER;
+		return;
+	}
+	if (before != TCP_ESTABLISHED && before != TCP_CLOSE_WAIT)
+		return;
+	if (after == TCP_CLOSE)
+		READ_AT(error, socket, SOCK_ERROR);
+	if (error == ECONNRESET || error == EPIPE) {
+		if (before == TCP_ESTABLISHED)
+			connection->ended = END_RESET_BY_PEER;
+		return;
+	}
+	if (error && error != ECONNABORTED) {
+		connection->ended = END_TIMED_OUT;
+		return;
+	}
+	if (after == TCP_CLOSE && (before == TCP_ESTABLISHED || !is_unaccepted(connection)))
+		connection->ended = end_in_queue(connection, END_RESET_BY_SERVER);
+	else if (before == TCP_ESTABLISHED)
+		connection->ended = end_in_queue(connection, END_CLOSED_BY_SERVER);
+	worker = current_worker();
+	if (worker)
+		connection->closed_by = worker->id;
+}
+
 /* looking: whether this is where looks are taken that are due */
 static __always_inline void state_changed(u64 key, int before, int after, int sample)
 {
 	struct connection *connection;
 	struct birth *birth;
 	u32 zero = 0, slot;
+	u64 flags = 0;
 
 	if (before == TCP_LISTEN && after == TCP_SYN_RECV) {
 		birth = births.lookup(&zero);
@@ -44,9 +108,11 @@ static __always_inline void state_changed(u64 key, int before, int after, int sa
 			finish_stale_connection(key, connection, slot);
 		return;
 	}
+	if (!connection || phase() == PHASE_ENDING)
+		return;
 	/* on its way from the first step of the end to the last nothing of the record changes, and the
 	 * clock is what a state change costs */
-	if (!connection || (connection->ending_ns && after != TCP_CLOSE) || phase() == PHASE_ENDING)
+	if (connection->ending_ns && after != TCP_CLOSE && before != TCP_CLOSE_WAIT)
 		return;
 	connection->touched_ns = bpf_ktime_get_ns();
 	if (!connection->ending_ns) {
@@ -58,8 +124,21 @@ static __always_inline void state_changed(u64 key, int before, int after, int sa
 		else
 			connection->flags |= CONNECTION_WE_CLOSED_FIRST;
 	}
-	if (after == TCP_CLOSE)
-		connection->closed_ns = connection->touched_ns;
+	if (before == TCP_CLOSE_WAIT && !connection->close_wait_ns)
+		connection->close_wait_ns = connection->touched_ns - connection->ending_ns;
+	set_end(connection, (struct sock *)key, before, after);
+	if (after != TCP_CLOSE)
+		return;
+	connection->closed_ns = connection->touched_ns;
+	if (!(connection->flags & CONNECTION_MPTCP)) {
+		connection->unread_bytes = unread_bytes(key, before);
+		return;
+	}
+	/* nothing reports that an MPTCP socket is destroyed: one that no process refers to is over here, one
+	 * that is still held is found by the reaper */
+	READ_AT(flags, key, SOCK_FLAGS);
+	if (flags & SOCK_DEAD_FLAG)
+		finish_connection(key, connection, slot);
 }
 
 int on_state(struct bpf_raw_tracepoint_args *ctx)

@@ -31,6 +31,52 @@ static __always_inline int is_tcp(struct sock_common *socket)
 	return protocol == IPPROTO_TCP && (family == AF_INET || family == AF_INET6);
 }
 
+/* A field at an offset that this kernel's BTF gives; 0 where the kernel lacks it. */
+#define READ_AT(into, base, offset) \
+	((offset) ? bpf_probe_read_kernel(&(into), sizeof(into), (void *)(base) + (offset)) : 0)
+
+/* Does a TCP socket carry a flow of an MPTCP connection, or listen for one (tcp_sock.is_mptcp)? */
+static __always_inline int is_subflow(struct sock_common *socket)
+{
+	u8 bits = 0;
+
+	READ_AT(bits, socket, IS_MPTCP_BYTE);
+	return bits & IS_MPTCP_MASK;
+}
+
+/* The TCP socket whose accept queue serves a listening socket: an MPTCP socket listens through its first
+ * subflow, and hands it to TCP when the peer does not speak MPTCP. */
+static __always_inline struct sock *queue_socket(struct sock *socket)
+{
+	struct sock *first = 0;
+	u16 protocol = 0;
+
+	READ_KERNEL(protocol, socket->sk_protocol);
+	if (protocol != IPPROTO_MPTCP)
+		return socket;
+	READ_AT(first, socket, MPTCP_FIRST);
+	return first;
+}
+
+/* The socket that a connection is known by.  The threads of a server see an MPTCP socket, whatever subflows
+ * it has; ``joins``: this is a further subflow of a connection, and none of its own. */
+static __always_inline u64 connection_key(u64 child, int *joins)
+{
+	u64 context = 0, socket = 0;
+	u8 bits = 0;
+
+	*joins = 0;
+	READ_AT(context, child, ULP_DATA);
+	if (!context || !SUBFLOW_CONNECTION)
+		return child;
+	READ_AT(bits, context, SUBFLOW_JOIN_BYTE);
+	READ_AT(socket, context, SUBFLOW_CONNECTION);
+	if (!socket)
+		return child;
+	*joins = !!(bits & SUBFLOW_JOIN_MASK);
+	return socket;
+}
+
 /* Does the process that runs now belong to the target? */
 static __always_inline int process_in_scope(struct target *wanted)
 {
@@ -106,6 +152,7 @@ static __always_inline struct listener *add_listener(struct sock *socket, u64 li
 {
 	struct sock_common *common = (struct sock_common *)socket;
 	struct listener fresh = {};
+	u32 zero = 0, yes = 1;
 	u64 key = (u64)socket;
 	u8 bits = 0;
 
@@ -118,6 +165,11 @@ static __always_inline struct listener *add_listener(struct sock *socket, u64 li
 	READ_KERNEL(fresh.backlog, socket->sk_max_ack_backlog);
 	READ_KERNEL(fresh.queue, socket->sk_ack_backlog);
 	fresh.queue_max = fresh.queue;
+	fresh.mptcp = !!is_subflow(common);
+	if (fresh.mptcp)
+		mptcp_traced.update(&zero, &yes);
+	READ_AT(fresh.defer_accept, common, DEFER_ACCEPT);
+	fresh.defer_accept = !!fresh.defer_accept;
 	fresh.netns = netns_of(common);
 	fresh.inode = inode_of(socket);
 	fresh.listened_ns = listened_ns;

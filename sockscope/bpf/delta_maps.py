@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sockscope.bpf.maps import Map, Records
-from sockscope.records.batch import IO_OVERFLOW, WAITING, WAKE
+from sockscope.records.batch import ACCEPT_ERRORS, IO_OVERFLOW, WAITING, WAKE
 
 #: How often to look for threads that are gone when there is little room left.
 _LOOK_TICKS = 10
@@ -26,7 +26,7 @@ class DeltaMaps:
 
     def __init__(self, maps: Mapping[str, Map], room_for_wakes: int) -> None:
         self._maps, self._room_for_wakes = maps, room_for_wakes
-        self._told = {name: _Previous() for name in ("io_overflow", "wakes", "waiting")}
+        self._told = {name: _Previous() for name in ("io_overflow", "wakes", "waiting", "accept_errors")}
         self._ticks = 0
 
     def anew(self) -> None:
@@ -60,6 +60,13 @@ class DeltaMaps:
         forget(held, found, np.isin(found["worker"], ended["id"]) | np.isin(found["listener"], shut["id"]))
         return self._told["waiting"].changed(found, "listener", "worker")
 
+    def accept_errors(self, ended: Records, shut: Records) -> Records:
+        """ACCEPT_ERRORS rows.  Those of workers that have ``ended`` and of listeners that were ``shut`` are over."""
+        held = self._maps["accept_errors"]
+        found = rows(held, ACCEPT_ERRORS)
+        forget(held, found, np.isin(found["worker"], ended["id"]) | np.isin(found["listener"], shut["id"]))
+        return self._told["accept_errors"].changed(found, "listener", "worker", "error")
+
 
 class _Previous:
     """What was told before."""
@@ -71,12 +78,15 @@ class _Previous:
     def anew(self) -> None:
         self._rows = None
 
-    def changed(self, found: Records, one: str, other: str) -> Records:
+    def changed(self, found: Records, one: str, other: str, error: str = "") -> Records:
         """Those of ``found``, all that there are now, that were not told as they are.
 
         :param one: and ``other``: names of the two numbers of a pair, below 2 ** 32
+        :param error: a third one that belongs to the identity: an errno, below 2 ** 10
         """
         keys = found[one].astype(np.uint64) << np.uint64(32) | found[other].astype(np.uint64)
+        if error:
+            keys = keys << np.uint64(10) | found[error].astype(np.uint64)
         order = np.argsort(keys)
         keys, found = keys[order], found[order]
         before, fresh = self._rows, np.ones(len(found), bool)

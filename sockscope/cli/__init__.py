@@ -51,6 +51,7 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
     ("export", "export", "Export", "Write a recording as Parquet, CSV, JSON Lines or a timeline"),
     ("sql", "sql", "Sql", "Query a recording in SQL"),
     ("compare", "compare", "Compare", "Compare recordings: before and after, or several hosts"),
+    ("what-if", "what_if", "WhatIf", "Predict another model, worker count, backlog or load from a recording"),
     ("metrics", "metrics", "Metrics", "Serve metrics of running servers in the OpenMetrics format"),
     (
         "completion",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sockscope.model.buffer_pool import ReusedArray
+from sockscope.model.connection_ends import END_COUNT, count_ends, merge_ends
 from sockscope.model.connection_io import (
     LISTENER_IO,
     ROLES,
@@ -43,6 +44,7 @@ class Connections:
         self._open_deeds: Records | None = None
         self._shown: Records | None = None
         self._shown_deeds = ReusedArray()
+        self._ends = np.empty(0, END_COUNT)
         self.closed_total = 0
 
     def apply(self, records: Records, io_overflow: Records) -> None:
@@ -137,6 +139,10 @@ class Connections:
             np.concatenate([self._listener_io, sum_by_listener(self._open.all, self._open_connection_io())])
         )
 
+    def ends(self) -> Records:
+        """How closed connections ended, kept or not: END_COUNT rows."""
+        return self._ends
+
     def named(self) -> tuple[frozenset[int], frozenset[int]]:
         """The threads and the listeners that the kept connections name, by id."""
         told = [*self._closed, self._open.all]
@@ -159,6 +165,9 @@ class Connections:
         parts["worker"] = _renamed(parts["worker"], threads)
         parts["listener"] = _renamed(parts["listener"], listeners)
         self._listener_io = merge_listener_io(parts)
+        ends = self._ends.copy()
+        ends["listener"] = _renamed(ends["listener"], listeners)
+        self._ends = merge_ends(ends)
 
     def forget(self, listeners: Sequence[int]) -> None:
         """All connections of these listeners; but not that there were any."""
@@ -171,6 +180,7 @@ class Connections:
             counts = list(self._roles.values())
             self._roles = {roles[at].tobytes(): counts[at] for at in np.flatnonzero(left)}
         self._listener_io = self._listener_io[~np.isin(self._listener_io["listener"], listeners)]
+        self._ends = self._ends[~np.isin(self._ends["listener"], listeners)]
         gone = [np.isin(records["listener"], listeners) for records in self._closed]
         ids = [records["id"][mask] for records, mask in zip(self._closed, gone, strict=True)]
         self._closed = [take(records, ~mask) for records, mask in zip(self._closed, gone, strict=True)]
@@ -184,6 +194,8 @@ class Connections:
 
     def _close(self, closed: Records) -> None:
         self.closed_total += len(closed)
+        counted = count_ends(closed, int(ConnectionFlag.OPEN_BEFORE))
+        self._ends = merge_ends(np.concatenate([self._ends, counted]))
         connection_io = self.connection_io(closed)
         self._listener_io = merge_listener_io(
             np.concatenate([self._listener_io, sum_by_listener(closed, connection_io)])

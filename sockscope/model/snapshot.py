@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sockscope.model.by_listener import ByListener
+from sockscope.model.connection_ends import END_COUNT
 from sockscope.model.connection_io import LISTENER_IO
 from sockscope.records.batch import Health, HostCounters, Process
 from sockscope.records.layout import ConnectionFlag, WorkerFlag
@@ -61,6 +62,8 @@ class Listener:
     waiters: int = 0
     exclusive: int = 0
     sockets: int = 1
+    mptcp: bool = False
+    defer_accept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,21 @@ class Waiting:
     samples: int
 
 
+@dataclass(frozen=True, slots=True)
+class AcceptError:
+    """How often accept() on a listener failed for a worker (both by id) with an errno, when first and last.
+
+    Listener 0: a socket that is not traced.
+    """
+
+    listener: int
+    worker: int
+    error: int
+    count: int
+    first_ns: int
+    last_ns: int
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """Everything known at ``time_ns``.
@@ -151,6 +169,7 @@ class Snapshot:
     start, kept or not; so do ``listener_io``, what each thread did for each listener (LISTENER_IO rows).  Threads and
     listeners that ended long ago may have been put together, and what was at addresses where nobody
     listens any more forgotten, but for ``connections_total``.
+    ``ends`` counts closed connections by listener, end and whether they were answered, kept or not.
     ``untraced`` names the signals that were not traced: what needs them is not known, and is not 0.
     """
 
@@ -166,6 +185,8 @@ class Snapshot:
     listener_io: Records = field(default_factory=lambda: np.empty(0, LISTENER_IO))
     wakes: tuple[Wake, ...] = ()
     waiting: tuple[Waiting, ...] = ()
+    accept_errors: tuple[AcceptError, ...] = ()
+    ends: Records = field(default_factory=lambda: np.empty(0, END_COUNT))
     processes: Mapping[int, Process] = field(default_factory=dict)
     hosts: tuple[HostCounters, ...] = ()
     health: Health = field(default_factory=Health)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -17,8 +18,8 @@ from sockscope.model.compaction import (
     thread_group_key,
 )
 from sockscope.model.connections import Connections
-from sockscope.model.snapshot import Listener, Snapshot, SocketOwner, Waiting, Wake, Worker
-from sockscope.records.batch import Batch, Health, HostCounters, Process
+from sockscope.model.snapshot import AcceptError, Listener, Snapshot, SocketOwner, Waiting, Wake, Worker
+from sockscope.records.batch import ACCEPT_ERRORS, Batch, Health, HostCounters, Process
 from sockscope.records.layout import ConnectionFlag, WorkerFlag
 from sockscope.records.sanitize import sanitize
 
@@ -63,6 +64,7 @@ class State:
         self._queue_peaks: dict[tuple[int, int], int] = {}
         self._wakes: dict[tuple[int, int], Wake] = {}
         self._waiting: dict[tuple[int, int], Waiting] = {}
+        self._accept_errors: dict[tuple[int, int, int], AcceptError] = {}
         self._processes: dict[int, Process] = {}
         self._hosts: dict[int, HostCounters] = {}
         self._cpu: dict[tuple[int, int], tuple[int, int, int]] = {}
@@ -89,6 +91,9 @@ class State:
         for row in batch.waiting:
             waiting = Waiting(*(int(row[name]) for name in ("listener", "worker", "samples")))
             self._waiting[waiting.listener, waiting.worker] = waiting
+        for row in batch.accept_errors:
+            failed = AcceptError(*(int(row[name]) for name in ACCEPT_ERRORS.names or ()))
+            self._accept_errors[failed.listener, failed.worker, failed.error] = failed
         if len(batch.owners):
             self._holders = _holders(batch.owners)
         for row in batch.queues:
@@ -126,6 +131,8 @@ class State:
             listener_io=self._connections.listener_io(),
             wakes=tuple(self._wakes.values()),
             waiting=tuple(self._waiting.values()),
+            accept_errors=tuple(self._accept_errors.values()),
+            ends=self._connections.ends(),
             processes=dict(self._processes),
             hosts=tuple(self._hosts.values()),
             health=self._health,
@@ -156,6 +163,7 @@ class State:
             if pair[0] in self._listeners:
                 before = self._waiting.get(pair)
                 self._waiting[pair] = Waiting(*pair, one.samples + (before.samples if before else 0))
+        self._accept_errors = self._renamed_errors(of_listeners, of_threads)
         known = {(worker.pid, worker.tid) for worker in self._workers.values()}
         known |= {(int(row["pid"]), int(row["tid"])) for row in batch.threads}
         self._cpu = {thread: spent for thread, spent in self._cpu.items() if thread in known}
@@ -164,6 +172,25 @@ class State:
         sockets = {(listener.netns, listener.inode) for listener in self._listeners.values()}
         self._queues = {socket: queue for socket, queue in self._queues.items() if socket in sockets}
         self._queue_peaks = {socket: peak for socket, peak in self._queue_peaks.items() if socket in sockets}
+
+    def _renamed_errors(
+        self, listeners: Mapping[int, int], threads: Mapping[int, int]
+    ) -> dict[tuple[int, int, int], AcceptError]:
+        """What accept() returned, of threads and listeners that stand for several by now."""
+        found: dict[tuple[int, int, int], AcceptError] = {}
+        for one in self._accept_errors.values():
+            listener, worker = listeners.get(one.listener, one.listener), threads.get(one.worker, one.worker)
+            if listener and listener not in self._listeners:
+                continue
+            key = (listener, worker, one.error)
+            before = found.get(key)
+            found[key] = AcceptError(
+                *key,
+                one.count + (before.count if before else 0),
+                min(one.first_ns, before.first_ns) if before else one.first_ns,
+                max(one.last_ns, before.last_ns) if before else one.last_ns,
+            )
+        return found
 
     def _resolve(self, records: Any) -> Any:
         """Give connections that were open before tracing the listener that only they can have."""
@@ -190,7 +217,7 @@ class State:
         owners = self._holders.get(key, ())
         sampled = self._queues.get(key)
         if sampled is None or listener.closed_ns:
-            return replace(listener, owners=owners)
+            return replace(listener, owners=owners, queue=0 if listener.closed_ns else listener.queue)
         queue, backlog, drops, syn_queue = sampled
         return replace(
             listener,
@@ -243,6 +270,8 @@ def _listener(record: Any) -> Listener:
         samples_changed=int(record["samples_changed"]),
         waiters=int(record["waiters"]),
         exclusive=int(record["exclusive"]),
+        mptcp=bool(record["mptcp"]),
+        defer_accept=bool(record["defer_accept"]),
     )
 
 

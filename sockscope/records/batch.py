@@ -35,6 +35,19 @@ WAKE = np.dtype([("waker", "<u4"), ("wakee", "<u4"), ("wakes", "<u8"), ("after_r
 #: At how many of a listener's ``samples`` a worker waited for it; worker 0: those that could not be named.
 WAITING = np.dtype([("listener", "<u4"), ("worker", "<u4"), ("samples", "<u8")])
 
+#: How often accept() on a listener failed for a worker with an errno, and when first and last; listener 0: a
+#: socket that is not traced.
+ACCEPT_ERRORS = np.dtype(
+    [
+        ("listener", "<u4"),
+        ("worker", "<u4"),
+        ("error", "<u4"),
+        ("count", "<u8"),
+        ("first_ns", "<u8"),
+        ("last_ns", "<u8"),
+    ]
+)
+
 #: A process that holds a listening socket, under which descriptor.
 OWNER = np.dtype([("netns", "<u4"), ("inode", "<u8"), ("pid", "<u4"), ("fd", "<u4")])
 
@@ -151,6 +164,7 @@ class Batch:
     listeners: Records = field(default_factory=_no(LISTENER))
     wakes: Records = field(default_factory=_no(WAKE))
     waiting: Records = field(default_factory=_no(WAITING))
+    accept_errors: Records = field(default_factory=_no(ACCEPT_ERRORS))
     owners: Records = field(default_factory=_no(OWNER))
     queues: Records = field(default_factory=_no(QUEUE))
     threads: Records = field(default_factory=_no(THREAD_CPU))

@@ -11,7 +11,7 @@ from enum import IntEnum, IntFlag
 
 import numpy as np
 
-VERSION = 1
+VERSION = 2
 INLINE_IO = 2
 FIRST_OCTAVE = 10
 LAST_OCTAVE = 36
@@ -34,6 +34,7 @@ class ConnectionFlag(IntFlag):
     RESET = 0x400
     ACCEPT_GUESSED = 0x800
     BEST_EFFORT = 0x1000
+    MPTCP = 0x2000
 
 
 class WorkerFlag(IntFlag):
@@ -47,6 +48,20 @@ class WorkerFlag(IntFlag):
     SEEDED = 0x20
     ENDED = 0x40
     READ_THIS_TURN = 0x80
+
+
+class ConnectionEnd(IntEnum):
+    """``struct connection.ended``: how a connection ended; the header says what each means."""
+
+    OPEN = 0
+    CLOSED_BY_PEER = 1
+    CLOSED_BY_SERVER = 2
+    RESET_BY_PEER = 3
+    RESET_BY_SERVER = 4
+    TIMED_OUT = 5
+    UNACCEPTED_PEER_GAVE_UP = 6
+    UNACCEPTED_LISTENER_CLOSED = 7
+    UNACCEPTED_PROCESS_DIED = 8
 
 
 class Loss(IntEnum):
@@ -64,6 +79,7 @@ class Loss(IntEnum):
     RETURNS_MISSED = 9
     PROCESSES_FULL = 10
     WAITING_FULL = 11
+    ACCEPT_ERRORS_FULL = 12
 
 
 class Phase(IntEnum):
@@ -111,10 +127,13 @@ CONNECTION = np.dtype(
         ("readable_ns", "<u8"),
         ("unanswered_ns", "<u8"),
         ("data_wait_max_ns", "<u8"),
+        ("close_wait_ns", "<u8"),
         ("listener", "<u4"),
         ("acceptor", "<u4"),
         ("unanswered_by", "<u4"),
         ("unanswered_turn", "<u4"),
+        ("unread_bytes", "<u4"),
+        ("closed_by", "<u4"),
         ("local", "u1", 16),
         ("remote", "u1", 16),
         ("local_port", "<u2"),
@@ -124,7 +143,8 @@ CONNECTION = np.dtype(
         ("accepted_cpu", "<u2"),
         ("first_read_cpu", "<u2"),
         ("family", "u1"),
-        ("unused", "u1", 3),
+        ("ended", "u1"),
+        ("unused", "u1", 2),
         ("io", IO, INLINE_IO),
     ]
 )
@@ -198,7 +218,9 @@ LISTENER = np.dtype(
         ("family", "u1"),
         ("reuseport", "u1"),
         ("v6only", "u1"),
-        ("unused", "u1", 3),
+        ("mptcp", "u1"),
+        ("defer_accept", "u1"),
+        ("unused", "u1", (1,)),
     ]
 )
 
@@ -207,6 +229,9 @@ WAKE_COUNT = np.dtype([("wakes", "<u8"), ("after_read", "<u8")])
 
 WAITING_KEY = np.dtype([("listener", "<u4"), ("worker", "<u4")])
 WAITING_COUNT = np.dtype([("samples", "<u8"), ("last_sample", "<u8")])
+
+ACCEPT_ERROR_KEY = np.dtype([("listener", "<u4"), ("worker", "<u4"), ("error", "<u4"), ("unused", "<u4")])
+ACCEPT_ERROR = np.dtype([("count", "<u8"), ("first_ns", "<u8"), ("last_ns", "<u8")])
 
 SOCKET_OWNER = np.dtype(
     [
@@ -220,7 +245,7 @@ SOCKET_OWNER = np.dtype(
         ("port", "<u2"),
         ("family", "u1"),
         ("state", "u1"),
-        ("unused", "<u4"),
+        ("protocol", "<u4"),
     ]
 )
 
@@ -262,6 +287,8 @@ TWINS: tuple[tuple[str, np.dtype[np.void]], ...] = (
     ("wake_count", WAKE_COUNT),
     ("waiting_key", WAITING_KEY),
     ("waiting_count", WAITING_COUNT),
+    ("accept_error_key", ACCEPT_ERROR_KEY),
+    ("accept_error", ACCEPT_ERROR),
     ("socket_owner", SOCKET_OWNER),
     ("target", TARGET),
     ("event", EVENT),

@@ -13,6 +13,7 @@ from sockscope.analysis.signal_requirements import is_traced
 from sockscope.analysis.slow_connections import get_waits, largest
 from sockscope.model.connection_io import is_exact
 from sockscope.model.snapshot import Snapshot, Worker
+from sockscope.records.layout import ConnectionEnd, ConnectionFlag
 
 #: Connections that a report lists by default: a million would make a document of 600 MB.
 LISTED = 10_000
@@ -58,9 +59,24 @@ def plain_connections(
             "first_read_ns": first_read or None,
             "first_write_ns": int(record["first_write_ns"]) or None,
             "closed_ns": int(record["closed_ns"]) or None,
+            "ended": ended(record),
+            "answered": None
+            if flags & ConnectionFlag.OPEN_BEFORE and not record["first_write_ns"]
+            else bool(record["first_write_ns"]),
+            "closed_by": thread(workers, int(record["closed_by"])),
+            "unread_bytes": int(record["unread_bytes"]),
+            "close_wait_ns": int(record["close_wait_ns"]) or None,
+            "mptcp": bool(flags & ConnectionFlag.MPTCP),
             "exact": bool(exact[index]),
             "inexact": [words for flag, words in REASONS if flags & flag],
         }
+
+
+def ended(record: Any) -> str:
+    """Return how a connection ended: ``open``, ``unknown`` when its end was not seen, or a ConnectionEnd."""
+    if not int(record["flags"]) & ConnectionFlag.CLOSED:
+        return "open"
+    return ConnectionEnd(int(record["ended"])).name.lower() if record["ended"] else "unknown"
 
 
 def _threads(workers: dict[int, Worker], connection_io: Any, verb: str, octets: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from sockscope.analysis.signal_requirements import is_traced
 from sockscope.analysis.waiter_samples import WaiterSamples, sample_waiters
 from sockscope.model.history import HistoryView
 from sockscope.model.snapshot import Listener, Snapshot, Worker
+from sockscope.records.layout import ConnectionEnd
 from sockscope.report._fairness import plain_fairness, plain_shares
 from sockscope.report._json_connections import LISTED, plain_connections
 
@@ -89,6 +91,8 @@ def _listener(snapshot: Snapshot, listener: Listener) -> dict[str, Any]:
         "port": listener.port,
         "family": listener.family,
         "reuseport": listener.reuseport,
+        "mptcp": listener.mptcp,
+        "defer_accept": listener.defer_accept,
         "backlog": listener.backlog,
         "queue": listener.queue,
         "queue_max": listener.queue_max,
@@ -96,6 +100,8 @@ def _listener(snapshot: Snapshot, listener: Listener) -> dict[str, Any]:
         "syn_queue": listener.syn_queue,
         "established": listener.established,
         "accepts": listener.accepted,
+        "ends": _ends(snapshot, listener),
+        "accept_errors": _accept_errors(snapshot, listener),
         "samples": listener.samples,
         "samples_several": listener.samples_several,
         "samples_changed": listener.samples_changed,
@@ -111,6 +117,37 @@ def _listener(snapshot: Snapshot, listener: Listener) -> dict[str, Any]:
         "listened_by": {"pid": by.pid, "tid": by.tid, "comm": by.comm} if by else None,
         "closed_ns": listener.closed_ns or None,
     }
+
+
+def _ends(snapshot: Snapshot, listener: Listener) -> list[dict[str, Any]]:
+    """How its closed connections ended."""
+    return [
+        {
+            "ended": ConnectionEnd(int(row["ended"])).name.lower() if row["ended"] else "unknown",
+            "answered": None if row["open_before"] else bool(row["answered"]),
+            "connections": int(row["count"]),
+        }
+        for row in snapshot.ends[snapshot.ends["listener"] == listener.id]
+    ]
+
+
+def _accept_errors(snapshot: Snapshot, listener: Listener) -> list[dict[str, Any]]:
+    """What accept() returned on it besides connections, most frequent first."""
+    found = [one for one in snapshot.accept_errors if one.listener == listener.id]
+    return [
+        {
+            "pid": worker.pid if worker else None,
+            "tid": worker.tid if worker else None,
+            "comm": worker.comm if worker else "",
+            "errno": one.error,
+            "name": errno.errorcode.get(one.error, ""),
+            "count": one.count,
+            "first_ns": one.first_ns,
+            "last_ns": one.last_ns,
+        }
+        for one in sorted(found, key=lambda one: (-one.count, one.error, one.worker))
+        for worker in [snapshot.workers.get(one.worker)]
+    ]
 
 
 def _waiting(snapshot: Snapshot, waiters: WaiterSamples) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ IDENTITIES: dict[str, tuple[str, ...]] = {
     "listeners": ("id",),
     "wakes": ("waker", "wakee"),
     "waiting": ("listener", "worker"),
+    "accept_errors": ("listener", "worker", "error"),
     "owners": (),
     "queues": ("netns", "inode"),
     "threads": ("pid", "tid"),

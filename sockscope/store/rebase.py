@@ -60,6 +60,7 @@ class Rebaser:
         self._listeners = _Known(base.listeners, ("id",))
         self._wakes = _Known(base.wakes, ("waker", "wakee"))
         self._waiting = _Known(base.waiting, ("listener", "worker"))
+        self._accept_errors = _Known(base.accept_errors, ("listener", "worker", "error"))
         self._cpu = _Known(base.threads, ("pid", "tid"))
         self._health = base.health
         self._first = base
@@ -88,6 +89,7 @@ class Rebaser:
             listeners=self._of_listeners(batch.listeners),
             wakes=_less(batch.wakes, self._wakes, ("wakes", "after_read")),
             waiting=_less(batch.waiting, self._waiting, ("samples",)),
+            accept_errors=self._of_accept_errors(batch.accept_errors),
             health=self._of_health(batch.health),
         )
 
@@ -147,6 +149,12 @@ class Rebaser:
             records["queue_max"][at] = np.where(same, now, records["queue_max"][at])
         return records
 
+    def _of_accept_errors(self, records: Records) -> Records:
+        records = _less(records, self._accept_errors, ("count",))
+        # when the first of them was is not known if some were before
+        records["first_ns"] = np.maximum(records["first_ns"], self.started_ns)
+        return records
+
     def _of_health(self, health: Health) -> Health:
         before = dict(self._health.lost)
         lost = tuple(
@@ -179,6 +187,13 @@ class _Known:
     def _keys(self, records: Records) -> Array:
         """One number a record."""
         first = records[self._identity[0]].astype(np.uint64)
+        if len(self._identity) == 3:  # mixed, since three ids are more than 64 bits
+            first = first * np.uint64(0x9E3779B97F4A7C15)
+            return (
+                first
+                ^ records[self._identity[1]].astype(np.uint64) << np.uint64(10)
+                ^ records[self._identity[2]].astype(np.uint64)
+            )
         for name in self._identity[1:]:  # 32 bits each: ids of connections do not reach that far in a run
             first = (first << np.uint64(32)) | records[name].astype(np.uint64)
         return first

@@ -23,9 +23,12 @@ from sockscope.store.tables import ObjectTable, RecordTable
 SCHEMA_VERSION = 5
 
 #: Tables by the version that brought them: a recording of an earlier one lacks just them.
-SINCE = {"events": 2, "waiting": 3}
+SINCE = {"events": 2, "waiting": 3, "accept_errors": 5}
 #: Columns by the version that brought them, for each table: read as 0 from an earlier recording.
-COLUMNS_SINCE = {"listeners": {"samples_changed": 4, "waiting": 4}}
+COLUMNS_SINCE = {
+    "listeners": {"samples_changed": 4, "waiting": 4, "mptcp": 5, "defer_accept": 5},
+    "connections": {"close_wait_ns": 5, "unread_bytes": 5, "closed_by": 5, "ended": 5},
+}
 OLDEST_VERSION = 1
 
 

@@ -6,7 +6,15 @@ They are in the file, and a reader makes its own: it never runs SQL that it foun
 
 from __future__ import annotations
 
-from sockscope.records.layout import BUCKETS, CONNECTION, FIRST_OCTAVE, WORKER, ConnectionFlag, EventKind
+from sockscope.records.layout import (
+    BUCKETS,
+    CONNECTION,
+    FIRST_OCTAVE,
+    WORKER,
+    ConnectionEnd,
+    ConnectionFlag,
+    EventKind,
+)
 from sockscope.store.latest import latest
 from sockscope.store.schema import SCHEMA, SINCE, Schema
 from sockscope.store.tables import RecordTable
@@ -103,10 +111,12 @@ def _views(tables: str, lacking: frozenset[str]) -> dict[str, str]:
                 between_ns(c.first_data_ns, c.first_read_ns) AS first_read_wait_ns,
                 between_ns(c.first_read_ns, c.first_write_ns) AS first_answer_ns,
                 between_ns(c.established_ns, c.closed_ns) AS lifetime_ns, c.data_wait_max_ns,
+                {_ends(lacking)},
                 {", ".join(f"wall_clock(c.{name}_ns) AS {name}_at" for name in _MOMENTS)},
                 c.established_cpu, c.accepted_cpu, c.first_read_cpu,
                 {", ".join(f"(c.flags & {f.value}) <> 0 AS {str(f.name).lower()}" for f in ConnectionFlag)}
-            FROM {connections} AS c LEFT JOIN {threads} AS a ON a.id = c.acceptor""",
+            FROM {connections} AS c LEFT JOIN {threads} AS a ON a.id = c.acceptor
+                LEFT JOIN {threads} AS s ON s.id = {_column("connections", "closed_by", lacking, "c")}""",
         "connection_io": f"""
             SELECT io.connection, io.worker, w.pid, w.tid, w.comm,
                 io.reads, io.bytes_read, io.writes, io.bytes_written
@@ -128,6 +138,8 @@ def _views(tables: str, lacking: frozenset[str]) -> dict[str, str]:
             SELECT l.id, endpoint_text(l.address, l.port) AS address, l.netns, l.inode, l.family,
                 l.reuseport <> 0 AS reuseport, l.v6only <> 0 AS v6only, l.backlog, l.queue, l.queue_max,
                 l.established, l.accepted, l.drops, l.samples, l.samples_several,
+                {_column("listeners", "mptcp", lacking, "l")} <> 0 AS mptcp,
+                {_column("listeners", "defer_accept", lacking, "l")} <> 0 AS defer_accept,
                 {changed} AS samples_changed, l.waiters, l.exclusive,
                 w.pid AS listened_pid, w.tid AS listened_tid, w.comm AS listened_comm,
                 wall_clock(l.listened_ns) AS listened_at, wall_clock(l.closed_ns) AS closed_at
@@ -135,6 +147,10 @@ def _views(tables: str, lacking: frozenset[str]) -> dict[str, str]:
         "waiting": f"""
             SELECT s.listener, nullif(s.worker, 0) AS worker, w.pid, w.tid, w.comm, s.samples
             FROM {_latest(tables, "waiting")} AS s LEFT JOIN {threads} AS w ON w.id = s.worker""",
+        "accept_errors": f"""
+            SELECT e.listener, e.worker, w.pid, w.tid, w.comm, e.error AS errno, e.count,
+                wall_clock(e.first_ns) AS first_at, wall_clock(e.last_ns) AS last_at
+            FROM {_latest(tables, "accept_errors")} AS e LEFT JOIN {threads} AS w ON w.id = e.worker""",
         "queue_samples": f"""
             SELECT wall_clock(t.time_ns) AS sampled_at, t.time_ns, endpoint_text(q.address, q.port) AS address,
                 q.netns, q.inode, q.queue, q.backlog, q.syn_queue, q.drops
@@ -153,6 +169,28 @@ def _views(tables: str, lacking: frozenset[str]) -> dict[str, str]:
                 WHERE rowid = (SELECT max(rowid) FROM {tables}.health))
             WHERE lost.value > 0""",
     }
+
+
+def _column(part: str, column: str, lacking: frozenset[str], alias: str) -> str:
+    """A column, or NULL where an older recording has none."""
+    return "NULL" if f"{part}.{column}" in lacking else f"{alias}.{column}"
+
+
+def _ends(lacking: frozenset[str]) -> str:
+    """How a connection ended, and the thread that closed it."""
+    if "connections.ended" in lacking:
+        names = ("ended", "closed_pid", "closed_tid", "closed_comm", "unread_bytes", "close_wait_ns")
+        return ", ".join(f"NULL AS {name}" for name in names)
+    closed = f"(c.flags & {ConnectionFlag.CLOSED.value}) <> 0"
+    words = " ".join(
+        f"WHEN {end.value} THEN '{end.name.lower()}'"
+        for end in ConnectionEnd
+        if end is not ConnectionEnd.OPEN
+    )
+    return (
+        f"CASE WHEN NOT {closed} THEN 'open' ELSE CASE c.ended {words} ELSE 'unknown' END END AS ended,"
+        " s.pid AS closed_pid, s.tid AS closed_tid, s.comm AS closed_comm, c.unread_bytes, c.close_wait_ns"
+    )
 
 
 def _slots(tables: str, connections: str) -> str:

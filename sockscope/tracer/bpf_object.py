@@ -32,6 +32,7 @@ from sockscope.tracer import drops
 from sockscope.tracer.attach_methods import BY_BTF, BY_KPROBE, Hook
 from sockscope.tracer.function_constants import function_constants
 from sockscope.tracer.map_defs import EVENTS, MAPS, PRIVATE, RINGS, SLOT_ARRAYS, MapSizes
+from sockscope.tracer.mptcp_constants import mptcp_constants
 from sockscope.tracer.wait_queues import wait_queues
 
 #: The probes' files in the order in which they become one text: what others use comes first.
@@ -81,7 +82,7 @@ def _compiled(btf: Btf, cache: ObjectCache, detail: bool) -> CompiledObject:
     """The probes for this kernel: from the cache, or compiled now and kept."""
     structs = kernel_structs(btf)
     text = program_text(structs.text, probe_directory())
-    defines = [*structs.defines, *function_constants(btf), *wait_queues(btf)]
+    defines = [*structs.defines, *function_constants(btf), *mptcp_constants(btf), *wait_queues(btf)]
     defines += ["-DWITH_DETAIL"] if detail else []
     key = cache.key(text, *defines, bcc_identity())
     image = cache.get(key)

@@ -18,6 +18,7 @@ NAMES = {
     layout.Loss.EVENTS_RING_FULL: "detail events: happened faster than they were read",
     layout.Loss.PROCESSES_FULL: "processes: no room for another",
     layout.Loss.WAITING_FULL: "who waits for a listener: no room for a further one",
+    layout.Loss.ACCEPT_ERRORS_FULL: "failed accepts: no room for a further thread, listener and errno",
     layout.Loss.RETURNS_MISSED: "reads and writes: begun, and their end was not seen",
 }
 

@@ -16,6 +16,7 @@ from sockscope.tracer.bpf_object import BpfObject
 from sockscope.tracer.target_filter import TargetFilter
 
 _LISTEN = 10
+_FOLLOWED = (6, 262)  # IPPROTO_TCP, IPPROTO_MPTCP
 _NOTHING = np.dtype("u1")
 Holdings = np.ndarray[Any, np.dtype[Any]]
 
@@ -59,7 +60,7 @@ def adopt(program: BpfObject, pids: set[int], left_out: Counter[layout.Loss]) ->
 
 
 def _wanted(found: Holdings, scope: TargetFilter) -> Holdings:
-    keep = found["state"] == _LISTEN
+    keep = (found["state"] == _LISTEN) & np.isin(found["protocol"], _FOLLOWED) & (found["socket"] > 0)
     if scope.ports:
         keep &= np.isin(found["port"], list(scope.ports))
     if scope.netns:

@@ -19,6 +19,7 @@ MAPS: dict[str, tuple[np.dtype[Any], np.dtype[Any]]] = {
     "listeners": (_U64, layout.LISTENER),
     "io_overflow": (layout.IO_KEY, layout.IO),
     "wakes": (layout.WAKE_KEY, layout.WAKE_COUNT),
+    "accept_errors": (layout.ACCEPT_ERROR_KEY, layout.ACCEPT_ERROR),
     "waiting": (layout.WAITING_KEY, layout.WAITING_COUNT),
     "servers": (_U32, _U8),
     "target_pids": (_U32, _U8),
@@ -48,6 +49,7 @@ PRIVATE = (
     "free_connections",
     "free_workers",
     "listener_keys",
+    "mptcp_traced",
     "sample_scratch",
     "dispatch_states",
     "unrecorded",
@@ -76,6 +78,7 @@ class MapSizes:
     io_overflow: int = 65536
     wakes: int = 16384
     waiting: int = 16384
+    accept_errors: int = 16384
     closed_pages: int = 4096
     exited_pages: int = 2048
     listener_pages: int = 16
@@ -101,6 +104,7 @@ class MapSizes:
             "io_overflow": self.io_overflow,
             "wakes": self.wakes,
             "waiting": self.waiting,
+            "accept_errors": self.accept_errors,
             "closed_connections": self.closed_pages * mmap.PAGESIZE,
             "exited_threads": self.exited_pages * mmap.PAGESIZE,
             "closed_listeners": self.listener_pages * mmap.PAGESIZE,

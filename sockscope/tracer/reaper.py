@@ -78,7 +78,10 @@ class Reaper:
         self._told = np.setdiff1d(np.concatenate([self._told, fresh]), seen_to_end)
         self._found = np.empty(0, np.uint64)
         ended = self._connections.of(fresh)
+        # the end of an MPTCP connection is seen; only that no process refers to its socket any more is not
+        seen = (ended["flags"] & int(ConnectionFlag.MPTCP) > 0) & (ended["closed_ns"] > 0)
         ended["closed_ns"] = np.where(ended["closed_ns"] > 0, ended["closed_ns"], ended["touched_ns"])
-        ended["flags"] |= int(ConnectionFlag.CLOSED | ConnectionFlag.BEST_EFFORT)
+        ended["flags"] |= int(ConnectionFlag.CLOSED)
+        ended["flags"][~seen] |= int(ConnectionFlag.BEST_EFFORT)
         is_over = np.isin(connections["id"], np.concatenate([self._told, seen_to_end]))
         return concat([closed, ended]), take(connections, ~is_over)

@@ -175,6 +175,7 @@ class KernelSource:
             listeners=concat([listeners, shut]),
             wakes=self._pairs.wakes(ended),
             waiting=waiting,
+            accept_errors=self._pairs.accept_errors(ended, shut),
             owners=self._holders,
             events=events,
             health=self._health(now),

@@ -95,6 +95,14 @@ Compare recordings from before and after a change:
 sockscope compare before.sockscope after.sockscope
 .EE
 .RE
+.PP
+Predict another setup from a recording:
+.PP
+.RS 4
+.EX
+sockscope what-if slow.sockscope --model reuseport --workers 8
+.EE
+.RE
 .SH SEE ALSO
 .BR ss (8),
 .BR tcp (7),

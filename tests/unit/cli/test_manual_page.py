@@ -19,7 +19,7 @@ def test_page_is_up_to_date() -> None:
 def test_page_has_every_command_and_option() -> None:
     text = PAGE.read_text(encoding="ascii").replace("\\-", "-")
     parser, commands = build_parser([name for name, *_ in COMMANDS])
-    assert re.findall(r"^\.SS (\w+)$", text, re.M) == list(commands)
+    assert re.findall(r"^\.SS ([\w-]+)$", text, re.M) == list(commands)
     (subparsers,) = (one for one in parser._actions if one.choices)
     for subparser in dict(subparsers.choices or {}).values():
         for action in subparser._actions:

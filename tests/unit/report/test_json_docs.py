@@ -9,7 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sockscope.model.snapshot import Waiting
+import numpy as np
+
+from sockscope.model.connection_ends import END_COUNT
+from sockscope.model.snapshot import AcceptError, Waiting
 from sockscope.report.json import document, render
 from tests.unit.report.conftest import SCENARIOS, frames, shown
 
@@ -39,7 +42,15 @@ def written() -> set[str]:
         someone = next(iter(snapshot.workers))
         listeners = tuple(dataclasses.replace(one, listened_by=someone) for one in snapshot.listeners)
         waiting = tuple(Waiting(one.id, someone, 1) for one in listeners)
-        told = dataclasses.replace(snapshot, listeners=listeners, waiting=waiting)
+        failed = tuple(AcceptError(one.id, someone, 24, 1, 1, 1) for one in listeners)
+        ends = np.zeros(len(listeners), END_COUNT)
+        ends["listener"], ends["count"] = [one.id for one in listeners], 1
+        connections = snapshot.connections.copy()
+        connections["closed_by"] = someone
+        told = dataclasses.replace(
+            snapshot, listeners=listeners, waiting=waiting, accept_errors=failed, ends=ends,
+            connections=connections,
+        )  # fmt: skip
         whole = dataclasses.replace(frame, snapshot=told)
         found |= set(keys_of(json.loads(render(whole, history))))
     return found

@@ -20,7 +20,7 @@ import pytest
 
 from sockscope.errors import SockscopeError
 from sockscope.model.state import State
-from sockscope.records.batch import WAITING, Batch
+from sockscope.records.batch import ACCEPT_ERRORS, WAITING, Batch
 from sockscope.records.layout import CONNECTION, EVENT, ConnectionFlag
 from sockscope.store import SCHEMA_VERSION, Reader, Writer
 from sockscope.store import reader as reader_module
@@ -102,6 +102,18 @@ def earlier_names(made_by: int) -> list[str]:
     return statements
 
 
+def without_columns(made_by: int) -> list[str]:
+    """What drops the columns that recordings of this version have not; views that name one go first."""
+    statements = ["DROP VIEW main.connections; DROP VIEW main.accept_errors; DROP TABLE raw.accept_errors"]
+    for table, columns in COLUMNS_SINCE.items():
+        statements += [
+            f"ALTER TABLE raw.{table} DROP COLUMN {name}"
+            for name, since in columns.items()
+            if since > made_by
+        ]
+    return statements
+
+
 @pytest.mark.parametrize(
     ("made_by", "lacks"), [(1, {"events": EVENT, "waiting": WAITING}), (2, {"waiting": WAITING})]
 )
@@ -109,7 +121,7 @@ def test_a_recording_from_before_there_was_a_table_is_read_as_one_without_rows_i
     made_by: int, lacks: dict[str, np.dtype[Any]], tmp_path: Path
 ) -> None:
     without = [f"DROP VIEW main.{name}; DROP TABLE raw.{name}" for name in lacks]
-    without += [f"ALTER TABLE raw.listeners DROP COLUMN {name}" for name in COLUMNS_SINCE["listeners"]]
+    without += without_columns(made_by)
     renamed = [line for line in earlier_names(made_by) if line.split()[2].removeprefix("raw.") not in lacks]
     with Reader(change(tmp_path / "older", *without, *renamed, version(made_by))) as reader:
         (found,) = reader.batches()
@@ -122,17 +134,17 @@ def test_a_recording_from_before_there_was_a_table_is_read_as_one_without_rows_i
 
 
 def _before_columns(made: Batch) -> Batch:
-    listeners = made.listeners.copy()
-    for name in COLUMNS_SINCE["listeners"]:
-        listeners[name] = 0
-    return replace(made, listeners=listeners)
+    """The batch as a recording from before any of the later columns and accept_errors has it."""
+    changed = {table: getattr(made, table).copy() for table in COLUMNS_SINCE}
+    for table, columns in COLUMNS_SINCE.items():
+        for name in columns:
+            changed[table][name] = 0
+    return replace(made, **changed, accept_errors=np.empty(0, ACCEPT_ERRORS))
 
 
 def test_a_recording_from_before_there_was_a_column_is_read_with_zeros_in_it(tmp_path: Path) -> None:
-    columns = COLUMNS_SINCE["listeners"]
-    dropped = [f"ALTER TABLE raw.listeners DROP COLUMN {name}" for name in columns]
-    made_by = max(columns.values()) - 1
-    path = change(tmp_path / "older", *dropped, *earlier_names(made_by), version(made_by))
+    made_by = COLUMNS_SINCE["listeners"]["samples_changed"] - 1
+    path = change(tmp_path / "older", *without_columns(made_by), *earlier_names(made_by), version(made_by))
     with Reader(path) as reader:
         (found,) = reader.batches()
         assert_equal(found, _before_columns(batch(0)))
