@@ -100,7 +100,7 @@ load: ## run the dashboard at 20,000 connections per second in a terminal (20 mi
 	$(SUDO) timeout -k 10 2700 $(PYTHON) -m pytest -m slow -s tests/tui/test_largest_load.py tests/tui/test_load.py
 
 # Benchmarks --------------------------------------------------------------------------------------
-.PHONY: bench bench-quick bench-diagnosis bench-recording bench-what-if
+.PHONY: bench bench-quick bench-diagnosis bench-field bench-recording bench-what-if
 bench: ## measure the overhead against other tools; write docs/benchmarks/ (50 minutes)
 	@.ci/prepare bench
 	$(SUDO) $(PYTHON) -m tests.benchmarks --fresh --minutes 47
@@ -111,6 +111,9 @@ bench-quick: ## run each benchmark once and write nothing (5 minutes)
 
 bench-diagnosis: prepare ## run the diagnosis benchmark with 2 seeds per case; write docs/diagnosis.md (30 minutes)
 	$(SUDO) $(PYTHON) -m tests.diagnosis.bench --seeds 2 --write
+
+bench-field: prepare ## run public faults and healthy servers; write docs/field.md (15 minutes)
+	$(SUDO) $(PYTHON) -m tests.field.bench --write
 
 bench-recording: prepare ## record 10 million events, 1 million connections, 50 kills; write docs/recording.md (10 minutes)
 	$(SUDO) $(PYTHON) -m pytest -m slow tests/unit/store tests/unit/session tests/kernel/test_detail.py tests/kernel/test_replay_equals_live.py

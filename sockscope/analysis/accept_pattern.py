@@ -57,7 +57,9 @@ def accept_axis(
     )
     if len(real) == 1:
         return _by_one(snapshot, group, used, next(iter(real)), total)
-    if sockets > 1 and len(used) >= len(real) / 2:
+    # sockets and threads of one moment: after reloads there are several generations of threads
+    at_once = _most_at_once(_span(snapshot.workers.get(number)) for number in real)
+    if sockets > 1 and (len(used) >= len(real) / 2 or sockets >= at_once / 2):
         return "reuseport", (
             f"{len(real)} threads accepted {total} connections on {len(used)} sockets of one address and port",
         )

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Protocol
 
 from sockscope.analysis.frame import Finding
-from tests.diagnosis.stage import Case
 
 BEGIN, END = "<!-- seen -->", "<!-- /seen -->"
 _BLOCK = re.compile(rf"\n*{re.escape(BEGIN)}.*?{re.escape(END)}\n*", re.S)
+
+
+class Named(Protocol):
+    """A case of a bench."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def expected(self) -> str: ...
 
 
 class Excerpts:
@@ -18,7 +28,7 @@ class Excerpts:
     def __init__(self) -> None:
         self._best: dict[str, tuple[int, str]] = {}
 
-    def saw(self, case: Case, findings: Iterable[Finding]) -> None:
+    def saw(self, case: Named, findings: Iterable[Finding]) -> None:
         for place, finding in enumerate(findings):
             rank = (0 if not place else 1) if case.expected == finding.id else 2
             if finding.id not in self._best or rank < self._best[finding.id][0]:
@@ -36,7 +46,7 @@ class Excerpts:
         return f"{_BLOCK.sub('', section).rstrip()}\n\n{self._best[name][1]}\n\n"
 
 
-def excerpt(case: Case, finding: Finding) -> str:
+def excerpt(case: Named, finding: Finding) -> str:
     """The finding as `sockscope report` prints it, without its remedy."""
     return "\n".join(
         (

@@ -10,22 +10,28 @@ from dataclasses import replace
 
 from sockscope.analysis.findings import (
     accept_lock_contention,
+    accept_paused,
     accept_skew_reuseport,
     accept_skew_shared,
     acceptor_saturated,
     backlog_clamped,
     client_slow,
+    close_wait_leak,
+    closed_unanswered,
+    connections_lost_in_queue,
     cpu_starved,
     dispatcher_saturated,
     handoff_across_cpus,
     heavy_connections,
     idle_workers,
+    listener_orphaned,
     loop_stall,
     member_orphaned,
     member_stalled,
     open_connections_skew,
     queue_near_limit,
     queue_overflow,
+    queue_stuck,
     queue_wait_high,
     queue_wait_limit,
     reader_late,
@@ -37,6 +43,7 @@ from sockscope.analysis.findings import (
     thundering_herd,
     too_few_cpus,
     wasted_wakeups,
+    workers_blocked_on_clients,
     workers_saturated,
 )
 from sockscope.analysis.findings._context import ServerContext
@@ -47,7 +54,13 @@ from sockscope.analysis.thresholds import Thresholds
 
 #: Ordered from causes to symptoms: of two findings that explain each other the earlier is the cause.
 FINDINGS: tuple[Detector, ...] = (
+    connections_lost_in_queue.DETECTOR,
+    workers_blocked_on_clients.DETECTOR,
+    accept_paused.DETECTOR,
     member_orphaned.DETECTOR,
+    listener_orphaned.DETECTOR,
+    closed_unanswered.DETECTOR,
+    close_wait_leak.DETECTOR,
     reuseport_unused.DETECTOR,
     cpu_starved.DETECTOR,
     straggler.DETECTOR,
@@ -68,6 +81,7 @@ FINDINGS: tuple[Detector, ...] = (
     syn_queue_pressure.DETECTOR,
     thundering_herd.DETECTOR,
     wasted_wakeups.DETECTOR,
+    queue_stuck.DETECTOR,
     queue_wait_high.DETECTOR,
     reader_late.DETECTOR,
     queue_near_limit.DETECTOR,

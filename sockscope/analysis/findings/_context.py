@@ -123,13 +123,20 @@ class ServerContext:
 
     @cached_property
     def queue_waits(self) -> Waits:
-        """Return the queue waits (established → accepted); of waiting connections the time until now."""
+        """Return the queue waits (established → accepted); of waiting connections the time until now.
+
+        Connections that were queued when tracing started have waited at least since then.
+        """
         rows, now = self.columns, self.snapshot.time_ns
-        born = rows["established_ns"] > 0
+        before = (rows["flags"] & int(ConnectionFlag.UNACCEPTED_BEFORE)) != 0
+        begins = np.where(
+            (rows["established_ns"] == 0) & before, self.snapshot.started_ns, rows["established_ns"]
+        )
+        born = begins > 0
         waiting = (rows["accepted_ns"] == 0) & (rows["ending_ns"] == 0)
         chosen = born & ((rows["accepted_ns"] > 0) | waiting)
         ends = np.where(rows["accepted_ns"] > 0, rows["accepted_ns"], now).astype(np.int64)
-        waited = ends - rows["established_ns"].astype(np.int64)
+        waited = ends - begins.astype(np.int64)
         return self._waits(waited, ends, rows["accepted_ns"] > 0).of(chosen)
 
     @cached_property

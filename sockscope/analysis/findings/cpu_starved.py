@@ -71,6 +71,7 @@ class CpuStarved:
                 "dispatcher-saturated",
                 "loop-stall",
                 "reader-late",
+                "queue-stuck",
                 "queue-wait-high",
                 "member-stalled",
                 "queue-near-limit",

@@ -77,6 +77,7 @@ class LoopStall:
             threads=stalled,
             explains=(
                 "member-stalled",
+                "queue-stuck",
                 "queue-wait-high",
                 "reader-late",
                 "queue-near-limit",

@@ -24,7 +24,8 @@ class ReuseportUnused:
         listener = context.listeners[0]
         owners = {holding.pid for holding in listener.owners}
         processes = {worker.pid for worker in context.accepting}
-        if len(context.accepting) < 2:
+        # threads of one process share their sockets by design, and set the option to let a new process listen too
+        if len(processes) < 2:
             return
         others = len(context.accepting)
         uneven = context.enough and context.figures.accepts.fairness.judgement == "skewed"

@@ -43,6 +43,8 @@ class Straggler:
             # not a few odd requests: its quickest tenth is slower than the peers' usual one, too
             if _answer(worker, 0.1) < usual or not _same_work(worker, peers):
                 continue
+            if _all_wait_for_cpus(context, worker, peers) and not context.is_cpu_bound(worker, peers):
+                continue
             spent, theirs = (
                 cpu_ns_per_reply(worker),
                 statistics.median(cpu_ns_per_reply(other) for other in peers),
@@ -93,6 +95,12 @@ class Straggler:
                     "accept-lock-contention",
                 ),
             )
+
+
+def _all_wait_for_cpus(context: ServerContext, worker: Worker, peers: list[Worker]) -> bool:
+    """Return whether the CPUs are the bottleneck: the worker and its peers are often runnable without a CPU."""
+    least = context.thresholds.starved * context.window_ns
+    return worker.cpu_wait_ns >= least and statistics.median(peer.cpu_wait_ns for peer in peers) >= least / 2
 
 
 def _answer(worker: Worker, fraction: float) -> float:

@@ -212,7 +212,9 @@ class World:
                 owners=np.array(self.owners, OWNER),
                 queues=queues,
                 threads=np.array(threads, THREAD_CPU),
-                hosts=(HostCounters(NETNS, 0, 0, self.somaxconn),),
+                hosts=(
+                    HostCounters(NETNS, sum(int(row["drops"]) for row in self.listeners), 0, self.somaxconn),
+                ),
                 final=True,
             )
         )

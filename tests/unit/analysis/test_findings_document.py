@@ -15,6 +15,7 @@ from sockscope.analysis.findings._detector import Detector
 from sockscope.analysis.severity import SEVERITIES
 from tests.diagnosis.cases import CONTROLS, FAULTS, SHOWN
 from tests.diagnosis.excerpts import BEGIN, END
+from tests.field.cases import FAULTS as FIELD_FAULTS
 
 DOCUMENT = (Path(__file__).resolve().parents[3] / "docs" / "findings.md").read_text()
 SECTIONS = dict(re.findall(r"^## ([a-z-]+)\n(.*?)(?=^## |\Z)", DOCUMENT, re.S | re.M))
@@ -59,4 +60,4 @@ def test_a_section_shows_what_a_run_said(detector: Detector) -> None:
     assert line[3] == detector.id
     case = re.search(r"^Seen in a run of the bench \((.+)\):$", seen, re.M)
     assert case is not None
-    assert case[1] in {case.name for case in (*FAULTS, *CONTROLS, *SHOWN)}
+    assert case[1] in {case.name for case in (*FAULTS, *CONTROLS, *SHOWN, *FIELD_FAULTS)}
