@@ -64,7 +64,7 @@ class WhatIf:
         parser.add_argument("--advise", action="store_true", help="try sensible alternatives and rank them")
         parser.add_argument("--port", type=int, metavar="PORT", help="only the server on this port")
         parser.add_argument(
-            "--format", choices=("text", "json"), default="text", help="text (default) or json"
+            "--format", choices=("text", "json", "html"), default="text", help="text (default), json or html"
         )
         parser.add_argument(
             "-o", "--output", type=Path, metavar="FILE", help="write to FILE instead of standard output"
@@ -130,6 +130,10 @@ def _render(args: argparse.Namespace, alternatives: list[Alternative]) -> str:
         raise refusals[0]
     if args.format == "json":
         return json.render(tuple(results))
+    if args.format == "html":
+        from sockscope.whatif import html
+
+        return html.render(tuple(results))
     return text.render(tuple(results)) + "".join(
         f"not predicted: {refusal.message}\n" for refusal in refusals
     )

@@ -14,6 +14,7 @@ import pytest
 from sockscope.cli import run
 from sockscope.model.snapshot import Snapshot
 from sockscope.records.layout import CONNECTION, ConnectionFlag
+from sockscope.whatif import html
 from sockscope.whatif.alternatives import MODELS, Alternative
 from sockscope.whatif.engine import Setup, Work, simulate
 from sockscope.whatif.predict import advise, predict, rank
@@ -200,6 +201,19 @@ def test_the_command_predicts_from_the_shipped_recording(capsys: pytest.CaptureF
     assert 0 < p99["low"] <= p99["value"] <= p99["high"]
     assert run(["what-if", str(RECORDING), "--model", "shared"]) == 0
     assert "→ with shared p99 falls from" in capsys.readouterr().out
+
+
+def test_the_page_shows_both_distributions_and_escapes_names() -> None:
+    frame, server = recorded(heavy(400), Setup("shared", "fifo", 2, event_loop=False), "shared", waits=0)
+    server.comm = "<script>"
+    result = predict(extract(frame, server), [Alternative("reuseport")], saturation=False)
+    page = html.render((result,))
+    assert page.count("<svg") == 2
+    assert "<script>" not in page
+    assert "&lt;script&gt; on 127.0.0.1:80" in page
+    assert result.alternatives[0].sentence in page
+    for row in ("measured", "simulated as recorded", "reuseport"):
+        assert page.count(f"<td>{row}</td>") == 5
 
 
 @pytest.mark.parametrize(
