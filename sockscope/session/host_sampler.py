@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sockscope.errors import SockscopeError
-from sockscope.host import netns
+from sockscope.host import netns, pid_namespace
 from sockscope.host.inet_diag import InetDiag
 from sockscope.host.netns_counters import NetnsCounters
 from sockscope.host.processes import process
@@ -50,6 +50,8 @@ class HostSampler:
         queues = [self._sample(number, wanted) for number, wanted in inodes.items()]
         mentioned = (batch.workers["pid"], batch.workers["parent_pid"], batch.owners["pid"])
         pids = {int(pid) for pid in np.unique(np.concatenate(mentioned)) if pid > 1}
+        if not pid_namespace.is_initial():  # /proc shows other processes under these numbers
+            pids = set()
         fresh = pids - self._pids
         self._pids |= pids
         self._ticks += 1

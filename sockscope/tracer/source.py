@@ -16,14 +16,14 @@ import numpy as np
 from sockscope.bpf import syscall
 from sockscope.bpf.delta_maps import DeltaMaps
 from sockscope.errors import SockscopeError
-from sockscope.host import clock, privileges
+from sockscope.host import clock, pid_namespace, privileges
 from sockscope.records import layout
 from sockscope.records.batch import OWNER, Batch, Cost, Health
 from sockscope.records.batch import AttachedSignal as SignalInUse
 from sockscope.records.layout import Phase
 from sockscope.records.structured import concat
 from sockscope.target import Target
-from sockscope.tracer import drops, initial_scan, unix_listeners
+from sockscope.tracer import drops, initial_scan, unix_listeners, untraced_listeners
 from sockscope.tracer.bpf_object import BpfObject
 from sockscope.tracer.event_sources import SIGNALS
 from sockscope.tracer.feature_probe import FeatureProbe
@@ -38,6 +38,11 @@ _SAMPLED_TICKS = 8
 _HOLDERS_TICKS = 5
 _NOTES_TICKS = 50
 _OVERLAP_NS = 50_000_000
+
+_OTHER_PROCESSES = (
+    "sockscope ran in a PID namespace: pids are those of the host; names are the kernel's (15 characters), command "
+    "lines and CPU times are not known, and listeners that existed before are known from their first accept on"
+)
 
 #: Probes that have begun end within microseconds, unless their CPU was taken away.
 _UNDER_WAY_S = 0.005
@@ -240,11 +245,19 @@ class KernelSource:
 
     def _refresh_notes(self) -> None:
         """What of the target is out of reach: of the processes it names, else of those that serve."""
+        if not pid_namespace.is_initial():
+            self._notes = (_OTHER_PROCESSES,)
+            return
         scope = self._scope
         named = bool(scope.pids or scope.comm or scope.cgroup_path)
         pids = [int(path.name) for path in Path("/proc").glob("[0-9]*")] if named else []
         belonging = [pid for pid in pids if scope.holds(pid)]
-        self._notes = unix_listeners.notes(belonging or self._holders["pid"].tolist())
+        pids = belonging or self._holders["pid"].tolist()
+        found = self._program.iterate("task_file", layout.SOCKET_OWNER)
+        self._notes = (
+            *unix_listeners.notes(pids),
+            *untraced_listeners.notes(found, set(pids), scope.ports),
+        )
 
     def _sample_statistics(self, now: int) -> None:
         if self._stats is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sockscope.errors import SockscopeError, UsageError
+from sockscope.host import pid_namespace
 from sockscope.records import layout
 from sockscope.target import Target
 
@@ -39,14 +40,14 @@ class TargetFilter:
         held["cgroup"], held["cgroup_level"] = self.cgroup_id, self.cgroup_level
         held["netns"] = self.netns
         held["by_port"], held["by_pid"], held["by_comm"] = bool(self.ports), bool(self.pids), bool(self.comm)
-        held["tracer"] = os.getpid()
+        held["tracer"] = os.getpid() if pid_namespace.is_initial() else 0
         name = np.frombuffer(self.comm.encode(), np.uint8)
         held["comm"][0, : len(name)] = name
         return held[0]
 
     def holds(self, pid: int) -> bool:
         """Whether a process belongs to the target now."""
-        if pid == os.getpid():
+        if pid == os.getpid() and pid_namespace.is_initial():
             return False
         if self.pids and pid not in self.pids:
             return False
@@ -68,6 +69,11 @@ def resolve_target(target: Target) -> TargetFilter:
         raise UsageError(
             f"{target.comm!r} is too long: the kernel keeps {_COMM_ROOM} bytes of a name",
             hint=f"use {target.comm[:_COMM_ROOM]!r}",
+        )
+    if not pid_namespace.is_initial() and (target.pids or target.comm or target.cgroup or target.container):
+        raise UsageError(
+            "processes cannot be selected from within a PID namespace: their numbers are others in the kernel",
+            hint="share the host's (docker run --pid=host, hostPID: true), or select by --port or --netns",
         )
     for pid in target.pids:
         if not Path(f"/proc/{pid}").exists():

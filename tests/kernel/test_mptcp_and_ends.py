@@ -367,3 +367,33 @@ def test_a_second_listen_changes_the_limit_that_is_shown() -> None:
         seen = _report(session, state)
     client.close()
     assert seen["listeners"][0]["backlog"] == 300
+
+
+_VSOCK = 40  # AF_VSOCK
+_SCTP = 132  # IPPROTO_SCTP
+
+
+@pytest.mark.parametrize(
+    ("kind", "family", "protocol", "address"),
+    [
+        ("vsock", _VSOCK, 0, (0xFFFFFFFF, 0xFFFFFFFF)),  # VMADDR_CID_ANY, VMADDR_PORT_ANY
+        ("SCTP", socket.AF_INET, _SCTP, ("127.0.0.1", 0)),
+        ("SMC", 43, 0, ("127.0.0.1", 0)),
+    ],
+)
+def test_listening_sockets_that_are_not_traced_are_named(
+    kind: str, family: int, protocol: int, address: tuple[Any, ...]
+) -> None:
+    try:
+        other = socket.socket(family, socket.SOCK_STREAM, protocol)
+        other.bind(address)
+        other.listen()
+    except OSError as error:
+        pytest.skip(f"this kernel has no {kind} ({error.strerror})")
+    with _Server(_listen(), _accept_loop) as server:
+        other.close()
+        with _traced((server.port,)) as session:
+            server.go()
+            seen = _report(session, State())
+            pid = server.pid
+    assert [note for note in seen["health"]["notes"] if f"({pid}) has a listening {kind} socket" in note]
