@@ -120,4 +120,5 @@ bench-recording: prepare ## record 10 million events, 1 million connections, 50 
 	$(SUDO) $(PYTHON) -m tests.recording.bench --write
 
 bench-what-if: prepare ## predict setups from recordings of others, run them, compare; write docs/what-if.md (10 minutes)
+	$(PYTHON) -m pytest -s -m slow tests/unit/whatif
 	$(SUDO) $(PYTHON) -m tests.what_if.bench --write
