@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import select
 import signal
 import socket
@@ -41,7 +42,7 @@ def loop(listener: socket.socket, limit: int = 0, closes: bool = True) -> None:
         while True:
             for number, _ in epoll.poll():
                 if number == listener.fileno():
-                    with contextlib.suppress(BlockingIOError):
+                    with contextlib.suppress(OSError):
                         connection, _ = listener.accept()
                         served[connection.fileno()] = connection
                         epoll.register(connection, select.EPOLLIN)
@@ -69,6 +70,14 @@ def limited() -> None:
     listener = listen()
     announce(listener)
     loop(listener, limit=10)
+
+
+def out_of_files() -> None:
+    """May open 20 files, and retries at once when accept() fails."""
+    listener = listen()
+    announce(listener)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (20, 20))
+    loop(listener)
 
 
 def never_closes() -> None:
@@ -156,6 +165,7 @@ def deferring() -> None:
 
 KINDS: dict[str, Callable[[], None]] = {
     "limited": limited,
+    "out-of-files": out_of_files,
     "never-closes": never_closes,
     "inherited": inherited,
     "dying-member": dying_member,

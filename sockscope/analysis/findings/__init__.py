@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sockscope.analysis.findings import (
+    accept_failing,
     accept_lock_contention,
     accept_paused,
     accept_skew_reuseport,
@@ -54,6 +55,7 @@ from sockscope.analysis.thresholds import Thresholds
 
 #: Ordered from causes to symptoms: of two findings that explain each other the earlier is the cause.
 FINDINGS: tuple[Detector, ...] = (
+    accept_failing.DETECTOR,
     connections_lost_in_queue.DETECTOR,
     workers_blocked_on_clients.DETECTOR,
     accept_paused.DETECTOR,

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+from dataclasses import replace
 from typing import Any
 
+from sockscope.analysis.findings import detect_findings
+from sockscope.analysis.thresholds import Thresholds
+from sockscope.model.snapshot import AcceptError
 from sockscope.records.layout import ConnectionFlag
 
 World = Any
@@ -197,3 +202,16 @@ def test_a_straggler_is_not_named_where_all_threads_wait_for_cpus(world: World) 
             worker = it.worker(pid=pid, parent=100, cpu=0.3, cpu_wait=cpu_wait)
             it.serve(100, it.listener(owners=[pid], reuseport=True), worker, service_ms=service)
         assert ("straggler" in ids(it)) is found
+
+
+def test_accept_errors_of_a_full_descriptor_table_are_found(world: World) -> None:
+    for error, expected in ((errno.EMFILE, ["accept-failing"]), (errno.EAGAIN, []), (errno.ECONNABORTED, [])):
+        it = world()
+        listener, worker = it.listener(owners=[200]), it.worker(pid=200)
+        it.serve(50, listener, worker)
+        frame = it.frame()
+        failed = AcceptError(listener, worker, error, 5000, it.start_ns, it.start_ns + 2000 * MS)
+        frame = replace(frame, snapshot=replace(frame.snapshot, accept_errors=(failed,)))
+        found = detect_findings(frame, Thresholds())
+        assert [finding.id for finding in found] == expected
+        assert not found or (found[0].evidence["errno"], found[0].evidence["per_second"]) == ("EMFILE", 2500)
