@@ -140,6 +140,10 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    if not arguments and sys.stdout.isatty():
+        from sockscope.cli.start_page import show_start_page
+
+        return show_start_page()
     arguments = replace_renamed_options(arguments)
     wanted = next((word for word in arguments if not word.startswith("-")), "")
     parser, commands = build_parser({wanted})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from sockscope import formatting
+from sockscope.cli.status_line import StatusLine, format_progress
 from sockscope.cli.target_options import (
     add_disable_option,
     add_target_options,
@@ -263,12 +265,26 @@ def _frame(args: argparse.Namespace, bar: FindingFilter) -> Frame:
     target = get_target(args)
     if args.file is None:
         duration = formatting.parse_duration(args.duration or "10s")
-        return frame_of_live(
-            target,
-            duration,
-            signals=disabled_signals(bar) | get_attach_methods(args),
-            started=lambda _: drop_privileges(),
-        )
+        started_ns = 0
+
+        def started(listeners: int) -> None:
+            nonlocal started_ns
+            started_ns = time.monotonic_ns()
+            drop_privileges()
+
+        def show_progress() -> bool:
+            elapsed = format_progress(time.monotonic_ns() - started_ns, duration)
+            status.update(f"sockscope: tracing {target}: {elapsed}")
+            return False
+
+        with StatusLine(sys.stderr) as status:
+            return frame_of_live(
+                target,
+                duration,
+                signals=disabled_signals(bar) | get_attach_methods(args),
+                started=started,
+                ended=show_progress,
+            )
     if args.duration is not None or target != Target() or args.disable:
         raise UsageError(
             "--duration, --disable and a target cannot be used with a recording",

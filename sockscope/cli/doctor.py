@@ -63,13 +63,20 @@ def examine() -> tuple[list[Check], tuple[SignalReport, ...]]:
     from sockscope.tracer.feature_probe import FeatureProbe
     from sockscope.tracer.probe_report import report_signals
 
-    checks = [_machine(), _privileges(), _bcc()]
-    tracefs, btf = _tracefs(), _btf()
-    checks += [tracefs, btf]
-    if "missing" in (checks[1].state, tracefs.state, btf.state):
+    checks = check_prerequisites()
+    if any(check.state == "missing" and check.what in _NEEDED_BY_SIGNALS for check in checks):
         return checks, ()
     signals = report_signals(FeatureProbe.of_running_kernel())
     return [*checks, *map(_signal, signals), _load()], signals
+
+
+def check_prerequisites() -> list[Check]:
+    """Check what tracing needs before a probe can be loaded, in the order in which to fix it."""
+    return [_machine(), _privileges(), _bcc(), _tracefs(), _btf()]
+
+
+#: Without these, the attach methods of signals cannot be examined.
+_NEEDED_BY_SIGNALS = ("privileges", "tracefs", "BTF")
 
 
 def _machine() -> Check:

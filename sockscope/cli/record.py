@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from sockscope import formatting
 from sockscope.cli.record_plan import Plan, add_file_options, build_plan
+from sockscope.cli.status_line import StatusLine, format_progress
 from sockscope.cli.target_options import (
     add_target_options,
     add_tracing_options,
@@ -23,6 +25,7 @@ from sockscope.errors import SockscopeError, UsageError
 from sockscope.target import Target
 
 if TYPE_CHECKING:
+    from sockscope.records.batch import Batch
     from sockscope.session.child import Child
     from sockscope.store.recording import Tally
     from sockscope.tracer.map_defs import MapSizes
@@ -106,14 +109,30 @@ def _record(
     from sockscope.session.privdrop import drop_privileges
     from sockscope.store.anonymize import Anonymizer
 
-    with LiveSession(target, limits, signals, detail=args.events) as session:
+    with (
+        StatusLine(sys.stderr, enabled=child is None) as status,  # COMMAND may use the terminal itself
+        LiveSession(target, limits, signals, detail=args.events) as session,
+    ):
         listeners = session.start()  # the kernel keeps what happens while the file is made
         drop_privileges([args.output.absolute().parent], has_child=child is not None)
         anonymizer = Anonymizer() if args.anonymize else None
         meta = anonymizer.meta(session.meta) if anonymizer else session.meta
-        with plan.sink(args.output, meta, args.overwrite, _say) as sink:
+
+        def say(line: str) -> None:
+            status.clear()
+            _say(line)
+
+        with plan.sink(args.output, meta, args.overwrite, say) as sink:
+            started_ns = 0
+
+            def take(batch: Batch) -> None:
+                sink.take(anonymizer.batch(batch) if anonymizer else batch)
+                elapsed = format_progress(time.monotonic_ns() - started_ns, duration)
+                status.update(f"sockscope: {elapsed}; {_seen(sink.tally)}")
 
             def begun() -> None:
+                nonlocal started_ns
+                started_ns = time.monotonic_ns()
                 until = (
                     "until it ends or Ctrl-C" if duration is None else f"for {formatting.duration(duration)}"
                 )
@@ -126,7 +145,7 @@ def _record(
             ended = child.has_ended if child else lambda: False
             ending = run(
                 session,
-                (lambda batch: sink.take(anonymizer.batch(batch))) if anonymizer else sink.take,
+                take,
                 duration,
                 ended=ended,
                 wants_whole=sink.wants_whole,

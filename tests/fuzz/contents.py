@@ -49,7 +49,8 @@ class _Opened(Reader):
         self._database = database
         self.schema = SCHEMA
         with translated_errors(self.path, "read"):
-            self.meta = read_header(database, TABLES)
+            self._tables = TABLES
+            self.meta = read_header(database, self._tables)
 
 
 def recording() -> bytes:

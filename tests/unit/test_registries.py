@@ -20,6 +20,8 @@ HELPERS = {
     "output",
     "record_plan",
     "reference_servers",
+    "start_page",
+    "status_line",
     "target_options",
 }
 

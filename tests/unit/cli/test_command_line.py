@@ -49,7 +49,7 @@ def _sockscope(*words: str, **environment: str) -> subprocess.CompletedProcess[s
         (
             ("record", "-o", "x.sockscope", "--map-size", "conections=5"),
             2,
-            "maps: closed_pages, connections",
+            "maps: accept_errors, closed_pages, connections",
         ),
         (("record", "-o", "x.sockscope", "--map-size", "connections=-5"), 2, "give a number from 1"),
         (("record", "-o", "x.sockscope", "--map-size", "closed_pages=3"), 2, "power of two"),
