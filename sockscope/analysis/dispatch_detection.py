@@ -1,13 +1,12 @@
-"""Are requests handed to other threads, when it is the reader that writes the answers?
+"""Detect dispatch: requests are handed to other threads, although the reader writes the replies.
 
-No socket tells: a worker finds the request in memory and leaves the answer there.  What remains is
-when the answer comes, who wakes whom, and whose CPU time passes.
+Sockets do not show it: a worker finds the request in memory and leaves the reply there.  The remaining
+evidence is when the reply is written, which threads wake which, and which threads use CPU time.
 
-A reader that answers in the turn in which it read has handed nothing on.  One that turns to others
-first, and answers later, has the work done elsewhere: by the threads that it wakes for it or, where
-nobody sleeps, by threads that touch no socket and spend CPU time all the same.  A reader may also
-wake threads for small jobs (the pool in which an event loop opens files and resolves names): those
-are helpers, not workers.
+A reader that replies in the turn in which it read has handed nothing over.  A reader that serves other
+connections first, and replies later, has the work done elsewhere: by the threads that it wakes or, if
+these never sleep, by threads that use no socket but consume CPU time.  A reader may also wake threads for
+small jobs (the pool in which an event loop opens files and resolves names): those are helpers, not workers.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ from sockscope.model.snapshot import Snapshot, Wake, Worker
 #: seldom needs is at 0.05, dispatchers under load with 2 to 8 workers at 0.7 to 1.8, and at 0.19 on a machine
 #: that is full of other work.
 _HANDED_A_TURN = 0.1
-#: A thread that was woken in a smaller part of the cases has another office (a runtime's collector).
+#: A thread that was woken in a smaller part of the cases serves another purpose (a garbage collector).
 _BY_CHANCE = 0.02
 #: So often a thread counts though it is seldom the first that is woken after a read: where one client asks at a
 #: time, four threads that take turns at the four pieces of each request get the same piece each time.
 _OFTEN = 0.2
 #: A request is handed over whole, or helped along in pieces?  Wake-ups for each answer: dispatchers are at 0.1 to
-#: 2.6 (the hand-over, and the locks that the two share: in Python whoever lets go of the interpreter's lock wakes
-#: another) with 1 to 32 clients, quiet, on one CPU, and beside 1 to 5 busy loops; an event loop whose pool opens,
+#: 2.6 (the hand-over, and the locks that the two share: in Python, releasing the interpreter's lock wakes
+#: another thread) with 1 to 32 clients, quiet, on one CPU, and beside 1 to 5 busy loops; an event loop whose pool opens,
 #: sizes, reads and closes a file for each request at 4.2 to 7.8 with 1 to 100 clients, quiet, on one CPU, and
 #: beside 1 to 16.
 _PIECES = 3.3
@@ -40,11 +39,11 @@ _WORK = 0.165
 #: The same, when they do it in pieces: 0.08 to 0.43 was measured of pools that read files; those that
 #: do most of the work are above 1.
 _WORK_IN_PIECES = 0.7
-#: The same of threads that are hardly ever woken, because they always have something to do: 0.63 to 1.0
+#: The same of threads that are rarely woken, because they always have work: 0.63 to 1.0
 #: was measured of workers with 20 µs a request (least on a machine full of other work), 2.6 to 3.3 with 100 µs.
 _WORK_UNWOKEN = 0.42
 #: How far off the signs and the CPU times may be: on a machine that is full of other work a lock wakes
-#: more often.  Within that, the likelier is told, and that it is not certain.
+#: more often.  Within that range the more likely model is reported, as uncertain.
 _PIECES_OFF, _WORK_OFF = 1.2, 1.4
 #: There, workers that do nothing at all come down to 0.07 of the readers' CPU time, where pools with one
 #: small job a request are.  Both are handed each request whole, and nothing that can be seen from outside
@@ -131,8 +130,10 @@ def _by_waking(snapshot: Snapshot, readers: dict[int, Worker]) -> Handed:
 
 
 def _without_waking(snapshot: Snapshot, readers: dict[int, Worker], wakes: list[Wake]) -> Handed:
-    """Workers that always have something to do are hardly ever asleep: then what tells is that the answers
-    come later, while those threads do more than the readers themselves."""
+    """Detect workers that rarely sleep because they always have work.
+
+    The evidence is that replies come in later turns, while those threads use more CPU time than expected of helpers.
+    """
     times = sum(wake.wakes for wake in wakes)
     known = {(readers[wake.waker].pid, wake.wakee) for wake in wakes if wake.wakes > _BY_CHANCE * times}
     answers, later = _answers(readers.values())
@@ -185,7 +186,7 @@ def _by_polling(snapshot: Snapshot, readers: dict[int, Worker]) -> Handed:
 
 def _answers(readers: Iterable[Worker]) -> tuple[int, int]:
     """How many answers they wrote whose time is known, how many of them in a later turn than the read."""
-    # one that neither waits for events nor asks in vain is blocked in between: it has no turns
+    # a thread that neither waits for events nor gets EAGAIN is blocked in between: it has no turns
     turning = [worker for worker in readers if worker.waits or _found_nothing(worker)]
     answers = sum(int(worker.answer.sum()) for worker in turning)
     return answers, sum(worker.deferred_replies for worker in turning)

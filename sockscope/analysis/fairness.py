@@ -1,4 +1,4 @@
-"""Is a total shared evenly, as far as one can tell?
+"""Judge how evenly a total is shared.
 
 Chance alone makes shares uneven: hashing ``n`` connections over ``w`` listeners gives a coefficient
 of variation of about √((w−1)/n).  So a verdict needs three things: enough observations, a χ² test

@@ -1,4 +1,4 @@
-"""Listen groups: which listeners belong together, and who accepted what from them."""
+"""Build listen groups: which listeners belong together, and how many connections each thread accepted."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Which signals each figure needs: what was not traced is told as such, and never as 0.
+"""List the signals that each metric needs; a metric without them is shown as "not traced", not as 0.
 
-A signal may be missing because the kernel has no way to it, or because it was left out to pay less.
-Findings carry their own needs.
+A signal is missing if the kernel offers no attach method for it, or if it was disabled to reduce overhead.
+Findings declare their own needs.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ NEEDS: Mapping[str, frozenset[str]] = {
         "stall": "wait",
         "stall_max_ns": "wait",
         "busy time": "wait read",
-        # woken, and nothing that it tried gave anything: every kind of deed must be seen
+        # woken without a successful operation: all kinds of operations must be traced
         "wakeups_spurious": "wait read write",
-        # which of a worker's turns it is, is told by its waits and by what it tried for nothing
+        # a worker's turns are separated by its waits and by operations that returned EAGAIN
         "deferred_replies": "wait read write",
         "wakes": "wake read",
         # the dashboard's words

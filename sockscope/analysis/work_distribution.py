@@ -126,7 +126,7 @@ def get_connections(snapshot: Snapshot, group: Group) -> Records:
 
 
 def open_each(snapshot: Snapshot, connections: Records, workers: Sequence[Worker]) -> list[float]:
-    """Connections open now, by who reads them (until somebody does: who accepted them)."""
+    """Return each worker's open connections: those that it reads, or accepted if no thread has read them."""
     taken = (connections["accepted_ns"] > 0) | _open_before(connections)
     living = (connections["ending_ns"] == 0) & taken
     alive = connections if living.all() else take(connections, living)
@@ -136,11 +136,11 @@ def open_each(snapshot: Snapshot, connections: Records, workers: Sequence[Worker
 
 
 def main_readers(snapshot: Snapshot, connections: Records) -> Records:
-    """Who read each connection most (0: nobody), in the order given."""
+    """Return the thread that read each connection most (0: none), in the order given."""
     found: Records = np.zeros(len(connections), np.uint32)
     if not len(connections) or not len(snapshot.connection_io):
         return found
-    if snapshot.first_two_did_all:  # no need to look for the deeds
+    if snapshot.first_two_did_all:  # the connection records have all I/O
         for begin in range(0, len(connections), BLOCK):
             part, io = found[begin : begin + BLOCK], connections["io"][begin : begin + BLOCK]
             first, second = io[:, 0], io[:, 1]
@@ -149,7 +149,7 @@ def main_readers(snapshot: Snapshot, connections: Records) -> Records:
             part[more] = second["worker"][more]
         return found
     order = np.argsort(connections["id"], kind="stable")
-    did = _deeds_on(snapshot, connections)
+    did = _io_of(snapshot, connections)
     did = did[did["reads"] > 0]
     did = did[np.argsort(did["reads"], kind="stable")]
     # the last of those with the same connection stays: the one with most reads
@@ -229,7 +229,7 @@ def _work_each(
     A thread that answers what another read counts its writes as reads: its part of the requests.
     """
     if snapshot.all_kept:
-        connection_io = _deeds_on(snapshot, connections)
+        connection_io = _io_of(snapshot, connections)
         reads = _summed(connection_io["worker"], connection_io["reads"], workers)
         writes = _summed(connection_io["worker"], connection_io["writes"], workers)
         octets = _summed(
@@ -250,20 +250,20 @@ def _summed(whose: Records, values: Records, workers: Sequence[Worker]) -> list[
     return [float(sums[worker.id]) if worker.id < len(sums) else 0.0 for worker in workers]
 
 
-def _deeds_on(snapshot: Snapshot, connections: Records) -> Records:
-    """The deeds on some connections."""
-    if len(connections) == len(snapshot.connections):  # a snapshot's deeds are on its connections
+def _io_of(snapshot: Snapshot, connections: Records) -> Records:
+    """Return the per-thread I/O of some connections."""
+    if len(connections) == len(snapshot.connections):  # a snapshot has the I/O of exactly its connections
         return snapshot.connection_io
     ids = np.sort(connections["id"])
     begins, ends = (np.searchsorted(snapshot.connection_io_ids, ids, side) for side in ("left", "right"))
-    before = np.cumsum(ends - begins) - (ends - begins)  # how many deeds those before it have
+    before = np.cumsum(ends - begins) - (ends - begins)  # number of I/O records of the connections before
     where = np.repeat(begins - before, ends - begins)
     return snapshot.connection_io[where + np.arange(len(where))]
 
 
 def get_sizes(snapshot: Snapshot, connections: Records) -> tuple[Records, Records]:
     """Reads and bytes of each kept connection that has any."""
-    connection_io = _deeds_on(snapshot, connections)
+    connection_io = _io_of(snapshot, connections)
     if not len(connection_io):
         return np.zeros(0), np.zeros(0)
     _, where = np.unique(connection_io["connection"], return_inverse=True)

@@ -1,4 +1,4 @@
-"""Recordings of many hosts, told together: from the small tables that each was exported with."""
+"""Report on recordings of many hosts together, from the small tables of their exports."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ FORMATS: tuple[tuple[str, str, str], ...] = (
 
 
 def fleet(patterns: Sequence[str]) -> Fleet:
-    """Everything that Parquet files, folders or patterns of them tell.
+    """Return what Parquet files, directories or patterns of them contain.
 
-    :raises SockscopeError: when there is no recording among them
+    :raises SockscopeError: if there is no recording among them
     """
     from sockscope.fleet.gather import gather
     from sockscope.fleet.wording import fleet_of
@@ -29,8 +29,8 @@ def fleet(patterns: Sequence[str]) -> Fleet:
     return fleet_of(gather(patterns))
 
 
-def render(name: str, told: Fleet) -> str:
-    """The report in one of :data:`FORMATS`."""
+def render(name: str, found: Fleet) -> str:
+    """Return the report in one of :data:`FORMATS`."""
     module, function = next((module, function) for form, module, function in FORMATS if form == name)
-    text: str = getattr(importlib.import_module(f"{__name__}.{module}"), function)(told)
+    text: str = getattr(importlib.import_module(f"{__name__}.{module}"), function)(found)
     return text

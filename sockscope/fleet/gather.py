@@ -1,7 +1,7 @@
-"""Exported recordings of many hosts, read from wherever they were put together.
+"""Read exported recordings of many hosts.
 
 A folder that holds the tables of :mod:`sockscope.fleet.rows` is one recording; ``host=…`` and
-``start=…`` in its path tell whose it is and since when, or else the recording itself does.
+``start=…`` in its path name its host and start, which otherwise come from the recording.
 """
 
 from __future__ import annotations
@@ -163,8 +163,9 @@ def _rows(database: DuckDBPyConnection, table: str, folders: Sequence[Path]) -> 
 
 
 def _row(table: str, values: Sequence[Any]) -> Row:
-    """
-    :raises ValueError: when no recording can have such values, whoever wrote the file
+    """Return a row of a table.
+
+    :raises ValueError: if no recording can have such values
     """
     hints = typing.get_type_hints(TABLES[table])
     for name, value in zip(columns_of(table), values, strict=True):

@@ -1,4 +1,4 @@
-"""A fleet in words: what every format of its report says."""
+"""Wording of the report on many hosts, shared by its formats."""
 
 from __future__ import annotations
 
@@ -15,15 +15,24 @@ from sockscope.fleet.gather import Gathered
 from sockscope.fleet.services import Place, Service, Spotted, findings_of, names_of, services_of
 
 NOTE = (
-    "A host stands out when it is a quarter worse than all others together, and chance gives that less than "
-    "once in 1000 times, the number of comparisons taken into account."
+    "A host stands out if it is at least 25 % worse than all others together, and p < 0.001 divided by the number of "
+    "comparisons (Bonferroni)."
 )
 
-#: Head of a service's table, and of which column on all are numbers; max/mean is that of accepts by thread.
+#: Head of a service's table, and the first column with numbers; max/mean is that of accepts by thread.
 HEAD = (
-    "host", "model", "connections", "a second", "queue p50", "queue p99", "reader p99", "answer p99",
-    "longest queue", "dropped", "max/mean",
-)  # fmt: skip
+    "host",
+    "model",
+    "connections",
+    "per second",
+    "queue p50",
+    "queue p99",
+    "data p99",
+    "reply p99",
+    "longest queue",
+    "dropped",
+    "max/mean",
+)
 FIGURES = 2
 
 
@@ -38,7 +47,7 @@ class Fleet:
 
 
 def fleet_of(gathered: Gathered) -> Fleet:
-    """What there is to tell of recordings that were gathered."""
+    """Return the services and findings of the recordings that were gathered."""
     members = gathered.members
     return Fleet(gathered, tuple(names_of(members)), tuple(services_of(members)), tuple(findings_of(members)))
 
@@ -90,21 +99,25 @@ def row(place: Place) -> list[str]:
 
 
 def standing_out(service: Service) -> Iterator[tuple[str, str]]:
-    """(host, sentence) of whatever is worse on a host than on the others, the largest first."""
-    found = [(change.ratio, place.name, _worse(kind, change)) for place in service.places for kind, change in place.stands_out.items()]  # fmt: skip
+    """Yield (host, sentence) for each metric that is worse on a host than on the others, largest ratio first."""
+    found = [
+        (change.ratio, place.name, _worse(kind, change))
+        for place in service.places
+        for kind, change in place.stands_out.items()
+    ]
     for _, name, words in sorted(found, key=lambda one: -one[0]):
         yield name, words
     for place in service.places:
         if place.uneven:
             kinds = ", ".join(f"{one.work} (max/mean {one.max_over_mean or 0:.2f})" for one in place.uneven)
-            yield place.name, f"uneven among its threads, and not by chance: {kinds}"
+            yield place.name, f"skewed among its threads: {kinds}"
 
 
 def _worse(kind: str, change: Change) -> str:
     chance = "p < 0.001" if change.p_value < 0.001 else f"p = {change.p_value:.3f}"
     if kind == "dropped":
         times = (
-            f"×{change.ratio:.3g} the part of all others" if math.isfinite(change.ratio) else "nowhere else"
+            f"×{change.ratio:.3g} the share of all others" if math.isfinite(change.ratio) else "nowhere else"
         )
         return f"connections dropped by a full queue: {times}, {chance}"
     return f"{NAMES[kind]} p99: ×{change.ratio:.3g} that of all others, {chance}"
@@ -118,7 +131,7 @@ def spread_words(service: Service) -> str:
     words, least = spread.words, min(spread.values)
     if spread.p_value < SIGNIFICANCE and min(spread.mean / max(least, 1e-9), math.inf) >= EFFECT:
         few = service.places[spread.values.index(least)].name
-        words = f"uneven, and not by chance: {few} has {formatting.share(least, spread.total)}"
+        words = f"skewed (p < 0.001): {few} has {formatting.share(least, spread.total)}"
     return f"{words} (max/mean {spread.max_over_mean:.2f})"
 
 

@@ -1,4 +1,4 @@
-"""A small world to build frames from: listeners, workers and connections, told as a kernel would."""
+"""A small world to build frames from: listeners, workers and connections, as a kernel would report them."""
 
 from __future__ import annotations
 

@@ -131,7 +131,9 @@ def test_junit_has_a_test_for_each_kind_of_finding(
     assert failure.get("type") == "warning"
 
 
-def test_junit_skips_what_cannot_be_told(world: World, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_junit_skips_findings_that_were_not_evaluated(
+    world: World, run: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(world(), "--format", "junit") == 4
     suite = ElementTree.fromstring(capsys.readouterr().out.split("\n", 1)[1])
     assert suite.get("skipped") == str(len(FINDINGS))

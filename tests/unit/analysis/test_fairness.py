@@ -46,7 +46,7 @@ def test_a_group_that_is_only_hash_noise_has_the_figures_of_hash_noise() -> None
 
 
 @pytest.mark.parametrize("vector", [[1, 1, 0], [2, 0, 0], [1, 0], [0, 0, 3], [4, 0, 4]])
-def test_few_connections_are_too_few_to_tell(vector: list[float]) -> None:
+def test_few_connections_are_insufficient_data(vector: list[float]) -> None:
     assert fairness(vector).judgement == "insufficient_data"
 
 

@@ -15,7 +15,7 @@ def ids(workers: tuple[Worker, ...]) -> list[int]:
     return [worker.id for worker in workers]
 
 
-def test_accepts_reads_bytes_and_open_connections_are_told_apart(world: World) -> None:
+def test_accepts_reads_bytes_and_open_connections_are_distinguished(world: World) -> None:
     it = world()
     listeners = [it.listener(owners=[200 + n], reuseport=True) for n in range(2)]
     workers = [it.worker(pid=200 + n, parent=100) for n in range(2)]
@@ -87,7 +87,7 @@ def test_behind_a_dispatcher_those_that_answer_share(world: World) -> None:
     assert figures.accepts.fairness.judgement == "single_sharer"
 
 
-def test_few_connections_are_too_few_to_tell(world: World) -> None:
+def test_few_connections_are_insufficient_data(world: World) -> None:
     it = world()
     listener = it.listener(owners=[100, 200, 201, 202])
     workers = [it.worker(pid=200 + n, parent=100) for n in range(3)]

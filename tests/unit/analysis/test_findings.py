@@ -200,7 +200,7 @@ def test_a_herd_with_little_traffic_is_only_a_remark(world: World) -> None:
     assert only(shared(world, [25] * 4, wasted=60, empty=60).findings()) == []
 
 
-def test_readers_woken_for_nothing_are_found(world: World) -> None:
+def test_spurious_wakeups_of_readers_are_found(world: World) -> None:
     it = shared(world, [500] * 2, wasted=3000, reads_eagain=3000, waits=4000)
     assert [finding.id for finding in it.findings()] == ["wasted-wakeups"]
 
@@ -226,7 +226,7 @@ def test_a_group_has_no_accept_lock(world: World) -> None:
     assert only(it.findings()) == ["queue-wait-high"]
 
 
-def test_an_accept_lock_that_nobody_waits_for_is_no_finding(world: World) -> None:
+def test_an_uncontended_accept_lock_is_no_finding(world: World) -> None:
     assert shared(world, [300] * 3, waits=500, wakeups=100).findings() == ()
 
 

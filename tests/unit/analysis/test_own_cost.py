@@ -1,4 +1,4 @@
-"""What tracing costs, from what was timed to what is told."""
+"""The overhead of tracing, from what was timed to what is shown."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def test_a_request_costs_what_the_probes_took_while_they_were_timed() -> None:
         resident_bytes=1,
         sampled_reads=12_500,
     )
-    told = measure_overhead(_snapshot(cost))
-    assert told is not None
-    assert told.user_share == pytest.approx(0.05)
-    assert told.probe_share == pytest.approx(0.01)
-    assert told.event_ns == pytest.approx(100)
-    assert told.request_ns == pytest.approx(800)
+    overhead = measure_overhead(_snapshot(cost))
+    assert overhead is not None
+    assert overhead.user_share == pytest.approx(0.05)
+    assert overhead.probe_share == pytest.approx(0.01)
+    assert overhead.event_ns == pytest.approx(100)
+    assert overhead.request_ns == pytest.approx(800)
 
 
-def test_what_was_not_timed_is_not_told() -> None:
-    told = measure_overhead(_snapshot(Cost(elapsed_ns=10, user_cpu_ns=1)))
-    assert told is not None
-    assert (told.probe_share, told.event_ns, told.request_ns) == (None, None, None)
+def test_overhead_that_was_not_timed_is_none() -> None:
+    overhead = measure_overhead(_snapshot(Cost(elapsed_ns=10, user_cpu_ns=1)))
+    assert overhead is not None
+    assert (overhead.probe_share, overhead.event_ns, overhead.request_ns) == (None, None, None)
     assert measure_overhead(_snapshot(Cost())) is None
 
 
 def test_without_a_read_there_is_no_cost_of_one() -> None:
     cost = Cost(probe_ns=5, probe_runs=1, sampled_ns=10, elapsed_ns=10)
-    told = measure_overhead(_snapshot(cost))
-    assert told is not None
-    assert told.request_ns is None
+    overhead = measure_overhead(_snapshot(cost))
+    assert overhead is not None
+    assert overhead.request_ns is None

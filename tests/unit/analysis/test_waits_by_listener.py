@@ -46,7 +46,7 @@ def _case() -> ServerContext:
     return ServerContext(frame, frame.servers[0], Thresholds())
 
 
-def test_who_accepted_most_is_who_a_count_for_each_listener_finds() -> None:
+def test_main_acceptors_equal_a_count_per_listener() -> None:
     case = _case()
     rows: Any = case.connections.copy()
     rows["acceptor"] = np.random.default_rng(1).integers(0, 4, len(rows))  # nobody, and three that are close

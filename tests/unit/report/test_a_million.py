@@ -63,9 +63,9 @@ def test_each_report_is_quick_and_small(form: str, million: Path) -> None:
     if form == "html":
         assert out.stat().st_size <= PAGE
     if form == "json":
-        told = json.loads(out.read_text())
-        assert told["meta"]["connections_total"] >= CONNECTIONS
-        assert len(told["connections"]) == 10_000
+        document = json.loads(out.read_text())
+        assert document["meta"]["connections_total"] >= CONNECTIONS
+        assert len(document["connections"]) == 10_000
 
 
 def test_two_of_them_are_compared(million: Path) -> None:
@@ -77,7 +77,7 @@ def test_two_of_them_are_compared(million: Path) -> None:
     assert octets <= 1.5 * OCTETS
 
 
-def test_a_fleet_of_five_hundred_hosts_is_told(tmp_path: Path) -> None:
+def test_a_fleet_of_five_hundred_hosts_is_reported(tmp_path: Path) -> None:
     source = SyntheticSource(Scenario("reuseport", workers=8, rate=2_000.0))
     path = tmp_path / "one.sockscope"
     with Writer(path, source.meta) as writer:

@@ -138,7 +138,7 @@ def test_chance_is_called_a_difference_less_than_once_in_a_thousand() -> None:
     assert wrong <= 2
 
 
-def test_unevenness_is_told_from_hash_noise() -> None:
+def test_skew_is_distinguished_from_hash_noise() -> None:
     even, skewed = fairness([100, 98, 103, 99]), fairness([300, 34, 33, 33])
     assert fairness_change(even, skewed).verdict == "higher"
     assert fairness_change(skewed, even).verdict == "lower"

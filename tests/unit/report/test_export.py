@@ -68,7 +68,7 @@ def test_what_is_there_is_kept(recording: Recording, tmp_path: Path) -> None:
     assert not list(out.glob(".*"))
 
 
-def test_wrong_words_are_told(recording: Recording, tmp_path: Path) -> None:
+def test_invalid_arguments_are_reported(recording: Recording, tmp_path: Path) -> None:
     path = recording("even", 3)
     with pytest.raises(UsageError, match="unknown table 'nope'; tables:"):
         run(Export(), path, "--table", "nope", "-o", tmp_path / "out")

@@ -67,12 +67,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def told(exported: Path) -> dict[str, Any]:
+def fleet_json(exported: Path) -> dict[str, Any]:
     return document(fleet.fleet([str(exported)]))
 
 
-def test_the_worse_host_stands_out_and_the_others_do_not(told: dict[str, Any]) -> None:
-    (service,) = (one for one in told["services"] if one["program"] == "envoy")
+def test_the_worse_host_stands_out_and_the_others_do_not(fleet_json: dict[str, Any]) -> None:
+    (service,) = (one for one in fleet_json["services"] if one["program"] == "envoy")
     out = {host["name"]: {what["figure"] for what in host["stands_out"]} for host in service["hosts"]}
     assert out["web-1"] == out["web-2"] == out["web-3"] == set()
     assert "data_wait" in out["web-4"]
@@ -100,12 +100,12 @@ def member(number: int) -> Member:
     return Member(f"h{number}", "", recording, *parts)
 
 
-def test_figures_are_those_of_the_recordings(told: dict[str, Any], exported: Path) -> None:
-    for recording in told["recordings"]:
+def test_figures_are_those_of_the_recordings(fleet_json: dict[str, Any], exported: Path) -> None:
+    for recording in fleet_json["recordings"]:
         (folder,) = exported.glob(f"host={re.sub(r'[<>]', '_', recording['hostname'])}/*")
         rows = duckdb.sql(f"SELECT count(*) FROM '{folder}/connections.parquet'").fetchall()
         assert recording["connections"] == rows[0][0]
-    (service,) = (one for one in told["services"] if one["program"] == "envoy")
+    (service,) = (one for one in fleet_json["services"] if one["program"] == "envoy")
     assert service["connections"] == sum(host["connections"] for host in service["hosts"])
     for kind, wait in service["waits"].items():
         assert wait["samples"] == sum(host["waits"][kind]["samples"] for host in service["hosts"])
@@ -178,7 +178,7 @@ def test_values_that_no_recording_has_are_left_out_and_said(
     assert "\n" not in str(caught.value)
 
 
-def test_damaged_files_are_told_in_one_line(exported: Path, tmp_path: Path) -> None:
+def test_damaged_files_are_reported_in_one_line(exported: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     files = list(next(exported.glob("host=web-5/*")).glob("*.parquet"))
     refused = []
@@ -213,7 +213,7 @@ def test_signs_in_a_path_that_mean_something_in_a_pattern_mean_nothing(
     assert recording["host"] == "x/y"
 
 
-def test_several_recordings_of_one_host_are_told_apart(exported: Path, tmp_path: Path) -> None:
+def test_several_recordings_of_one_host_are_distinguished(exported: Path, tmp_path: Path) -> None:
     for start in ("20260101T000000Z", "20260102T000000Z"):
         folder = tmp_path / "host=web-1" / f"start={start}"
         folder.mkdir(parents=True)
@@ -238,7 +238,7 @@ def test_the_command_says_what_to_give(
         run(Report(), tmp_path / "x.parquet")
 
 
-def test_every_key_and_column_is_documented_and_no_other(told: dict[str, Any]) -> None:
+def test_every_key_and_column_is_documented_and_no_other(fleet_json: dict[str, Any]) -> None:
     text = DOCS.read_text()
     rows = re.findall(r"^\| `(\w+)` \| (VARCHAR(?:\[\])?|BIGINT|DOUBLE|BOOLEAN|TIMESTAMP) \|", text, re.M)
     assert rows == [column for table in TABLES for column in columns_of(table).items()]
@@ -252,7 +252,7 @@ def test_every_key_and_column_is_documented_and_no_other(told: dict[str, Any]) -
         )
         for name in columns_of(table)
     }
-    keys = {re.sub(r"\.waits\.\w+", ".waits.*", key) for key in keys_of(told)}
+    keys = {re.sub(r"\.waits\.\w+", ".waits.*", key) for key in keys_of(fleet_json)}
     keys = {key for key in keys if not key.startswith("findings[].where[].evidence.")} - columns
     keys |= {"left_out[].folder", "left_out[].reason"}
     assert set(re.findall(r"^\| `([a-z0-9_\[\].*]+)` \| (?:text|number|array|object)", text, re.M)) == keys

@@ -55,7 +55,7 @@ def stranger(ticks: int = 6) -> tuple[Meta, list[Batch]]:
     return meta, batches
 
 
-def told() -> tuple[Frame, History]:
+def hostile_frame() -> tuple[Frame, History]:
     meta, batches = stranger()
     state, history = State(), History()
     for batch in batches:
@@ -72,7 +72,7 @@ def harmless(text: str) -> None:
 
 @pytest.mark.parametrize("form", [name for name, _ in FORMATS])
 def test_a_report_has_nothing_that_a_terminal_or_a_page_obeys(form: str) -> None:
-    frame, history = told()
+    frame, history = hostile_frame()
     text = render(form, frame, history.view())
     harmless(text)
     assert "gpj.exe" in text
@@ -89,7 +89,7 @@ def test_a_report_has_nothing_that_a_terminal_or_a_page_obeys(form: str) -> None
 
 @pytest.mark.parametrize("form", COMPARED)
 def test_so_has_a_comparison(form: str) -> None:
-    frame, history = told()
+    frame, history = hostile_frame()
     side = Recorded("a\x1b[31m<b>.sockscope", frame, history.view())
     text = COMPARED[form](compare([side, side]))
     harmless(text)
@@ -169,7 +169,7 @@ def test_csv_has_no_formulas(tmp_path: Path) -> None:
 
 
 def test_the_json_report_lists_the_connections_that_waited_longest() -> None:
-    frame, _ = told()
+    frame, _ = hostile_frame()
     whole = json.loads(render("json", frame))["connections"]
     few = json.loads(render("json", frame, connections=7))["connections"]
     assert (len(few), json.loads(render("json", frame, connections=0))["connections"]) == (7, [])

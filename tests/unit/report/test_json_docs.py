@@ -47,11 +47,11 @@ def written() -> set[str]:
         ends["listener"], ends["count"] = [one.id for one in listeners], 1
         connections = snapshot.connections.copy()
         connections["closed_by"] = someone
-        told = dataclasses.replace(
+        changed = dataclasses.replace(
             snapshot, listeners=listeners, waiting=waiting, accept_errors=failed, ends=ends,
             connections=connections,
         )  # fmt: skip
-        whole = dataclasses.replace(frame, snapshot=told)
+        whole = dataclasses.replace(frame, snapshot=changed)
         found |= set(keys_of(json.loads(render(whole, history))))
     return found
 

@@ -47,7 +47,7 @@ def test_remedies_keep_their_commands_and_nothing_else() -> None:
     assert coded("do `perf top -t 1` to <b>*x*") == "do `perf top -t 1` to \\<b\\>\\*x\\*"
 
 
-def test_the_connections_that_waited_longest_are_told() -> None:
+def test_the_slowest_connections_are_listed() -> None:
     frame, _ = shown("straggler")
     for form in ("markdown", "text"):
         text = render_as(form, frame)

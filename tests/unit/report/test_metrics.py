@@ -50,12 +50,12 @@ def test_the_official_parser_reads_it(name: str) -> None:
 def test_the_classic_format_has_the_same_samples(name: str) -> None:
     frame = shown(name)[0]
     classic = Exposition().render(frame, classic=True)
-    told = {
+    exported = {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in classic_parser.text_string_to_metric_families(classic)
         for sample in family.samples
     }
-    assert told == {
+    assert exported == {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in families(Exposition().render(frame)).values()
         for sample in family.samples
@@ -82,9 +82,9 @@ def test_the_kinds_of_work_are_called_the_same_in_each_metric_and_in_docs() -> N
     (row,) = re.findall(r"^\| `work` \|(.*)\|$", (DOCS / "metrics.md").read_text(), re.M)
     documented = set(re.findall(r"`(\w+)`", row))
     for metric in ("max_over_mean", "cv", "noise_cv", "skewed"):
-        told = {sample.labels["work"] for sample in found[f"sockscope_share_{metric}"].samples}
-        assert told
-        assert told <= documented, metric
+        exported = {sample.labels["work"] for sample in found[f"sockscope_share_{metric}"].samples}
+        assert exported
+        assert exported <= documented, metric
 
 
 def test_hostile_names_stay_in_their_labels() -> None:
@@ -176,7 +176,7 @@ def test_the_endpoint_answers_on_its_address_alone() -> None:
             Endpoint(("127.0.0.1", endpoint.port), str)
 
 
-def test_addresses_are_told_from_nonsense() -> None:
+def test_invalid_addresses_are_rejected() -> None:
     assert place_of("127.0.0.1:9713") == ("127.0.0.1", 9713)
     assert place_of("[::1]:9713") == ("::1", 9713)
     for wrong in ("9713", "localhost:1", "127.0.0.1:", "127.0.0.1:99999", "127.0.0.1:²"):

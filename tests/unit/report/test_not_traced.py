@@ -1,4 +1,4 @@
-"""What was not traced is nowhere told as a number: no zero, no share, no verdict, no finding rests on it."""
+"""Metrics whose signals were not traced: no zero, no share, no verdict, no finding depends on them."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ def test_needs_name_signals_that_can_be_missing_and_figures_that_there_are() -> 
     assert {"reads", "writes", "busy_ns", "wakeups", "stall", "answer", "data_wait"} <= fields & NEEDS.keys()
 
 
-def test_whatever_the_counters_of_waits_hold_nothing_of_them_is_told_when_waits_were_not_traced() -> None:
+def test_counters_of_waits_are_ignored_if_waits_were_not_traced() -> None:
     quiet = dict.fromkeys(
         ("waits", "wakeups", "wakeups_spurious", "wait_ns", "busy_ns", "stall_max_ns", "stall_max_at_ns"), 0
     )
     loud = dict.fromkeys(quiet, 987654321)
-    told = [everything(without("wait", "wake", **held)) for held in (quiet, loud)]
-    assert told[0] == told[1]
+    partial = [everything(without("wait", "wake", **held)) for held in (quiet, loud)]
+    assert partial[0] == partial[1]
     assert text.render(without(**quiet)) != text.render(without(**loud))
 
 
@@ -81,7 +81,7 @@ def test_whatever_the_counters_of_waits_hold_nothing_of_them_is_told_when_waits_
         ("data-ready", set(), {"data_wait_seconds"}, set()),
     ],
 )
-def test_each_report_leaves_out_what_one_signal_would_have_told(
+def test_each_report_omits_the_metrics_of_a_missing_signal(
     missing: str, fields: set[str], families: set[str], headings: set[str]
 ) -> None:
     frame, whole = without(missing), without()
@@ -93,11 +93,11 @@ def test_each_report_leaves_out_what_one_signal_would_have_told(
     for family in families:
         assert f"sockscope_{family}" in all_exposed
         assert f"sockscope_{family}" not in exposed
-    for told, full in (
+    for partial, full in (
         (text.render(frame), text.render(whole)),
         (markdown.render(frame), markdown.render(whole)),
     ):
-        table = next(line for line in told.splitlines() if _HEADING.search(line))
+        table = next(line for line in partial.splitlines() if _HEADING.search(line))
         complete = next(line for line in full.splitlines() if _HEADING.search(line))
         assert headings.isdisjoint(table.replace("|", " ").split())
         assert headings <= set(complete.replace("|", " ").split())
@@ -107,7 +107,7 @@ def test_each_report_leaves_out_what_one_signal_would_have_told(
 
 
 @pytest.mark.parametrize("missing", sorted(_OPTIONAL))
-def test_no_finding_is_told_that_needs_what_was_not_traced(missing: str) -> None:
+def test_no_finding_is_reported_that_needs_a_missing_signal(missing: str) -> None:
     for scenario in ("straggler", "overflow", "handoff"):
         found = {finding.id for finding in without(missing, scenario=scenario).findings}
         assert found <= {detector.id for detector in evaluated_detectors(frozenset({missing}))}
@@ -119,7 +119,7 @@ def test_no_finding_is_told_that_needs_what_was_not_traced(missing: str) -> None
     assert {finding.id for finding in without(missing, scenario="overflow").findings} >= {"queue-overflow"}
 
 
-def test_without_reads_the_verdict_says_who_accepts_and_that_who_serves_is_not_known() -> None:
+def test_without_reads_the_verdict_has_the_acceptors_only() -> None:
     (server,) = without("read", "data-ready", "wake").servers
     assert server.model == "unknown"
     assert "which threads read was not traced" in server.why

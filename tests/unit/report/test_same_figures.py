@@ -28,19 +28,19 @@ def _serving_others_too() -> tuple[Frame, int]:
 def test_what_a_thread_did_for_others_is_in_no_form_of_the_report() -> None:
     frame, tid = _serving_others_too()
     _, history = shown("handoff")
-    told = text.render(frame, history)
-    assert re.search(rf"/{tid} +\S+ +– +7 ", told), told
+    plain = text.render(frame, history)
+    assert re.search(rf"/{tid} +\S+ +– +7 ", plain), plain
     marked = markdown.render(frame)
     assert re.search(rf"\| {tid} \| 0 \| 7 \|", marked), marked
     page = re.sub(r"<[^>]+>", " ", html_page.render(frame, history))
     assert re.search(rf" {tid} +0 +7 +", page)
-    for form in (told, marked, page):
+    for form in (plain, marked, page):
         assert "for other listeners" in form
 
 
 @pytest.mark.parametrize("kind", ["queue_wait", "data_wait"])
 def test_the_longest_wait_is_the_one_that_was_measured(kind: str) -> None:
-    """The buckets of the kernel's histogram tell it to a quarter only."""
+    """The buckets of the kernel's histogram are exact to a quarter only."""
     frame, history = shown("handoff")
     (wait,) = getattr(frame, kind).values()
     page = re.sub(r"<[^>]+>", " ", html_page.render(frame, history))
@@ -60,20 +60,20 @@ def test_a_table_without_rows_has_no_head() -> None:
     server = replace(server, workers=tuple(idle.values()), group=replace(server.group, accepts={}))
     snapshot = replace(frame.snapshot, workers=idle, listener_io=frame.snapshot.listener_io[:0], waiting=())
     quiet = replace(frame, snapshot=snapshot, servers=(server,))
-    told = text.render(quiet)
-    assert "pid/tid" not in told
-    assert "used no connection" in told
+    plain = text.render(quiet)
+    assert "pid/tid" not in plain
+    assert "used no connection" in plain
     assert "| thread |" not in markdown.render(quiet)
     assert "No thread used a connection." in markdown.render(quiet)
 
 
-def test_of_many_servers_without_a_connection_a_few_are_told_and_the_rest_counted() -> None:
+def test_of_many_idle_servers_a_few_are_listed_and_the_rest_counted() -> None:
     frame, _ = shown("even")
     (server,) = frame.servers
     quiet = replace(server, connections=0)
     many = replace(frame, servers=(*[quiet] * 500, server))
     for form in (text, markdown):
-        told = form.render(many)
-        assert told.count(f"(pid {server.pid})") == SHOWN_IDLE + 1  # the last one, too
-        assert f"and {500 - SHOWN_IDLE} more servers without connections" in told
+        plain = form.render(many)
+        assert plain.count(f"(pid {server.pid})") == SHOWN_IDLE + 1  # the last one, too
+        assert f"and {500 - SHOWN_IDLE} more servers without connections" in plain
         assert "more server" not in form.render(replace(frame, servers=(quiet,) * SHOWN_IDLE))

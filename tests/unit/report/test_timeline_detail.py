@@ -81,7 +81,7 @@ def test_a_request_is_followed_from_accept_to_read_to_wake_to_answer_across_thre
         (reader.tid, "wait", 70, 0.001),
     ]
     arrows = arrows_of(seen)
-    told = {
+    flows = {
         key[0]: [(stop.phase, stop.slice, stop.track[1]) for stop in stops] for key, stops in arrows.items()
     }
     requests = sorted(stops[0].ts for (kind, _), stops in arrows.items() if kind == "request")
@@ -92,7 +92,7 @@ def test_a_request_is_followed_from_accept_to_read_to_wake_to_answer_across_thre
         ("t", "read", reader.tid),
         ("f", "answer", writer.tid),
     ]
-    assert told["wake"] == [("s", "wake", reader.tid), ("f", "answer", writer.tid)]
+    assert flows["wake"] == [("s", "wake", reader.tid), ("f", "answer", writer.tid)]
 
 
 def test_a_wake_up_out_of_a_wait_lands_in_the_work_that_follows() -> None:

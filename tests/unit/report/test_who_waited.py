@@ -1,4 +1,4 @@
-"""Which threads waited for a listener, as the reports tell it."""
+"""Which threads waited for a listener, as the reports show it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def looked_at(looks: int, *waiting: tuple[int, int]) -> Frame:
     return replace(frame, snapshot=snapshot, servers=(replace(server, group=group),))
 
 
-def test_the_text_report_has_each_threads_part_of_the_looks() -> None:
+def test_the_text_report_has_each_threads_share_of_the_samples() -> None:
     frame = looked_at(40, (1, 10), (2, 40))
     first, second, third = (frame.snapshot.workers[number].tid for number in (1, 2, 3))
     lines = {
@@ -43,7 +43,7 @@ def test_the_text_report_has_each_threads_part_of_the_looks() -> None:
     assert "waiting for the listener" in html_page.render(frame)
 
 
-def test_those_that_could_not_be_named_are_told() -> None:
+def test_unidentified_waiters_are_reported() -> None:
     frame = looked_at(40, (1, 10), (0, 4))
     assert "(at 10.0 % of them, some waiting threads could not be identified)" in text.render(frame)
     (listener,) = document(frame)["listeners"]
@@ -51,7 +51,7 @@ def test_those_that_could_not_be_named_are_told() -> None:
     assert [row["samples"] for row in listener["waiting"]] == [10]
 
 
-def test_a_few_looks_tell_nothing() -> None:
+def test_few_samples_are_not_reported() -> None:
     frame = looked_at(7, (1, 7))
     assert "waited:" not in text.render(frame)
     assert "waiting for the listener" not in html_page.render(frame)

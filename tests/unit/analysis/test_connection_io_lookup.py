@@ -1,4 +1,4 @@
-"""The deeds on some of a snapshot's connections, as a look through all deeds finds them."""
+"""The I/O of some of a snapshot's connections, compared with a search through all of it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from sockscope.analysis.work_distribution import _deeds_on
+from sockscope.analysis.work_distribution import _io_of
 from sockscope.model.state import State
 from tests.synthetic import Scenario, SyntheticSource
 
 
-def test_deeds_on_some_connections_are_those_that_a_look_through_all_finds() -> None:
+def test_io_of_some_connections_equals_a_full_search() -> None:
     source, state = SyntheticSource(Scenario("dispatch", 3, rate=2000)), State(1000)
     for batch in source.batches(3):
         state.apply(batch)
@@ -21,6 +21,6 @@ def test_deeds_on_some_connections_are_those_that_a_look_through_all_finds() -> 
     for number in (0, 1, 40, len(whole.connections) - 1):
         rows = whole.connections[chance.permutation(len(whole.connections))[:number]]
         expected = whole.connection_io[np.isin(whole.connection_io["connection"], rows["id"])]
-        assert _deeds_on(whole, rows).tolist() == expected.tolist()
+        assert _io_of(whole, rows).tolist() == expected.tolist()
     none = replace(whole, connection_io=whole.connection_io[:0])
-    assert len(_deeds_on(none, whole.connections[:5])) == 0
+    assert len(_io_of(none, whole.connections[:5])) == 0
