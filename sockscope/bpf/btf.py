@@ -1,7 +1,7 @@
-"""A reader of BTF, the kernel's description of its own types: struct layouts without headers.
+"""Read BTF, the kernel's description of its types: struct layouts without headers.
 
-Only what sockscope asks is kept: the byte and bit offsets of named fields of named structs, found
-through anonymous members and dotted paths.  Format: Documentation/bpf/btf.rst of Linux.
+Supports what sockscope needs: byte and bit offsets of named fields of named structs, through
+anonymous members and dotted paths. Format: Documentation/bpf/btf.rst of Linux.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _FIXED, _EACH = (
 
 
 class BtfError(SockscopeError):
-    """The kernel's BTF is missing, or is not what was expected."""
+    """The kernel's BTF is missing or has an unexpected content."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """Where a field lies: bits from the struct's start, and its size (of a bit-field, in bits)."""
+    """Offset of a field in bits from the start of the struct, and its size (of a bit-field, in bits)."""
 
     bit_offset: int
     size: int
@@ -46,7 +46,7 @@ class Field:
 
     @property
     def offset(self) -> int:
-        """Bytes from the struct's start."""
+        """Return the offset in bytes from the start of the struct."""
         return self.bit_offset // 8
 
 
@@ -54,7 +54,7 @@ class Btf:
     """Types of a kernel image.
 
     :param raw: the bytes of a BTF section, such as /sys/kernel/btf/vmlinux
-    :raises BtfError: when the bytes are no BTF that this reader understands
+    :raises BtfError: when the bytes are not BTF that this reader supports
     """
 
     def __init__(self, raw: bytes) -> None:
@@ -85,10 +85,10 @@ class Btf:
             ) from None
 
     def _index(self) -> None:
-        """Where each type begins, what it is called, and of what kind it is.
+        """Find the position, name and kind of each type.
 
-        How far it is to the next type is computed for all words at once, as if one began at each; what is
-        left is to go from one to the next, of some hundred thousand.
+        The distance to the next type is computed for all words at once, as if a type began at each; then
+        only the chain of some hundred thousand types has to be followed.
         """
         words = np.frombuffer(self._words, np.uint32)
         info = words[1:]
@@ -115,15 +115,15 @@ class Btf:
             raise BtfError("the kernel's BTF ends in the middle of a type")
 
     def has_tracepoint(self, name: str) -> bool:
-        """Whether the kernel has the (raw) tracepoint ``name``."""
+        """Return whether the kernel has the (raw) tracepoint ``name``."""
         return f"\0btf_trace_{name}\0".encode() in self._text
 
     def function(self, name: str) -> int | None:
-        """The type number of the kernel's function ``name``, if it is described."""
+        """Return the type id of the kernel function ``name``, or None."""
         return self._named(name, _FUNCTION)
 
     def tracepoint(self, name: str) -> int | None:
-        """The number of the type that tells the arguments of the (raw) tracepoint ``name``."""
+        """Return the id of the type that describes the arguments of the (raw) tracepoint ``name``."""
         return self._named(f"btf_trace_{name}", _TYPEDEF)
 
     def _named(self, name: str, kind: int) -> int | None:
@@ -134,7 +134,7 @@ class Btf:
         return int(found[0]) if len(found) else None
 
     def parameters(self, function: int) -> int:
-        """How many parameters the function of type number ``function`` has."""
+        """Return the number of parameters of the function with type id ``function``."""
         words = self._words
         prototype = words[self._starts[function] + 2]
         if prototype >= len(self._starts) or self._kind(prototype) != _PROTOTYPE:
@@ -142,7 +142,7 @@ class Btf:
         return words[self._starts[prototype] + 1] & 0xFFFF
 
     def structs(self, names: Iterable[str]) -> dict[str, int]:
-        """Type numbers of the named structs; those that the kernel lacks are left out."""
+        """Return the type ids of the named structs; those that the kernel lacks are left out."""
         wanted: dict[int, str] = {}
         for name in names:
             at = self._text.find(f"\0{name}\0".encode())
@@ -155,11 +155,11 @@ class Btf:
         return found
 
     def fields(self, number: int) -> dict[str, Field]:
-        """The named fields of struct ``number``; those of anonymous members count as its own."""
+        """Return the named fields of struct ``number``, including those of anonymous members."""
         return dict(self._walk(number, 0, 0))
 
     def field(self, number: int, path: str) -> Field | None:
-        """A field by its dotted path, such as ``ns.inum``."""
+        """Return a field by its dotted path, such as ``ns.inum``."""
         base = 0
         *outer, last = path.split(".")
         for name in outer:

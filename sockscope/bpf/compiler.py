@@ -1,8 +1,7 @@
-"""Compile the probes with bcc, in a process of its own.
+"""Compile the probes with bcc, in a child process.
 
-bcc brings LLVM with it: some 100 MB that a tracer would carry for as long as it runs.  So bcc lives
-in a child for the moment of compiling; the child hands over byte code and map definitions and ends.
-Nothing but this module imports bcc.
+bcc loads LLVM: some 100 MB that the tracer would keep for as long as it runs. So bcc is imported only
+in a child, which returns byte code and map definitions and exits.
 """
 
 from __future__ import annotations
@@ -33,12 +32,13 @@ class CompileError(SockscopeError):
 def compile_probes(
     text: str, flags: Sequence[str], functions: Sequence[str], maps: Sequence[str]
 ) -> CompiledObject:
-    """
+    """Compile a program and return its byte code and map definitions.
+
     :param text: the whole program
     :param flags: for clang
     :param functions: the functions to hand over
     :param maps: the maps to hand over
-    :raises SockscopeError: when bcc is missing or cannot compile; with the telling line of its messages
+    :raises SockscopeError: when bcc is missing or cannot compile; with the first line of its messages that names an error
     """
     request = {"text": text, "flags": list(flags), "functions": list(functions), "maps": list(maps)}
     command = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve()"
@@ -50,7 +50,7 @@ def compile_probes(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, "BCC_KERNEL_SOURCE": tree},
-            start_new_session=True,  # Ctrl-C is ours to handle
+            start_new_session=True,  # the parent handles Ctrl-C
         ) as child:
             try:
                 said, wrong = child.communicate(json.dumps(request).encode(), _PATIENCE_S)
@@ -73,13 +73,13 @@ def compile_probes(
 def _collected_stderr(messages: bytes) -> str:
     """Return the first line of bcc's messages that names an error."""
     lines = [line.strip() for line in messages.decode("utf-8", "replace").splitlines() if line.strip()]
-    telling = [line for line in lines if "error" in line.lower()] or lines[-1:]
-    return f"bcc: {telling[0]}" if telling else "bcc printed no message"
+    errors = [line for line in lines if "error" in line.lower()] or lines[-1:]
+    return f"bcc: {errors[0]}" if errors else "bcc printed no message"
 
 
 def serve() -> None:
-    """The child: one request on standard input, one answer on standard output."""
-    # bcc's C++ prints to descriptor 1 as it likes: the answer gets a channel of its own
+    """Run the child: read one request from standard input, write one reply to standard output."""
+    # bcc's C++ code may print to descriptor 1: the reply uses its own descriptor
     answers = os.dup(1)
     os.dup2(2, 1)
     request = json.load(sys.stdin)
@@ -91,7 +91,7 @@ def serve() -> None:
         answer = {"error": f"bcc could not compile the probes ({error})", "see": True}
     with open(answers, "w") as stream:
         json.dump(answer, stream)
-    os._exit(0)  # nothing of LLVM needs an orderly end
+    os._exit(0)  # skip the slow teardown of LLVM
 
 
 def _compile(
@@ -108,7 +108,7 @@ def _compile(
 
 
 def _function(code: bytes, numbers: dict[int, str], name: str) -> Function:
-    """Take the descriptors of this process out of the byte code, and remember whose they were."""
+    """Replace map descriptors in the byte code by zeros, and return the maps that they refer to."""
     instructions = bytearray(code)
     found = []
     at = 0

@@ -1,6 +1,6 @@
-"""Hash maps whose keys are pairs of ids: what changed in them, and away with the pairs that are over.
+"""Hash maps whose keys are pairs of ids: return changed elements and remove finished ones.
 
-Such a map has no time of the last change in it: what changed is told by comparing.
+The elements have no modification time: changes are found by comparison with the previous read.
 """
 
 from __future__ import annotations
@@ -19,31 +19,32 @@ _LOOK_TICKS = 10
 
 
 class DeltaMaps:
-    """The maps ``io_overflow``, ``wakes`` and ``waiting``: for each tick the rows that changed.
+    """Read the maps ``io_overflow``, ``wakes`` and ``waiting``: at each tick the rows that changed.
 
-    :param room_for_wakes: how many pairs there may be
+    :param room_for_wakes: maximum entries of ``wakes``
     """
 
     def __init__(self, maps: Mapping[str, Map], room_for_wakes: int) -> None:
         self._maps, self._room_for_wakes = maps, room_for_wakes
-        self._told = {name: _Previous() for name in ("io_overflow", "wakes", "waiting", "accept_errors")}
+        self._previous = {name: _Previous() for name in ("io_overflow", "wakes", "waiting", "accept_errors")}
         self._ticks = 0
 
-    def anew(self) -> None:
-        """Tell everything with the next batch, changed or not."""
-        for told in self._told.values():
-            told.anew()
+    def reset(self) -> None:
+        """Return all rows at the next read, changed or not."""
+        for previous in self._previous.values():
+            previous.reset()
 
     def io_overflow(self, closed: Records) -> Records:
-        """IO_OVERFLOW rows.  Those of ``closed`` connections are over."""
+        """Return changed IO_OVERFLOW rows; those of ``closed`` connections are removed."""
         held = self._maps["io_overflow"]
         found = rows(held, IO_OVERFLOW)
         forget(held, found, np.isin(found["connection"], closed["id"]))
-        return self._told["io_overflow"].changed(found, "connection", "worker")
+        return self._previous["io_overflow"].changed(found, "connection", "worker")
 
     def wakes(self, ended: Records) -> Records:
-        """WAKE rows.  Those of workers that have ``ended`` are over, and those of any thread that is gone:
-        one that touches no socket ends without a record, and is looked for when there is little room."""
+        """Return changed WAKE rows; those of ``ended`` workers are removed.
+
+        Threads without socket I/O end without a record: they are searched for when the map fills up."""
         held = self._maps["wakes"]
         found = rows(held, WAKE)
         over = np.isin(found["waker"], ended["id"]) | np.isin(found["wakee"], ended["tid"])
@@ -51,37 +52,37 @@ class DeltaMaps:
         if len(found) > self._room_for_wakes // 2 and self._ticks % _LOOK_TICKS == 0:
             over |= [not Path(f"/proc/{tid}").exists() for tid in found["wakee"].tolist()]
         forget(held, found, over)
-        return self._told["wakes"].changed(found, "waker", "wakee")
+        return self._previous["wakes"].changed(found, "waker", "wakee")
 
     def waiting(self, ended: Records, shut: Records) -> Records:
-        """WAITING rows.  Those of workers that have ``ended`` and of listeners that were ``shut`` are over."""
+        """Return changed WAITING rows; those of ``ended`` workers and ``shut`` listeners are removed."""
         held = self._maps["waiting"]
         found = rows(held, WAITING)
         forget(held, found, np.isin(found["worker"], ended["id"]) | np.isin(found["listener"], shut["id"]))
-        return self._told["waiting"].changed(found, "listener", "worker")
+        return self._previous["waiting"].changed(found, "listener", "worker")
 
     def accept_errors(self, ended: Records, shut: Records) -> Records:
-        """ACCEPT_ERRORS rows.  Those of workers that have ``ended`` and of listeners that were ``shut`` are over."""
+        """Return changed ACCEPT_ERRORS rows; those of ``ended`` workers and ``shut`` listeners are removed."""
         held = self._maps["accept_errors"]
         found = rows(held, ACCEPT_ERRORS)
         forget(held, found, np.isin(found["worker"], ended["id"]) | np.isin(found["listener"], shut["id"]))
-        return self._told["accept_errors"].changed(found, "listener", "worker", "error")
+        return self._previous["accept_errors"].changed(found, "listener", "worker", "error")
 
 
 class _Previous:
-    """What was told before."""
+    """The rows that were returned before."""
 
     def __init__(self) -> None:
         self._keys: Any = np.empty(0, np.uint64)
         self._rows: Records | None = None
 
-    def anew(self) -> None:
+    def reset(self) -> None:
         self._rows = None
 
     def changed(self, found: Records, one: str, other: str, error: str = "") -> Records:
-        """Those of ``found``, all that there are now, that were not told as they are.
+        """Return the rows of ``found`` that differ from the previous read.
 
-        :param one: and ``other``: names of the two numbers of a pair, below 2 ** 32
+        :param one: and ``other``: names of the two ids of a pair, below 2 ** 32
         :param error: a third one that belongs to the identity: an errno, below 2 ** 10
         """
         keys = found[one].astype(np.uint64) << np.uint64(32) | found[other].astype(np.uint64)
@@ -98,7 +99,7 @@ class _Previous:
 
 
 def rows(held: Map, record: np.dtype[Any]) -> Records:
-    """Every element as a row of ``record``, whose fields are named as those of the key or the value."""
+    """Return all elements as rows of ``record``, whose fields are those of key and value."""
     keys, values = held.read_all()
     found = np.empty(len(keys), record)
     in_key = set(held.key.names or ())
@@ -108,7 +109,7 @@ def rows(held: Map, record: np.dtype[Any]) -> Records:
 
 
 def forget(held: Map, found: Records, over: Any) -> None:
-    """Remove the elements of the rows for which ``over`` holds: nothing will be added to them."""
+    """Remove the elements of the rows for which ``over`` holds: they will not change any more."""
     names = [name for name in held.key.names or () if name in (found.dtype.names or ())]
     for row in found[over]:
         key = np.zeros(1, held.key)

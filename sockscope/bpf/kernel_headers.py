@@ -1,9 +1,8 @@
-"""What bcc must be given to compile without kernel headers.
+"""Stub headers and struct declarations that let bcc compile without kernel headers.
 
-bcc includes a handful of kernel headers whatever the program says; a tree of small files satisfies
-it (and loads in a tenth of the time).  The kernel's structs are declared by ourselves, each with
-just the fields that the probes read, at the offsets that the running kernel's BTF tells: headers
-of another version would compile too, and give wrong offsets without a word.
+bcc always includes a few kernel headers; a tree of small files satisfies it and compiles ten times
+faster. Kernel structs are declared with only the fields that the probes read, at the offsets from the
+BTF of the running kernel: headers of another version would also compile, with wrong offsets.
 """
 
 from __future__ import annotations
@@ -177,14 +176,14 @@ _EMPTY = (
 
 @dataclass(frozen=True)
 class KernelStructs:
-    """The C text that declares the kernel's structs, and the constants that go with it."""
+    """The C declarations of kernel structs, and constants for the compiler."""
 
     text: str
     defines: tuple[str, ...]
 
 
 def write_stub_tree(root: Path) -> None:
-    """Write under ``root`` what bcc includes by itself; BCC_KERNEL_SOURCE is to name ``root``."""
+    """Write the headers that bcc includes itself to ``root``; set BCC_KERNEL_SOURCE to it."""
     numbers = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", platform.release())
     major, minor, patch = (int(n or 0) for n in numbers.groups()) if numbers else (6, 0, 0)
     include_types = "#include <linux/types.h>\n"
@@ -273,6 +272,6 @@ def _constants(btf: Btf, numbers: dict[str, int]) -> tuple[str, ...]:
 
 
 def _run_delay(btf: Btf, task: int) -> int:
-    """Where in a task stands how long it was ready to run without a CPU; 0: CONFIG_SCHED_INFO is off."""
+    """Return the offset of run_delay in task_struct; 0 if CONFIG_SCHED_INFO is off."""
     delay = btf.field(task, "sched_info.run_delay")
     return delay.offset if delay else 0

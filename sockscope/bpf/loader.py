@@ -1,4 +1,4 @@
-"""Load an image of compiled probes: create its maps, verify and load its programs."""
+"""Load a compiled object: create its maps, then load its programs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ class LoadError(SockscopeError):
 
 @dataclass(frozen=True)
 class LoadedObject:
-    """Descriptors by name; ``typed`` are the programs that were loaded as such; close gives everything back
-    to the kernel."""
+    """Descriptors of maps and programs by name; ``typed`` lists programs loaded in their typed form."""
 
     maps: Mapping[str, int]
     programs: Mapping[str, int]
@@ -33,11 +32,10 @@ class LoadedObject:
 
 @dataclass(frozen=True)
 class ProgramSpec:
-    """A program to load: a compiled function as ``kind`` (a hook's, or ``iterator``); ``traces`` is the
-    BTF number of the kernel function that it is for, when its kind is bound to one.
+    """A program to load: a compiled function of a ``kind`` (of a hook, or ``iterator``).
 
-    ``typed`` is a function, and the BTF number of its tracepoint, that is loaded instead where the
-    kernel does so."""
+    ``traces`` is the BTF id of the kernel function, for kinds that are bound to one. ``typed`` is an
+    alternative function with the BTF id of its tracepoint, preferred if the kernel accepts it."""
 
     function: str
     kind: str
@@ -48,8 +46,8 @@ class ProgramSpec:
 def load(image: CompiledObject, room: Mapping[str, int], programs: Mapping[str, ProgramSpec]) -> LoadedObject:
     """Create the maps and load ``programs``.
 
-    :param room: how many elements (of rings, bytes) a map shall hold, where it is not as compiled
-    :raises LoadError: when the kernel refuses; nothing of it stays loaded
+    :param room: maximum entries of a map (of rings, bytes), if different from the compiled value
+    :raises LoadError: when the kernel refuses; then nothing stays loaded
     """
     with contextlib.ExitStack() as undo:
         maps: dict[str, int] = {}

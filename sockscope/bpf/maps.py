@@ -1,4 +1,4 @@
-"""BPF maps as numpy arrays: whole maps in a few system calls, and single elements."""
+"""Access BPF maps as numpy arrays: in bulk, or single elements."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Map:
     value: np.dtype[Any]
 
     def read_all(self) -> tuple[Records, Records]:
-        """(keys, values) of a hash map now, in no order.
+        """Return (keys, values) of a hash map, unordered.
 
-        Elements that come or go meanwhile may or may not be among them; the others are, once.
+        Elements that are added or removed meanwhile may be missing; all others are returned once.
         BPF_MAP_LOOKUP_BATCH: Linux 5.6, commit cb4d03ab499d.
         """
         parts = list(self._batches())
@@ -73,7 +73,7 @@ class Map:
             cursor, following, first = following, cursor, False
 
     def get(self, key: Any) -> Records | None:
-        """One element's value (a 0-d record array), or None."""
+        """Return the value of one element (a 0-d record array), or None."""
         value = np.zeros(1, self.value)
         try:
             self._element(syscall.MAP_LOOKUP_ELEM, self._key(key), value, 0)
@@ -84,7 +84,7 @@ class Map:
         return value[0]  # type: ignore[no-any-return]
 
     def put(self, key: Any, value: Any, *, only_new: bool = False) -> bool:
-        """Write one element; False when it must be new and is not."""
+        """Write one element; return False if it must be new and is not."""
         held = np.zeros(1, self.value)
         held[0] = value
         try:
@@ -96,7 +96,7 @@ class Map:
         return True
 
     def add(self, key: Any, value: Any) -> bool:
-        """Write one element; False when the map has no room for it."""
+        """Write one element; return False if the map is full."""
         try:
             return self.put(key, value)
         except OSError as error:
@@ -105,7 +105,7 @@ class Map:
             raise
 
     def remove(self, key: Any) -> None:
-        """Delete one element, if it is there."""
+        """Delete one element if it exists."""
         try:
             self._element(syscall.MAP_DELETE_ELEM, self._key(key), None, 0)
         except OSError as error:
@@ -113,7 +113,7 @@ class Map:
                 raise
 
     def pop_all(self) -> Records:
-        """Take out all elements of a queue, which has no keys; what was put in first comes first."""
+        """Remove and return all elements of a queue map, in the order they were added."""
         found: list[Any] = []
         value = np.zeros(1, self.value)
         while True:
@@ -126,7 +126,7 @@ class Map:
             found.append(value[0])
 
     def read_array(self, length: int) -> Records:
-        """The first ``length`` elements of an array map."""
+        """Return the first ``length`` elements of an array map."""
         return np.array([self.get(index) for index in range(length)], self.value)
 
     def _key(self, key: Any) -> Records:

@@ -1,8 +1,8 @@
-"""What compilation yields: byte code and map definitions, and where it is kept for the next start.
+"""Compiled probes (byte code and map definitions), and their cache on disk.
 
-Clang and LLVM take seconds; their result depends only on the probes' text, the kernel's struct
-offsets in it, and bcc itself.  So it is kept under a hash of all that, in a directory that nobody
-else can write to: what is loaded into the kernel must not come from elsewhere.
+Compiling takes seconds; the result depends only on the source of the probes, the struct offsets in it
+and the version of bcc. It is stored under a hash of these in a directory that no other user can write
+to, because it is loaded into the kernel.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _KEPT = 16
 
 @dataclass(frozen=True)
 class MapDefinition:
-    """A map to create: enum bpf_map_type, sizes in bytes, room in elements (of a ring, in bytes)."""
+    """A map to create: enum bpf_map_type, sizes in bytes, maximum entries (of a ring, bytes)."""
 
     kind: int
     key_size: int
@@ -35,7 +35,7 @@ class MapDefinition:
 
 @dataclass(frozen=True)
 class Function:
-    """A program's instructions; ``maps`` says which instruction refers to which map."""
+    """The instructions of a program; ``maps`` lists which instruction refers to which map."""
 
     code: bytes
     maps: tuple[tuple[int, str], ...]
@@ -43,7 +43,7 @@ class Function:
 
 @dataclass(frozen=True)
 class CompiledObject:
-    """Everything that is to be loaded."""
+    """All maps and programs of the probes."""
 
     maps: Mapping[str, MapDefinition]
     functions: Mapping[str, Function]
@@ -61,8 +61,9 @@ class CompiledObject:
 
     @classmethod
     def from_text(cls, text: str) -> CompiledObject:
-        """
-        :raises ValueError: when the text is no image
+        """Parse the text of a compiled object.
+
+        :raises ValueError: when the text is invalid
         """
         try:
             held = json.loads(text)
@@ -81,7 +82,7 @@ class CompiledObject:
 
 
 def cache_directory() -> Path:
-    """Root's own, or what systemd gives a service (CacheDirectory=), or the user's."""
+    """Return the cache directory: of root, of a systemd service (CacheDirectory=), or of the user."""
     if os.geteuid() == 0:
         return CACHE
     given = os.environ.get("CACHE_DIRECTORY", "").split(":")[0]
@@ -89,7 +90,7 @@ def cache_directory() -> Path:
 
 
 class ObjectCache:
-    """Images by what they were made of.  A cache that cannot be used is no cache, never an error."""
+    """Compiled objects by a hash of their inputs; a cache that cannot be used is ignored."""
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory or cache_directory()
@@ -117,7 +118,7 @@ class ObjectCache:
             self._forget_old()
 
     def _is_safe(self, path: Path) -> bool:
-        """Only we can have written it: ours, and nobody else may write."""
+        """Return whether only this user can have written it."""
         found = path.lstat()
         return (
             found.st_uid == os.geteuid()

@@ -1,4 +1,4 @@
-"""Read a BPF ring buffer in bulk: one structured array a drain, no callback a record.
+"""Read a BPF ring buffer in bulk: one structured array per drain.
 
 Layout (kernel/bpf/ringbuf.c): page 0 of the map is the consumer's position (writable), page 1 the
 producer's (read only), then the data, and then the data once more, so that no record wraps.  We map
@@ -7,7 +7,7 @@ of the second copy only what a record at the end reaches into: the kernel maps e
 and DISCARD bits on top, u32 page offset) and its payload, padded to 8.  One ring holds records of
 one size, so a drain is a view and a copy, two where it comes to the ring's end.
 
-A ring buffer tells nobody what it refused: the probes count that in the map ``losses``.
+A ring buffer does not report what it refused: the probes count that in the map ``losses``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _BUSY = np.uint32(0x8000_0000)
 
 
 class Ring:
-    """The consumer's side of a ring of fixed-size records.
+    """The consumer of a ring of fixed-size records.
 
     :param fd: descriptor of the BPF_MAP_TYPE_RINGBUF map
     :param pages: its size in pages (a power of two)
@@ -47,7 +47,7 @@ class Ring:
         self._producer = np.frombuffer(self._producer_map, np.uint64, 1)
 
     def drain(self) -> np.ndarray[Any, np.dtype[Any]]:
-        """All complete records, oldest first; a copy, so that the kernel may reuse the room."""
+        """Return a copy of all complete records, oldest first, and release their space."""
         at, end = int(self._consumer[0]), int(self._producer[0])
         parts = []
         while at < end:
@@ -60,7 +60,7 @@ class Ring:
                 framed = framed[: busy[0]]
             if not len(framed):
                 break
-            parts.append(framed["payload"].copy())  # as bytes: see records/whole.py
+            parts.append(framed["payload"].copy())  # as bytes: see records/structured.py
             at += len(framed) * self._framed.itemsize
             del framed
             self._consumer[0] = at
@@ -70,7 +70,7 @@ class Ring:
         return (parts[0] if len(parts) == 1 else np.concatenate(parts)).view(self._record)
 
     def fill(self) -> float:
-        """How full the ring is, 0 to 1."""
+        """Return the fill level, 0 to 1."""
         return (int(self._producer[0]) - int(self._consumer[0])) / self._size
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
-"""Arrays of records that the probes write and we map: a tick copies what has changed, no more.
+"""Arrays of records that the probes write and the tracer maps: a tick copies only what has changed.
 
-A record's index is its place.  A place is used again, so a record counts only while it has an id;
-the probes write the id last and take it away first.  How many places were ever used is in the map
-``slots_used``: nothing beyond them is looked at, nor mapped.
+The index of a record is its slot. Slots are reused, so a record is valid only while it has an id; the
+probes write the id last and clear it first. The map ``slots_used`` has the highest slot ever used:
+nothing beyond it is read or mapped.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import numpy as np
 from sockscope.bpf.maps import Map, Records
 from sockscope.records.structured import take
 
-#: Room for keys in a bucket of one cache line (BUCKET_KEYS).
+#: Keys per bucket of one cache line (BUCKET_KEYS).
 _KEYS_A_BUCKET = 5
 _CROWD = 1024
 
 
 def bucket_count(places: int) -> int:
-    """Buckets of the directory for so many places: three for eight, and even, as they stand in pairs.
+    """Return the number of buckets for so many slots: three per eight slots, and even.
 
-    When all places are in use, 53 of 100 keys are: one bucket in 20 then has more keys than it holds (5.4 %),
-    as when half of the keys of smaller buckets were (5.3 % with four keys a bucket).
+    With all slots in use, 53 % of the keys are: then 5.4 % of the buckets have more keys than they
+    hold (5.3 % for buckets of four keys that are half full).
     """
     return 2 * -(-3 * places // 16)
 
 
 def overflow_capacity(places: int) -> int:
-    """Room for keys whose two buckets are full.
+    """Return the capacity for keys whose two buckets are both full.
 
-    One in 150 by chance when all places are in use, one in 50 for the worst of 864 layouts of sockets in memory;
-    one in 40 when many keys, each another, have come and gone, since one that went there stays there.
+    With all slots in use one key in 150 by chance, one in 50 for the worst of 864 memory layouts of
+    sockets; one in 40 after many keys have come and gone, because a key that overflowed stays there.
     """
     return places // 16 + _CROWD
 
@@ -43,8 +43,8 @@ class SlotArray:
 
     :param fd: its descriptor
     :param record: dtype of a record, with ``id`` and ``touched_ns``; a multiple of 8 bytes
-    :param room: how many it holds
-    :param used: the map that says how many were ever used, and the index there
+    :param room: number of slots
+    :param used: the map with the number of slots ever used, and the index in it
     """
 
     def __init__(self, fd: int, record: np.dtype[Any], room: int, used: tuple[Map, int]) -> None:
@@ -56,16 +56,15 @@ class SlotArray:
         self._view: Records = np.empty(0, record)
 
     def used(self) -> int:
-        """How many places were ever used."""
+        """Return the number of slots ever used."""
         counts, index = self._used
         held = counts.get(index)
         return min(int(held), self._room) if held is not None else 0
 
     def changed(self, since_ns: int) -> Records:
-        """Copies of the records that were touched since then (0: of all), in order of place.
+        """Return copies of the records modified since then (0: of all), in the order of slots.
 
-        One that is being made or removed at this moment may be missing; the next call has it, or
-        its ring does.
+        A record that is being created or removed may be missing; the next call or the ring has it.
         """
         view = self._seen(self.used())
         ids = view["id"].copy()
@@ -74,18 +73,18 @@ class SlotArray:
             wanted &= view["touched_ns"] >= since_ns
         where = np.flatnonzero(wanted)
         rows = view.take(where)
-        # a place that changed hands while it was read
+        # a slot that was reused while it was read
         steady = (rows["id"] == ids[where]) & (view["id"][where] == ids[where])
         return rows if steady.all() else take(rows, steady)
 
     def of(self, ids: Any) -> Records:
-        """Copies of the records with these ids, as far as they are still there, in order of place."""
+        """Return copies of the records with these ids that still exist, in the order of slots."""
         view = self._seen(self.used())
         rows = take(view, np.isin(view["id"], ids))
         return take(rows, np.isin(rows["id"], ids))
 
     def has_untouched_since(self, since_ns: int) -> bool:
-        """Whether a record was not touched since then."""
+        """Return whether a record was not modified since then."""
         view = self._seen(self.used())
         return bool(((view["id"] > 0) & (view["touched_ns"] < since_ns)).any())
 
@@ -98,7 +97,7 @@ class SlotArray:
 
     def _seen(self, count: int) -> Records:
         if count > len(self._view):
-            # in steps of doubled size, so that it is mapped anew only now and then
+            # in steps of doubled size, so that remapping is rare
             count = min(self._room, max(64, 1 << (count - 1).bit_length()))
             self.close()
             size = -(-count * self._record.itemsize // mmap.PAGESIZE) * mmap.PAGESIZE

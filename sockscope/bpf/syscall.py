@@ -1,6 +1,6 @@
 """The bpf(2) system call, for what bcc does slowly or not at all.
 
-bcc reads a map one element a call and cannot create iterators.  Structures: union bpf_attr in
+bcc reads maps one element per call and cannot create iterators. Structures: union bpf_attr in
 include/uapi/linux/bpf.h.
 """
 
@@ -25,7 +25,7 @@ TRACE_ITER = 28
 
 NO_EXIST = 1
 
-#: GPL-2.0-only OR MIT, in the kernel's words (include/linux/license.h): the probes call helpers
+#: GPL-2.0-only OR MIT, in the kernel's terms (include/linux/license.h): the probes call helpers
 #: that only programs under the GPL are given.
 LICENCE = b"Dual MIT/GPL"
 _NAME_ROOM = 15
@@ -47,11 +47,11 @@ _ATTACH_TYPES = {"typed": 23, "fentry": 24, "fexit": 25, "iterator": TRACE_ITER}
 
 
 class VerifierError(Exception):
-    """The verifier's last words about a program that it refused."""
+    """The last line of the verifier about a program that it refused."""
 
 
 def bpf(command: int, attributes: bytes) -> int:
-    """One call; returns what the kernel returns.
+    """Call bpf(2) and return its result.
 
     :raises OSError: with the kernel's errno
     """
@@ -60,7 +60,7 @@ def bpf(command: int, attributes: bytes) -> int:
 
 
 def bpf_in_place(command: int, buffer: Any) -> int:
-    """As :func:`bpf`, on a ctypes buffer that the kernel may write answers into."""
+    """Call bpf(2) on a ctypes buffer that the kernel writes results to."""
     number = _NUMBERS[platform.machine()]
     result = _libc.syscall(number, command, ctypes.byref(buffer), ctypes.sizeof(buffer))
     if result < 0:
@@ -70,13 +70,13 @@ def bpf_in_place(command: int, buffer: Any) -> int:
 
 
 def create_map(name: str, kind: int, key_size: int, value_size: int, max_entries: int, flags: int) -> int:
-    """A new map's descriptor."""
+    """Create a map and return its descriptor."""
     head = struct.pack("<IIIIIII", kind, key_size, value_size, max_entries, flags, 0, 0)
     return bpf(MAP_CREATE, head + name.encode()[:_NAME_ROOM].ljust(16, b"\0"))
 
 
 def map_info(descriptor: int) -> tuple[int, int, int, int, int]:
-    """(kind, key size, value size, room, flags) of a map: struct bpf_map_info."""
+    """Return (kind, key size, value size, maximum entries, flags) of a map: struct bpf_map_info."""
     info = ctypes.create_string_buffer(80)
     attributes = struct.pack("<IIQ", descriptor, len(info), ctypes.addressof(info))
     bpf(OBJ_GET_INFO_BY_FD, attributes)
@@ -85,11 +85,10 @@ def map_info(descriptor: int) -> tuple[int, int, int, int, int]:
 
 
 def load_program(name: str, kind: str, code: bytes, function: int = 0) -> int:
-    """A new program's descriptor.
+    """Load a program and return its descriptor.
 
     :param kind: a key of ``_PROGRAM_TYPES``
-    :param function: for kinds that BTF leads to a kernel function, the number of that function; an
-        iterator has one that stands for it
+    :param function: BTF id of the kernel function, for kinds that are bound to one (an iterator has one)
     :raises VerifierError: with the verifier's last line, or the kernel's errno in words
     """
     instructions = ctypes.create_string_buffer(code, len(code))
@@ -121,11 +120,11 @@ def load_program(name: str, kind: str, code: bytes, function: int = 0) -> int:
     except OSError as refused:
         log = ctypes.create_string_buffer(_LOG_ROOM)
         try:
-            return attempt(log)  # once more, with the verifier's words
+            return attempt(log)  # again, with the log of the verifier
         except OSError:
             said = [line for line in log.value.decode("utf-8", "replace").splitlines() if line.strip()]
-            telling = [line for line in said if not line.startswith(("processed ", "verification time"))]
-            raise VerifierError(telling[-1] if telling else str(refused.strerror)) from refused
+            messages = [line for line in said if not line.startswith(("processed ", "verification time"))]
+            raise VerifierError(messages[-1] if messages else str(refused.strerror)) from refused
 
 
 def read_iterator(program: int) -> bytes:
@@ -153,7 +152,7 @@ def read_iterator(program: int) -> bytes:
 
 
 def run_program(program: int, *arguments: int) -> int:
-    """Run a raw tracepoint's program once, here and now, and return what it returns (32 bits).
+    """Run the program of a raw tracepoint once and return its result (32 bits).
 
     BPF_PROG_TEST_RUN of such programs: Linux 5.10, commit 1b4d60ec162f.
 
@@ -182,10 +181,10 @@ def enable_stats() -> int:
 
 
 def run_time(program: int) -> tuple[int, int, int]:
-    """(nanoseconds, runs, misses) of a program: struct bpf_prog_info.
+    """Return (nanoseconds, runs, misses) of a program: struct bpf_prog_info.
 
-    The first two count only while statistics are on.  A miss is a run that the kernel left out, since
-    a program was at work on that CPU already (5.12, commit 9ed9e9ba2337).
+    The first two count only while statistics are enabled. A miss is a run that the kernel skipped
+    because of BPF program recursion on the same CPU (5.12, commit 9ed9e9ba2337).
     """
     info = ctypes.create_string_buffer(232)
     attributes = ctypes.create_string_buffer(

@@ -1,4 +1,4 @@
-"""Where the kernel lists its tracepoints; mounted if nobody has."""
+"""Find tracefs, and mount it if necessary."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class TracefsError(SockscopeError):
-    """tracefs is neither mounted nor can it be."""
+    """tracefs is not mounted and cannot be."""
 
 
 def tracing_directory(*, mount: bool = True) -> Path:
-    """The directory of tracefs.
+    """Return the directory of tracefs.
 
-    :param mount: mount it at /sys/kernel/tracing when it is not mounted (needs root)
-    :raises TracefsError: when it is not there and cannot be mounted
+    :param mount: mount it at /sys/kernel/tracing if it is not mounted (needs root)
+    :raises TracefsError: when it is not mounted and cannot be
     """
     for place in _PLACES:
         try:
@@ -42,7 +42,7 @@ def tracing_directory(*, mount: bool = True) -> Path:
 
 
 def event_number(category: str, name: str) -> int | None:
-    """The id of the tracepoint ``category:name``; None when the kernel does not have it."""
+    """Return the id of the tracepoint ``category:name``; None if the kernel does not have it."""
     try:
         return int((tracing_directory() / "events" / category / name / "id").read_text())
     except FileNotFoundError:
@@ -50,7 +50,7 @@ def event_number(category: str, name: str) -> int | None:
 
 
 def event_field(category: str, name: str, field: str) -> int | None:
-    """Where in the tracepoint's record ``field`` begins; None when it has no such field."""
+    """Return the offset of ``field`` in the record of the tracepoint; None if it has no such field."""
     text = (tracing_directory() / "events" / category / name / "format").read_text()
     found = re.search(rf"field:[^;]*\b{field};\s*offset:(\d+);", text)
     return int(found[1]) if found else None

@@ -1,1 +1,1 @@
-"""Facts about sockets and processes that the kernel tells without BPF: inet_diag and /proc."""
+"""Facts about sockets and processes without BPF: inet_diag and /proc."""

@@ -1,4 +1,4 @@
-"""The clock by which the probes stamp what they see."""
+"""The clock of the timestamps that the probes take."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ _PROC = Path("/proc/self")
 
 
 def now_ns() -> int:
-    """Nanoseconds of CLOCK_MONOTONIC as bpf_ktime_get_ns() gives them.
+    """Return CLOCK_MONOTONIC in ns, as bpf_ktime_get_ns() does.
 
     A process in a time namespace (5.6, commit 769071ac9f20 "ns: Introduce Time
-    Namespace") reads another clock than the kernel's probes, off by a constant.
+    Namespace") reads a clock with a constant offset to the one of the probes.
     """
     return time.monotonic_ns() - offset_ns()
 
 
 @functools.cache
 def offset_ns(proc: Path = _PROC) -> int:
-    """What the time namespace of this process adds to CLOCK_MONOTONIC; it cannot change while it runs."""
+    """Return the ns that the time namespace of this process adds to CLOCK_MONOTONIC; constant while it runs."""
     try:
-        # the file tells of the namespace that children get: ours, unless we have just unshared
+        # the file describes the namespace of children: our own, unless this process has called unshare()
         if (proc / "ns/time").readlink() != (proc / "ns/time_for_children").readlink():
             return 0
         for line in (proc / "timens_offsets").read_text().splitlines():

@@ -1,4 +1,4 @@
-"""Find a container by the name or id that people know it by."""
+"""Find a container by its name or id."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sockscope.host import procfs
 from sockscope.host.containers import parse_container_id
 from sockscope.host.processes import process
 
-#: Where Docker keeps each container's name: one directory a container.
+#: Where Docker keeps the names of containers: one directory per container.
 DOCKER = Path("/var/lib/docker/containers")
-#: Where Podman and CRI-O keep theirs: a file for each storage driver, and one for what goes with a reboot.
+#: Where Podman and CRI-O keep theirs: one file per storage driver, and one that a reboot removes.
 STORAGE = Path("/var/lib/containers/storage")
 _SHORTEST_ID = 4
 
@@ -21,7 +21,7 @@ _SHORTEST_ID = 4
 def cgroup_of_container(
     name: str, proc: str = procfs.PROC, docker: Path = DOCKER, storage: Path = STORAGE
 ) -> str:
-    """The cgroup (v2 path) in which a running container's processes are.
+    """Return the cgroup (v2 path) of the processes of a running container.
 
     :param name: a whole id, its beginning (four characters at least), a name that Docker, Podman or
         CRI-O gave, or the name of an lxc or systemd-nspawn container
@@ -70,7 +70,7 @@ def _read(path: Path) -> Any:
 
 
 def _outermost(cgroup: str, container: str) -> str:
-    """The container's own cgroup, when the process is in one below it."""
+    """Return the cgroup of the container itself, if the process is in one below it."""
     parts = cgroup.split("/")
     for length in range(1, len(parts) + 1):
         path = "/".join(parts[:length])

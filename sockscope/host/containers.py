@@ -1,4 +1,4 @@
-"""Which container a cgroup belongs to: every runtime writes its name into the path its own way."""
+"""Parse the id of a container from the path of its cgroup."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
 
 
 def parse_container_id(cgroup: str) -> str:
-    """The id (docker, podman, containerd, kubernetes) or name (lxc, systemd-nspawn) of a container.
+    """Return the id (docker, podman, containerd, kubernetes) or name (lxc, systemd-nspawn) of a container.
 
     Empty for a process of the host.
 

@@ -1,4 +1,4 @@
-"""The queues of TCP listeners, sampled through inet_diag: no root, no BPF, no cost to the server."""
+"""Sample the queues of TCP listeners through inet_diag, without root or BPF."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ _FAMILIES = (inet_diag_wire.AF_INET, inet_diag_wire.AF_INET6)
 
 
 class InetDiag:
-    """All TCP listeners of one network namespace, IPv4 and IPv6, one sample a call.
+    """Sample all TCP listeners of one network namespace, IPv4 and IPv6.
 
-    A socket into the kernel stays open between samples (and keeps the namespace alive), so use it
-    as a context manager or close it.  Any user may: nothing of a sample needs root but entering a
-    namespace that is not our own.  Not for two threads at a time.
+    A netlink socket stays open between samples and keeps the namespace alive, so use this as a
+    context manager or close it. Root is only needed to enter another namespace. Not thread-safe.
 
     :param namespace: None for the caller's own
     :param ports: only listeners on these; none means all
@@ -40,14 +39,13 @@ class InetDiag:
         self._socket = netns.inside(namespace, _open)
 
     def sample(self, inodes: Collection[int] | None = None, handshakes: bool = True) -> Records:
-        """QUEUE records of all listeners, or of those with these socket inodes, in no order.
+        """Return QUEUE records of all listeners, or of those with these socket inodes, unordered.
 
         ``queue`` (connections that wait) can be one more than ``backlog`` (the limit in force):
-        the kernel refuses when the queue is longer than its limit.  ``drops`` counts from the
-        listener's birth and is sk_drops: connections refused for a full queue or lack of memory.
+        the kernel refuses when the queue is longer than its limit.  ``drops`` is sk_drops,
+        counted since the socket was created: all kinds of drops of a listener.
 
-        A listener that is born or closed while the kernel answers may be missing; none is there
-        twice.
+        A listener that is created or closed meanwhile may be missing; none is returned twice.
 
         :param handshakes: False leaves ``syn_queue`` 0, and the kernel does not walk over all
             connections of the host to find those half open (0.3 µs each)
@@ -70,14 +68,14 @@ class InetDiag:
         return queues
 
     def owners(self) -> dict[int, int]:
-        """``{socket inode: uid}`` of the listeners of the last sample: who made each socket.
+        """Return ``{socket inode: uid}`` of the listeners of the last sample: the creators of the sockets.
 
-        The kernel tells this even where the processes that hold it are hidden from us.
+        The kernel reports these even if the owning processes are hidden from us.
         """
         return dict(zip(self._listening["inode"].tolist(), self._listening["uid"].tolist(), strict=True))
 
     def close(self) -> None:
-        """Let go of the kernel's socket, and with it of the namespace."""
+        """Close the netlink socket, which also releases the namespace."""
         self._socket.close()
 
     def __enter__(self) -> Self:
@@ -87,7 +85,7 @@ class InetDiag:
         self.close()
 
     def _ask(self, family: int, state: int) -> Records:
-        """SOCKET records of one family's sockets in one state."""
+        """Return SOCKET records of the sockets of one family in one state."""
         try:
             self._drain_interrupted()
             self._sequence = self._sequence % 0xFFFF_FFFF + 1
@@ -107,7 +105,7 @@ class InetDiag:
         return np.concatenate(parts) if parts else np.empty(0, inet_diag_wire.SOCKET)
 
     def _answer(self) -> list[Records]:
-        """The messages of the dump under way, to its end."""
+        """Yield the messages of the current dump until its end."""
         answer: list[Records] = []
         while True:
             for rows in inet_diag_wire.runs(self._socket.recv(_LARGEST_CHUNK)):
@@ -123,7 +121,7 @@ class InetDiag:
                     return answer
 
     def _drain_interrupted(self) -> None:
-        """Take in the rest of a dump that an exception cut short: until then the kernel is busy."""
+        """Read the rest of a dump that an exception interrupted: until then the kernel returns EBUSY."""
         if self._answering:
             self._socket.setblocking(False)
             try:
@@ -136,10 +134,10 @@ class InetDiag:
 
 
 def _open() -> socket.socket:
-    """A socket into inet_diag, of the namespace of the calling thread.
+    """Open an inet_diag socket in the namespace of the calling thread.
 
-    pyroute2 opens it, in a thread that has no event loop running; its own decoding takes 140 µs a
-    listener, so its socket is all that is used.
+    pyroute2 opens it, in a thread that has no event loop running; its decoding takes 140 µs per
+    listener, so only its socket is used.
     """
     from pyroute2.netlink.diag import DiagSocket
 

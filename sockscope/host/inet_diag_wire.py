@@ -1,7 +1,7 @@
-"""The messages of inet_diag as bytes: the question, and answers by the thousand as arrays.
+"""The wire format of inet_diag: requests as bytes, replies as arrays.
 
-A library that makes an object of every message decodes some 7,000 a second; a listener under a
-flood of handshakes has more than that waiting.  Here all messages of one shape are one array.
+A library that creates one object per message decodes some 7,000 per second; a listener under a
+SYN flood has more than that. Here all messages of one layout become one array.
 Formats: include/uapi/linux/inet_diag.h, sock_diag.h and netlink.h of Linux (the host's byte order,
 but ports and addresses in that of the network).
 """
@@ -19,9 +19,9 @@ AF_INET, AF_INET6 = 2, 10
 SYN_RECV, LISTEN = 3, 10
 SOCK_DIAG_BY_FAMILY, NLMSG_ERROR, NLMSG_DONE = 20, 2, 3
 
-#: A socket as inet_diag tells it: ``address`` is 16 bytes, IPv4 as IPv4-mapped; of a listener
+#: A socket as reported by inet_diag: ``address`` is 16 bytes, IPv4 as IPv4-mapped; of a listener
 #: ``queue`` and ``backlog`` are its accept queue's length and limit; ``drops`` is 0 where the
-#: kernel sent none; ``interface`` is what it is bound to (SO_BINDTODEVICE) or 0.
+#: kernel sent none; ``interface`` is the device it is bound to (SO_BINDTODEVICE) or 0.
 SOCKET = np.dtype(
     [
         ("cookie", "<u8"),
@@ -69,7 +69,7 @@ _JMP, _SOURCE_PORT_IS = 1, 11
 
 
 def question(family: int, states: int, sequence: int, ports: Collection[int] = ()) -> bytes:
-    """A dump of the TCP sockets of ``family`` in ``states`` (bits), of local ``ports`` alone if any."""
+    """Return the request for a dump of TCP sockets of ``family`` in ``states`` (bits), on local ``ports`` if given."""
     body = _REQUEST.pack(family, _TCP, 1 << (_INET_DIAG_SKMEMINFO - 1), states)
     if ports:
         program = _one_of(sorted(set(ports)))
@@ -78,9 +78,9 @@ def question(family: int, states: int, sequence: int, ports: Collection[int] = (
 
 
 def _one_of(ports: list[int]) -> bytes:
-    """A filter that the kernel runs, of {code, bytes to go if true, if false}; a port is in the third.
+    """Return a filter for the kernel, of {code, offset if true, offset if false}; the third has a port.
 
-    Reaching the end takes a socket, jumping four bytes behind the end refuses it.
+    Reaching the end accepts a socket, jumping four bytes beyond the end rejects it.
     INET_DIAG_BC_S_EQ: be1f190d0f8c "inet_diag: Add equal-operator for ports", Linux 4.16.
     """
     operation = struct.Struct("=BBH").pack
@@ -92,9 +92,9 @@ def _one_of(ports: list[int]) -> bytes:
 
 
 def runs(chunk: bytes) -> Iterator[Records]:
-    """The messages of what one ``recv`` gave, as rows of bytes: a run of like messages at a time.
+    """Yield the messages of one ``recv`` as rows of bytes, one run of messages of equal length at a time.
 
-    :raises ValueError: when a message is cut short
+    :raises ValueError: when a message is truncated
     """
     octets: Records = np.frombuffer(chunk, np.uint8)
     at = 0
@@ -113,14 +113,14 @@ def runs(chunk: bytes) -> Iterator[Records]:
 
 
 def heading(rows: Records) -> tuple[int, int, int]:
-    """Type and sequence number of the messages of a run, and the status that ends a dump (0 or -errno)."""
+    """Return type and sequence number of the messages of a run, and the status that ends a dump (0 or -errno)."""
     _, kind, _, sequence, _ = _HEADER.unpack_from(rows[0].tobytes())
     told = rows[0, _HEADER.size : _HEADER.size + 4].tobytes()
     return kind, sequence, struct.unpack("=i", told)[0] if len(told) == 4 else 0
 
 
 def sockets(rows: Records) -> Records:
-    """SOCKET records of messages of one length.
+    """Return SOCKET records of messages of one length.
 
     :raises ValueError: when the messages are too short for a socket
     """
@@ -141,7 +141,7 @@ def sockets(rows: Records) -> Records:
 
 
 def _drops(rows: Records) -> Records:
-    """sk_drops out of each message's attributes, which lie alike in nearly all of them."""
+    """Return sk_drops from the attributes of each message, whose layout is nearly always the same."""
     drops = np.zeros(len(rows), np.uint32)
     alike = np.ones(len(rows), bool)
     at, end = _ANSWER.itemsize, rows.shape[1]

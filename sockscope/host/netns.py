@@ -1,7 +1,7 @@
-"""Network namespaces: which there are, which one a word names, and how to do something inside one.
+"""Network namespaces: list them, resolve their names, and run code inside one.
 
-A namespace belongs to a thread, so another one is entered by a thread that ends afterwards: no
-other thread, and no later code, can find itself in the wrong place.
+A namespace belongs to a thread, so another one is entered by a thread that ends afterwards: no other
+thread and no later code can run in the wrong namespace.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Result = TypeVar("Result")
 
 
 class NamespaceGoneError(UsageError):
-    """There is no such network namespace (any more)."""
+    """The network namespace does not exist, or no longer."""
 
 
 @dataclass(frozen=True)
 class Namespace:
-    """A network namespace: its inode number (its identity) and a file that leads into it."""
+    """A network namespace: its inode number (its identity) and a file that refers to it."""
 
     inode: int
     path: str
@@ -39,21 +39,20 @@ class Namespace:
 
 @dataclass(frozen=True)
 class Census:
-    """The namespaces of all processes: ``{inode: lowest pid in it}``, and how many processes did
-    not let themselves be asked (another user's, and we are not root)."""
+    """The namespaces of all processes: ``{inode: lowest pid in it}``, and how many processes could not be inspected."""
 
     pids: dict[int, int]
     refused: int
 
 
 def own() -> Namespace:
-    """The namespace of the calling thread."""
+    """Return the namespace of the calling thread."""
     path = Path("/proc/thread-self/ns/net")
     return Namespace(path.stat().st_ino, str(path))
 
 
 def census(proc: str = procfs.PROC) -> Census:
-    """The namespaces of all processes, from /proc/PID/ns/net (of each process's first thread)."""
+    """Return the namespaces of all processes, from /proc/PID/ns/net (of the first thread of each)."""
     found: dict[int, int] = {}
     refused = 0
     for pid in procfs.pids(proc):
@@ -70,9 +69,9 @@ def census(proc: str = procfs.PROC) -> Census:
 
 
 def named() -> dict[int, str]:
-    """``{inode: path}`` of the namespaces that a mounted file keeps, from /proc/self/mountinfo.
+    """Return ``{inode: path}`` of the namespaces that are bind-mounted, from /proc/self/mountinfo.
 
-    These are those of ``ip netns`` and of container runtimes; they need no process inside.
+    ``ip netns`` and container runtimes mount them; they exist without a process inside.
     """
     found: dict[int, str] = {}
     for line in (procfs.read(f"{procfs.PROC}/self/mountinfo") or b"").splitlines():
@@ -85,12 +84,12 @@ def named() -> dict[int, str]:
 
 
 def resolve(text: str) -> Namespace:
-    """The namespace that ``text`` names: a name of ``ip netns``, a path, a pid, or an inode number.
+    """Resolve ``text`` to a namespace: a name of ``ip netns``, a path, a pid, or an inode number.
 
     A number is an inode when it is larger than any pid can be, and a name comes first.
 
     :raises UsageError: when there is no such namespace (NamespaceGoneError: where the text leads)
-    :raises SockscopeError: when we may not look at it
+    :raises SockscopeError: when access is denied
     """
     if "/" in text:
         return _at(text)
@@ -117,12 +116,11 @@ def resolve(text: str) -> Namespace:
 
 
 def inside(namespace: Namespace | None, action: Callable[[], Result]) -> Result:
-    """What ``action`` returns or raises, run by a thread of its own inside ``namespace``.
+    """Run ``action`` in a new thread inside ``namespace``, and return or raise what it does.
 
-    None is the namespace of the caller.
-
-    :raises NamespaceGoneError: when it does not exist any more
-    :raises SockscopeError: when we may not enter it
+    :param namespace: None for the namespace of the caller
+    :raises NamespaceGoneError: when it no longer exists
+    :raises SockscopeError: when it must not be entered
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -168,11 +166,13 @@ def _at(path: str, missing: str = "") -> Namespace:
 
 
 def _open(path: str, missing: str = "") -> int:
-    """A descriptor of the namespace at ``path``, known to be one."""
+    """Open the namespace at ``path`` after checking that it is one."""
     import fcntl
 
     try:
-        regular = stat.S_ISREG(Path(path).stat().st_mode)  # first, as to open a device may do something
+        regular = stat.S_ISREG(
+            Path(path).stat().st_mode
+        )  # check first: opening a device may have side effects
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC) if regular else -1
     except (FileNotFoundError, NotADirectoryError, ProcessLookupError):
         raise NamespaceGoneError(
@@ -195,6 +195,6 @@ def _open(path: str, missing: str = "") -> int:
 
 
 def _inode_in(text: str) -> int:
-    """The number in ``net:[4026531840]``, 0 for another text."""
+    """Return the number in ``net:[4026531840]``, 0 for another text."""
     number = text.removeprefix("net:[").removesuffix("]")
     return int(number) if text == f"net:[{number}]" and number.isascii() and number.isdigit() else 0

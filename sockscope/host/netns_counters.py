@@ -1,4 +1,4 @@
-"""What one network namespace counts for all its listeners together, and its limit on backlogs."""
+"""Counters of one network namespace for all its listeners, and its limit of backlogs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _SOMAXCONN = "/proc/sys/net/core/somaxconn"
 
 
 class NetnsCounters:
-    """HostCounters of one network namespace, a reading a call (0.2 ms).
+    """Read HostCounters of one network namespace (0.2 ms per call).
 
-    The files stay open between readings (and keep the namespace alive), so use it as a context
-    manager or close it.  No privilege is needed but to enter a namespace that is not our own.
+    The files stay open between calls and keep the namespace alive, so use this as a context manager
+    or close it. Privileges are only needed to enter another namespace.
 
     :param namespace: None for the caller's own
     :raises SockscopeError: when it cannot be entered, or /proc lacks the files
@@ -29,12 +29,11 @@ class NetnsCounters:
         self._netstat, self._somaxconn = netns.inside(namespace, _open)
 
     def read(self) -> HostCounters:
-        """The counters now, cumulative since the namespace was made.
+        """Return the current counters, cumulative since the namespace was created.
 
-        ``listen_overflows`` are connections refused for a full accept queue; ``listen_drops`` are
-        these and those refused for other reasons.
+        ``listen_overflows`` counts drops because of a full accept queue; ``listen_drops`` all drops.
 
-        :raises SockscopeError: when the kernel tells no such counters
+        :raises SockscopeError: when the kernel has no such counters
         """
         told = counters(os.pread(self._netstat, 1 << 16, 0)).get("TcpExt", {})
         try:
@@ -67,10 +66,9 @@ class NetnsCounters:
 
 
 def counters(raw: bytes) -> dict[str, dict[str, int]]:
-    """``{"TcpExt": {"ListenDrops": 0, …}, …}`` of the text of /proc/net/netstat (or snmp).
+    """Parse /proc/net/netstat (or snmp) into ``{"TcpExt": {"ListenDrops": 0, …}, …}``.
 
-    Lines come in pairs, names and then values, that begin with the same word; a pair that does not
-    match is left out.
+    Lines come in pairs, names and values, that begin with the same word; other pairs are skipped.
     """
     found: dict[str, dict[str, int]] = {}
     lines = [line.split() for line in raw.decode("ascii", "replace").splitlines()]

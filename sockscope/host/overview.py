@@ -1,4 +1,4 @@
-"""All that can be told of TCP listeners without BPF, at one moment."""
+"""A snapshot of all TCP listeners, taken without BPF."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FAMILIES = {2: "ipv4", 10: "ipv6"}
 
 @dataclass(frozen=True)
 class Owner:
-    """A process that holds a listener, under which descriptors; names are as found in /proc."""
+    """A process that owns a listener, with its descriptors; names are as found in /proc."""
 
     pid: int
     comm: str
@@ -59,12 +59,12 @@ class Listening:
 
 @dataclass(frozen=True)
 class NotVisible:
-    """What we were not allowed to see, in numbers and names; all empty when there is nothing.
+    """What was not visible to this process; all empty if everything was.
 
     ``descriptors``: processes whose descriptors are hidden, so that listeners may have more
     owners; ``namespaces_of``: processes whose network namespace is hidden; ``namespaces``: those
-    that we know of and may not enter; ``outside``: why whole processes are hidden from us;
-    ``without_owner``: listeners that no process we see holds.
+    that exist and must not be entered; ``outside``: why whole processes are hidden;
+    ``without_owner``: listeners without a visible owner.
     """
 
     descriptors: int
@@ -76,9 +76,10 @@ class NotVisible:
 
 @dataclass(frozen=True)
 class Overview:
-    """``time_ns`` is since 1970, ``own`` our network namespace, ``names`` what to call each looked at.
+    """The listeners of one or all network namespaces.
 
-    Listeners are sorted: those of our own namespace first, then by name, port and address.
+    ``time_ns`` is since 1970, ``own`` the own network namespace, ``names`` the names of all namespaces.
+    Listeners of the own namespace come first, then sorted by name, port and address.
     """
 
     time_ns: int
@@ -90,12 +91,12 @@ class Overview:
 
 
 def overview(ports: Collection[int] = (), namespace: str = "") -> Overview:
-    """Look at one network namespace, or at all that we can find and enter.
+    """List the listeners of one network namespace, or of all that can be entered.
 
     :param ports: only listeners on these; none means all
     :param namespace: a name, path, pid or inode; empty for all
     :raises UsageError: when there is no such namespace
-    :raises SockscopeError: when it, or our own, cannot be looked at
+    :raises SockscopeError: when it, or our own, cannot be inspected
     """
     now, own = time.time_ns(), netns.own()
     places, names, refused = _one(namespace, own) if namespace else _all(own)
@@ -191,7 +192,7 @@ def _one(text: str, own: netns.Namespace) -> tuple[list[netns.Namespace], dict[i
 
 
 def _all(own: netns.Namespace) -> tuple[list[netns.Namespace], dict[int, str], int]:
-    """Our own namespace and all others we know of, what to call each, and how many hide theirs."""
+    """Return the own and all other known namespaces, their names, and how many processes hide theirs."""
     census, mounts = netns.census(), netns.named()
     paths = {inode: f"{procfs.PROC}/{pid}/ns/net" for inode, pid in census.pids.items()} | mounts
     names = {inode: f"pid {pid}" for inode, pid in census.pids.items()}

@@ -1,6 +1,6 @@
-"""Capabilities of this process: which it has, which tracing needs for what, and giving them up.
+"""Capabilities of this process: query, require and drop them.
 
-capabilities(7), capset(2).  Since 5.8 CAP_SYS_ADMIN stands in for CAP_BPF and CAP_PERFMON.
+See capabilities(7), capset(2). Since Linux 5.8 CAP_SYS_ADMIN includes CAP_BPF and CAP_PERFMON.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Capability(IntEnum):
 
 @dataclass(frozen=True)
 class Need:
-    """What a capability is for; without one that is not ``needed`` something is missing, not all."""
+    """What a capability is needed for; without one that is not ``needed`` tracing works with limitations."""
 
     capability: Capability
     why: str
@@ -56,27 +56,28 @@ NEEDS = (
     Need(Capability.SYS_ADMIN, "measure what the probes cost, and ask other network namespaces", False),
 )
 
-#: What a tracer that has started goes on with.
+#: Capabilities that a running tracer keeps.
 KEPT = frozenset({Capability.BPF, Capability.PERFMON, Capability.SYS_PTRACE})
-#: As well, but only in the moments in which it is used (:func:`raised`).
+#: Kept as well, but only effective while used (:func:`raised`).
 AT_MOMENTS = frozenset({Capability.SYS_ADMIN})
 
 
 def effective() -> frozenset[Capability]:
-    """The capabilities in force for this thread, of those that have a name here."""
+    """Return the effective capabilities of this thread that are listed here."""
     return _in(_masks()[0])
 
 
 def missing() -> list[Need]:
-    """What tracing needs and this thread lacks."""
+    """Return the needs of tracing that this thread lacks."""
     held = effective()
     stood_in = {Capability.BPF, Capability.PERFMON} if Capability.SYS_ADMIN in held else set()
     return [need for need in NEEDS if need.capability not in held | stood_in]
 
 
 def require() -> None:
-    """
-    :raises SockscopeError: when tracing cannot work, naming what is missing
+    """Check that tracing is possible.
+
+    :raises SockscopeError: otherwise, with the missing capabilities
     """
     lacking = [need for need in missing() if need.needed]
     if lacking and not _tracefs_is_enough(lacking):
@@ -87,14 +88,14 @@ def require() -> None:
 
 
 def _tracefs_is_enough(lacking: list[Need]) -> bool:
-    """Whether the one that is missing is for files that can be read anyhow."""
+    """Return whether only a capability for files is missing, and those files are readable anyway."""
     names = {need.capability for need in lacking}
     return names == {Capability.DAC_READ_SEARCH} and os.access("/sys/kernel/tracing/events", os.X_OK)
 
 
 @contextlib.contextmanager
 def raised(capability: Capability) -> Iterator[None]:
-    """With ``capability`` in force for this thread, if it may have it."""
+    """Raise ``capability`` for this thread within a context, if it is permitted."""
     now, permitted, inherited = _masks()
     bit = 1 << capability
     if now & bit or not permitted & bit:
@@ -108,7 +109,7 @@ def raised(capability: Capability) -> Iterator[None]:
 
 
 def readable_without(capabilities: Iterable[Capability], path: Path) -> bool:
-    """Whether this process could read ``path`` without ``capabilities``."""
+    """Return whether this process could read ``path`` without ``capabilities``."""
     now, permitted, inherited = _masks()
     _set(now & ~_mask(capabilities), permitted, inherited)
     try:
@@ -118,7 +119,7 @@ def readable_without(capabilities: Iterable[Capability], path: Path) -> bool:
 
 
 def invoker() -> pwd.struct_passwd | None:
-    """Who called sudo, when this process is root by it."""
+    """Return the user who called sudo, if this process is root because of it."""
     number = os.environ.get("SUDO_UID", "")
     if os.geteuid() != 0 or not number.isdecimal() or number == "0":
         return None
@@ -129,7 +130,7 @@ def invoker() -> pwd.struct_passwd | None:
 
 
 def may(user: pwd.struct_passwd, path: Path, how: int) -> bool:
-    """Whether ``user`` may do to ``path`` what ``how`` says (access(2), which asks for the real user)."""
+    """Return whether ``user`` has access ``how`` to ``path`` (access(2), which checks the real user)."""
     groups = os.getgroups()
     os.setgroups(os.getgrouplist(user.pw_name, user.pw_gid))
     os.setresgid(user.pw_gid, -1, -1)
@@ -143,13 +144,13 @@ def may(user: pwd.struct_passwd, path: Path, how: int) -> bool:
 
 
 def give_up(user: pwd.struct_passwd | None, more: Iterable[Capability] = (), *, tracing: bool = True) -> None:
-    """Keep only what a running tracer uses, for good; with ``user``, be that user from now on.
+    """Drop all capabilities but those that a running tracer uses; with ``user``, change to that user.
 
-    To be called before other threads start: they inherit what this one keeps.  Those that are there
-    already lose everything when the user changes, and keep all they have when it does not.
+    Call this before other threads start: they inherit what this one keeps. Existing threads lose
+    everything if the user changes, and keep everything otherwise.
 
     :param more: capabilities to keep besides
-    :param tracing: whether it goes on to trace; if not, ``more`` is all that stays
+    :param tracing: whether tracing continues; if not, only ``more`` is kept
     """
     if user is not None:
         _libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0)
@@ -178,7 +179,7 @@ def _in(mask: int) -> frozenset[Capability]:
 
 
 def _masks() -> tuple[int, int, int]:
-    """(effective, permitted, inheritable) of this thread."""
+    """Return (effective, permitted, inheritable) of this thread."""
     data = ctypes.create_string_buffer(24)
     _call(_libc.capget, data)
     low, high = struct.unpack_from("<3I", data.raw), struct.unpack_from("<3I", data.raw, 12)

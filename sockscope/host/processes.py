@@ -1,4 +1,4 @@
-"""What /proc tells of one process: its name, command line, parent, cgroup and container."""
+"""Read name, command line, parent, cgroup and container of a process from /proc."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ _LONGEST_COMMAND = 4096
 
 
 def process(pid: int, proc: str = procfs.PROC) -> Process | None:
-    """A Process record, or None when there is none (any more).
+    """Return a Process record, or None if the process does not exist.
 
-    Names are as the process chose them, control characters and all: show them through
-    :func:`sockscope.formatting.printable`.  The command is its words with spaces between, at most 4096
-    bytes, and empty for a thread of the kernel.  What we may not read is empty.
+    Names are unfiltered and may have control characters: print them through
+    :func:`sockscope.formatting.printable`. The command line is joined by spaces, at most 4096 bytes,
+    and empty for kernel threads. What cannot be read is empty.
     """
     told = _read(f"{proc}/{pid}/stat")
     opening, closing = told.find(b"("), told.rfind(b")")  # the name itself may have any of these
@@ -34,10 +34,9 @@ def process(pid: int, proc: str = procfs.PROC) -> Process | None:
 
 
 def cgroup_of(raw: bytes) -> str:
-    """The path out of /proc/PID/cgroup, lines of ``hierarchy:controllers:path``.
+    """Return the path from /proc/PID/cgroup (lines of ``hierarchy:controllers:path``).
 
-    That of cgroup v2 when it says anything, else of systemd's own hierarchy, else the first of
-    v1's that does.
+    That of cgroup v2 if it is not "/", else of the hierarchy of systemd, else the first of cgroup v1.
     """
     paths: dict[str, str] = {}
     for line in procfs.text(raw).split("\n"):

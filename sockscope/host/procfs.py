@@ -1,4 +1,4 @@
-"""Reading /proc while processes come and go: what vanishes in the middle was never there."""
+"""Read /proc while processes start and exit: what vanishes meanwhile is treated as absent."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 PROC = "/proc"
 _FIRST_PID_NAMESPACE = 0xEFFF_FFFC  # PROC_PID_INIT_INO
 
-#: More than any file read here has, short of a hostile one.
+#: Larger than any file read here, except a hostile one.
 LARGEST = 1 << 24
 
 
 def pids(proc: str = PROC) -> list[int]:
-    """The numbered directories of /proc, which are its processes (or of task, threads), lowest first."""
+    """Return the numeric directories of /proc (or of task/), in ascending order."""
     with os.scandir(proc) as entries:
         return sorted(int(entry.name) for entry in entries if entry.name.isascii() and entry.name.isdigit())
 
 
 def read(path: str, largest: int = LARGEST) -> bytes | None:
-    """A file's first ``largest`` bytes, or None when it, or its process, is gone.
+    """Return the first ``largest`` bytes of a file, or None if it or its process is gone.
 
-    :raises PermissionError: when it is there and we may not read it
+    :raises PermissionError: when it exists and must not be read
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -40,12 +40,12 @@ def read(path: str, largest: int = LARGEST) -> bytes | None:
 
 
 def text(raw: bytes) -> str:
-    """A name as it was found: control characters stay; bytes that are no UTF-8 become U+FFFD."""
+    """Decode a name: control characters stay, bytes that are not UTF-8 become U+FFFD."""
     return raw.decode("utf-8", "replace")
 
 
 def hidepid_reasons(proc: str = PROC) -> tuple[str, ...]:
-    """Why /proc shows us fewer processes than there are; empty when it shows all."""
+    """Return why /proc hides processes; empty if it shows all."""
     found = []
     if os.geteuid() and _hidepid(read(f"{proc}/self/mountinfo") or b""):
         found.append("/proc hides other users' processes (hidepid)")
@@ -58,7 +58,7 @@ def hidepid_reasons(proc: str = PROC) -> tuple[str, ...]:
 
 
 def _hidepid(mountinfo: bytes) -> bool:
-    """Whether the uppermost mount at /proc was made with hidepid."""
+    """Return whether the topmost mount at /proc has the option hidepid."""
     answer = False
     for line in mountinfo.splitlines():
         place, _, kind = line.partition(b" - ")

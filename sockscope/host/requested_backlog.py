@@ -1,4 +1,4 @@
-"""What can be known of the backlog that a server asked for, when nobody watched it ask."""
+"""Derive the backlog given to listen() when the call was not traced."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RequestedBacklog:
-    """What listen() was given: at least ``least``, perhaps more (``clamped``); in a word, in words."""
+    """The backlog given to listen(): at least ``least``, perhaps more (``clamped``); as short and long text."""
 
     least: int
     clamped: bool
@@ -16,12 +16,12 @@ class RequestedBacklog:
 
 
 def requested_backlog(in_force: int, somaxconn: int) -> RequestedBacklog:
-    """What the limit in force tells of the backlog asked for.
+    """Derive the requested backlog from the effective limit.
 
-    listen() keeps the smaller of its argument and net.core.somaxconn at that moment (a negative
-    argument counts as the largest), and nothing else: the argument itself is lost.  So a limit
-    equal to today's somaxconn may have been cut, one above it stems from a time when somaxconn
-    was higher, and one below it is what was asked, as long as somaxconn was not that low then.
+    The kernel only keeps the smaller of the argument and net.core.somaxconn at the time of the call
+    (a negative argument counts as the largest). So a limit equal to the current somaxconn may have
+    been clamped, one above it dates from when somaxconn was higher, and one below it is the argument,
+    unless somaxconn was that low then.
 
     :param in_force: a listener's limit (``backlog`` of a QUEUE record)
     :param somaxconn: net.core.somaxconn of its network namespace now

@@ -141,7 +141,7 @@ class KernelSource:
         program = self._program
         if whole:
             self._last_ns = 0
-            self._pairs.anew()
+            self._pairs.reset()
         now = clock.now_ns()
         if final:
             self._unseen_ends.look_at_all()

@@ -10,7 +10,7 @@ from driving import busy, drive, text_of, until
 from feeding import LiveFeed
 from textual.pilot import Pilot
 
-from sockscope.cli.live import Live, _without_serve, need_terminal, serve
+from sockscope.cli.live import Live, _without_web_option, need_terminal, serve
 from sockscope.cli.replay import Replay
 from sockscope.errors import SockscopeError, UsageError
 from sockscope.tui import screens, views, widgets
@@ -103,10 +103,10 @@ def test_an_address_to_serve_at_that_cannot_be_is_refused(where: str) -> None:
         serve(where)
 
 
-def test_a_browser_runs_the_same_command_without_serve() -> None:
+def test_a_browser_runs_the_same_command_without_web_option() -> None:
     base = ["live", "--port", "80"]
     for given in (["--web"], ["--web", "127.0.0.1:9"], ["--web=127.0.0.1:9"]):
-        assert _without_serve([*base, *given, "--theme", "light"])[2:] == [
+        assert _without_web_option([*base, *given, "--theme", "light"])[2:] == [
             "sockscope",
             *base,
             "--theme",

@@ -166,7 +166,7 @@ def test_the_filter_works_while_it_is_typed_says_what_is_wrong_and_goes_with_esc
         assert 0 < some < everything
         assert f"{some:,} of {everything:,}" in text_of(app)
         await typed(app, pilot, " nonsense:1")
-        assert "no key 'nonsense'" in text_of(app)
+        assert "unknown key 'nonsense'" in text_of(app)
         await pilot.press("escape")
         await pilot.pause()
         assert rows.shown == everything
@@ -185,7 +185,7 @@ def test_a_filter_that_nothing_fits_says_so() -> None:
     async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
         await pilot.press("4", "slash")
         await typed(app, pilot, "port:9")
-        assert "fits the filter" in text_of(app)
+        assert "matches the filter" in text_of(app)
 
     drive(busy(), steps)
 

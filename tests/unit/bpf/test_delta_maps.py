@@ -54,7 +54,7 @@ def test_a_batch_has_the_pairs_that_changed_and_all_of_them_when_asked() -> None
     held.put((2, 60), (10, 9))
     held.put((1, 60), (1, 0))
     assert sorted(pairs.wakes(NOBODY).tolist()) == [(1, 60, 1, 0), (2, 60, 10, 9)]
-    pairs.anew()
+    pairs.reset()
     assert len(pairs.wakes(NOBODY)) == 3
     assert pairs.wakes(NOBODY).tolist() == []
 
