@@ -1,7 +1,6 @@
 """Attach loaded programs: to tracepoints, to kernel functions by BTF, to kernel functions by kprobe.
 
-Every function returns a descriptor; what it attached stays until that is closed, or the process ends
-in whatever way.  perf_event_open(2), bpf(2); structures in include/uapi/linux/perf_event.h.
+Every function returns a descriptor; the program stays attached until it is closed or the process exits.  perf_event_open(2), bpf(2); structures in include/uapi/linux/perf_event.h.
 """
 
 from __future__ import annotations
@@ -38,8 +37,10 @@ def attach_function(program: int) -> int:
 
 
 def attach_tracepoint(number: int, program: int) -> int:
-    """Attach to the tracepoint of that id, on all CPUs: a program set on one event of a tracepoint
-    runs wherever it fires."""
+    """Attach to the tracepoint with this id, on all CPUs.
+
+    A program set on one event of a tracepoint runs wherever it fires.
+    """
     return _attach(_event(_PERF_TYPE_TRACEPOINT, number), program)
 
 
@@ -49,7 +50,7 @@ def attach_kprobe(function: str, program: int, *, at_return: bool) -> int:
 
 
 def open_kprobe(function: str, *, at_return: bool) -> int:
-    """A kprobe without a program yet: whether the kernel allows one there.
+    """Open a kprobe without a program, to check whether the kernel allows it.
 
     :raises OSError: without kprobes, without such a function, or when it may not be probed
     """

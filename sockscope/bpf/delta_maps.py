@@ -44,7 +44,8 @@ class DeltaMaps:
     def wakes(self, ended: Records) -> Records:
         """Return changed WAKE rows; those of ``ended`` workers are removed.
 
-        Threads without socket I/O end without a record: they are searched for when the map fills up."""
+        Threads without socket I/O end without a record: they are searched for when the map fills up.
+        """
         held = self._maps["wakes"]
         found = rows(held, WAKE)
         over = np.isin(found["waker"], ended["id"]) | np.isin(found["wakee"], ended["tid"])

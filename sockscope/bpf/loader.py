@@ -35,7 +35,8 @@ class ProgramSpec:
     """A program to load: a compiled function of a ``kind`` (of a hook, or ``iterator``).
 
     ``traces`` is the BTF id of the kernel function, for kinds that are bound to one. ``typed`` is an
-    alternative function with the BTF id of its tracepoint, preferred if the kernel accepts it."""
+    alternative function with the BTF id of its tracepoint, preferred if the kernel accepts it.
+    """
 
     function: str
     kind: str

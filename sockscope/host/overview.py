@@ -35,11 +35,13 @@ class Owner:
 
 @dataclass(frozen=True)
 class Listening:
-    """A listener: of its namespace (inode and name), its socket's inode, ``family`` ipv4 or ipv6,
-    ``group`` how many listen on this address and port, ``queue`` how many connections wait to be
-    accepted, ``backlog`` the limit in force, ``requested_backlog`` what listen() was given, ``syn_queue``
-    handshakes under way (shared by the group), ``drops`` connections refused since it was born,
-    ``uid`` who made it."""
+    """A listening socket.
+
+    ``group`` is the number of listeners of this address and port, ``queue`` the length of the accept
+    queue, ``backlog`` the effective limit, ``requested_backlog`` the argument of listen(), ``syn_queue``
+    the half-open handshakes (of the whole group), ``drops`` all drops since it was created, ``uid`` its
+    creator.
+    """
 
     netns: int
     netns_name: str

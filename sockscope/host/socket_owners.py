@@ -1,4 +1,4 @@
-"""Which processes hold which sockets."""
+"""Find the processes that own sockets."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from sockscope.records.batch import OWNER, Records
 
 
 class SocketOwners(NamedTuple):
-    """OWNER records, and the processes whose descriptors we were not allowed to see."""
+    """OWNER records, and the processes whose descriptors could not be read."""
 
     rows: Records
     refused: tuple[int, ...]
 
 
 def find_socket_owners(sockets: Mapping[int, int], proc: str = procfs.PROC) -> SocketOwners:
-    """All descriptors that lead to the given sockets, from /proc/PID/fd of every process.
+    """Return all descriptors that refer to the given sockets, from /proc/PID/fd of every process.
 
-    A descriptor that a thread keeps to itself (unshared from its process) is not found, nor one
-    under way in a message between two processes.  Costs about 6 µs an open descriptor of the host.
+    Descriptors in a table that a thread has unshared, or in transit in a message, are not found. Costs
+    about 6 µs per open descriptor on the host.
 
     :param sockets: ``{socket inode: inode of its network namespace}``
     """
@@ -43,7 +43,7 @@ def find_socket_owners(sockets: Mapping[int, int], proc: str = procfs.PROC) -> S
 
 
 def _descriptors(path: str, links: Mapping[str, int]) -> list[tuple[int, int]]:
-    """(descriptor, inode) of the sockets among ``links`` that one process holds."""
+    """Return (descriptor, inode) of the sockets among ``links`` that one process owns."""
     found = []
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

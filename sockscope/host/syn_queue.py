@@ -1,4 +1,4 @@
-"""Whose SYN queue a half-open connection waits in."""
+"""Assign half-open connections to the SYN queues of listeners."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _KEY = np.dtype([("address", "u1", 16), ("interface", "<u4"), ("port", "<u2"), (
 
 
 def syn_queue_lengths(listeners: Records, handshakes: Records) -> Records:
-    """How many handshakes wait at each listener's address and port: a number for each of ``listeners``.
+    """Return the number of half-open handshakes at the address and port of each of ``listeners``.
 
-    The members of a group share theirs: the kernel tells the address of a handshake, not which
-    member it belongs to.  A handshake belongs to the listener on its very address, else to that on
-    the wildcard, of the same family (a dual-stack listener's are all IPv6) and interface.
+    Members of a group share it: the kernel reports the address of a handshake, not its member. A
+    handshake belongs to the listener on its exact address, else on the wildcard address, of the same
+    family (all IPv6 for a dual-stack listener) and interface.
 
     :param listeners: SOCKET records
-    :param handshakes: SOCKET records in SYN_RECV; one with an inode is a client's (a simultaneous
-        open) and waits nowhere
+    :param handshakes: SOCKET records in SYN_RECV; one with an inode belongs to a client (a simultaneous
+        open) and is in no queue
     """
     handshakes = handshakes[handshakes["inode"] == 0]
     if not len(handshakes) or not len(listeners):
@@ -39,7 +39,7 @@ def syn_queue_lengths(listeners: Records, handshakes: Records) -> Records:
 
 
 def _keys(sockets: Records) -> Records:
-    """One byte string a socket (its last byte is never NUL, which numpy would drop)."""
+    """Return one byte string per socket; the last byte is never NUL, which numpy would drop."""
     keys = np.zeros(len(sockets), _KEY)
     for name in _KEY.names or ():
         keys[name] = sockets[name]
@@ -47,7 +47,7 @@ def _keys(sockets: Records) -> Records:
 
 
 def _candidates(key: bytes) -> list[bytes]:
-    """The places a handshake may belong to, the closest first."""
+    """Return the keys of the listeners that a handshake may belong to, most specific first."""
     address, interface, rest = key[:16], key[16:20], key[20:]
     everywhere = _NOWHERE[key[-1] == AF_INET]
     return [place + device + rest for place in (address, everywhere) for device in (interface, bytes(4))]

@@ -1,4 +1,4 @@
-"""The threads of a process: which there are, what each is blocked in, and its CPU time."""
+"""The threads of a process: ids, blocking system call, and CPU time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Thread(NamedTuple):
 
 
 def threads(pid: int, proc: str = procfs.PROC) -> list[Thread]:
-    """The threads of a process, lowest tid first; none when it has ended or is hidden (hidepid)."""
+    """Return the threads of a process, lowest tid first; none if it has ended or is hidden (hidepid)."""
     found = []
     for tid in _tids(pid, proc):
         told = procfs.read(f"{proc}/{pid}/task/{tid}/stat") or b""
@@ -39,10 +39,10 @@ def threads(pid: int, proc: str = procfs.PROC) -> list[Thread]:
 
 
 def blocked_in(pid: int, tid: int, proc: str = procfs.PROC) -> int | None:
-    """The number of the system call that a thread sleeps in.
+    """Return the number of the system call that a thread sleeps in.
 
-    None when it runs, sleeps outside a system call (a page fault), or has ended, and when we may
-    not look: that takes the right to trace it (root, or the same user where Yama does not forbid).
+    None if it runs, sleeps outside a system call (a page fault) or has ended, or if this process may
+    not trace it (root may, or the same user unless Yama forbids it).
     """
     try:
         first = (procfs.read(f"{proc}/{pid}/task/{tid}/syscall") or b"").split(None, 1)
@@ -52,10 +52,10 @@ def blocked_in(pid: int, tid: int, proc: str = procfs.PROC) -> int | None:
 
 
 class ThreadClocks:
-    """CPU time of all threads of some processes, a sample a call; any user may.
+    """Sample the CPU time of all threads of some processes; needs no privileges.
 
-    Opening files of /proc costs as much as reading them (40 µs a thread against 20), so as many as
-    ``budget`` stay open between samples; use it as a context manager or close it.
+    Opening a file of /proc costs more than reading it (40 µs per thread against 20), so up to ``budget``
+    files stay open between samples; use this as a context manager or close it.
     """
 
     def __init__(self, budget: int = 512, proc: str = procfs.PROC) -> None:
@@ -66,11 +66,10 @@ class ThreadClocks:
         self._files = ("stat", "schedstat") if Path(f"{proc}/self/schedstat").exists() else ("stat",)
 
     def sample(self, pids: Iterable[int]) -> Records:
-        """THREAD_CPU records of the threads of ``pids``; those that have ended are missing.
+        """Return THREAD_CPU records of the threads of ``pids``; ended threads are missing.
 
-        ``cpu_ns`` is exact, but of a thread on a CPU right now it ends at the scheduler's last
-        tick; where the kernel keeps no schedstat it is what stat tells, to 10 ms, and ``cpu_wait_ns``
-        is 0 (Documentation/scheduler/sched-stats.rst).
+        ``cpu_ns`` is exact, for a running thread up to the last scheduler tick; without schedstat it is
+        taken from stat with a resolution of 10 ms, and ``cpu_wait_ns`` is 0 (Documentation/scheduler/sched-stats.rst).
         """
         alive = {(pid, tid) for pid in set(pids) for tid in _tids(pid, self._proc)}
         for thread in self._open.keys() - alive:
@@ -90,7 +89,7 @@ class ThreadClocks:
         self.close()
 
     def _times(self, thread: tuple[int, int]) -> tuple[int, int, int] | None:
-        """CPU time and time without a CPU in ns, and the last CPU."""
+        """Return CPU time and time runnable without a CPU in ns, and the last CPU."""
         if thread in self._open:
             try:
                 return _clock(*(os.pread(descriptor, 1024, 0) for descriptor in self._open[thread]))
@@ -122,7 +121,7 @@ def _tids(pid: int, proc: str) -> list[int]:
 
 
 def _clock(stat: bytes, schedstat: bytes = b"") -> tuple[int, int, int] | None:
-    """CPU time, time without a CPU, last CPU; None when the kernel's text is not as expected."""
+    """Return CPU time, time runnable without a CPU, last CPU; None for an unexpected format."""
     fields = stat[stat.rfind(b")") + 1 :].split()
     if len(fields) <= _PROCESSOR or not all(fields[at].isdigit() for at in (_UTIME, _STIME, _PROCESSOR)):
         return None

@@ -1,1 +1,1 @@
-"""The dashboard: one frozen frame and its history in, screens out."""
+"""The dashboard: shows a frame and its time series."""

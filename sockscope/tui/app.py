@@ -1,4 +1,4 @@
-"""The app, made by one function for the command line and for the tests."""
+"""The Textual app of the dashboard, and its factory."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ Save = Callable[[Frame, Path], Path]
 
 
 class Dashboard(PlaybackControls, App[int]):
-    """Shows what its feed gives, until the user has seen enough."""
+    """Show the frames of a data source until the user quits."""
 
     CSS_PATH = "app.tcss"
     TITLE = "sockscope"
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(key, f"view('{name}')", view.title, show=False) for key, name, view in VIEWS),
         Binding("slash", "filter", "Filter", key_display="/"),
-        Binding("slash", "refuse('there is nothing to filter here; 2 to 5 have tables')", show=False),
+        Binding("slash", "refuse('no table to filter here; screens 2 to 5 have tables')", show=False),
         Binding("m", "switch", "Switch"),
-        Binding("m", "refuse('there is nothing to switch here; 1, 3 and 6 have more to show')", show=False),
+        Binding("m", "refuse('nothing to switch here; screens 1, 3 and 6 have alternatives')", show=False),
         Binding("p", "pause", "Pause"),
         Binding("r", "record", "Record"),
-        Binding("r", "refuse('this is a recording already')", show=False),
+        Binding("r", "refuse('this already is a recording')", show=False),
         *PlaybackControls.KEYS,
         Binding("e", "save", "Save"),
         Binding("t", "theme", "Theme", show=False),
@@ -89,8 +89,10 @@ class Dashboard(PlaybackControls, App[int]):
         self._collector.start()
 
     def _hang_up(self) -> None:
-        """The terminal is gone: there is nothing to draw on or to restore, and its end of file would be
-        read for ever.  Keep what was recorded, and leave."""
+        """Leave after the terminal is gone, keeping what was recorded.
+
+        Nothing can be drawn or restored, and reading would return end of file endlessly.
+        """
         try:
             self.feed.close()
         finally:
@@ -121,7 +123,7 @@ class Dashboard(PlaybackControls, App[int]):
         self._update_headers()
         if message.failed:
             self.notify(
-                f"{message.reason}\nWhat was seen until then stays here.",
+                f"{message.reason}\nThe last frame stays on screen.",
                 title="Tracing stopped",
                 severity="error",
                 timeout=10,
@@ -149,7 +151,7 @@ class Dashboard(PlaybackControls, App[int]):
         self.main.current = name
 
     def action_refuse(self, why: str) -> None:
-        """A key that does something elsewhere says why it does nothing here."""
+        """Explain why a key has no effect on this screen."""
         self.notify(why, timeout=3)
 
     def action_filter(self) -> None:
@@ -180,7 +182,7 @@ class Dashboard(PlaybackControls, App[int]):
 
     def action_save(self) -> None:
         if self.shown is None:
-            self.notify("there is nothing to save yet", timeout=3)
+            self.notify("nothing to save yet", timeout=3)
             return
         try:
             if self._save is not None:
@@ -255,7 +257,7 @@ class Dashboard(PlaybackControls, App[int]):
                 header.replaying = self.feed.replay is not None
 
     def _file(self, what: str, ending: str) -> Path:
-        """A name by the time of what is seen; never one that exists."""
+        """Return an unused file name with the time of the frame."""
         context = self.latest or self.shown
         meta = self.feed.meta
         ns = (context.frame.snapshot.time_ns if context else meta.started_ns) + meta.monotonic_offset_ns
@@ -275,8 +277,9 @@ def make_app(
     theme: str = "sockscope-dark",
     directory: Path | None = None,
 ) -> Dashboard:
-    """
-    :param save: writes a report of a frame; without it ``e`` saves a picture of the screen
-    :param directory: where recordings and reports go; the working directory by default
+    """Create the app, for the command line and for tests.
+
+    :param save: writes a report of a frame; without it ``e`` saves a screenshot
+    :param directory: directory for recordings and reports; default: the working directory
     """
     return Dashboard(feed, save=save, theme=theme, directory=directory or Path())

@@ -1,4 +1,4 @@
-"""The base of every picture: draws lines for its size once a change, and shows them."""
+"""Base class of drawn widgets: lines are computed once per change and size."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from sockscope.tui.themes import Palette, get_palette
 
 
 class BaseWidget(Widget):
-    """A widget that knows how to draw itself for a moment.
+    """A widget that draws itself from a frame context.
 
-    A subclass gives :meth:`draw`, and :meth:`wanted_height` when its height is ``auto``.
+    Subclasses implement :meth:`draw`, and :meth:`wanted_height` if their height is ``auto``.
     """
 
     context: reactive[FrameContext | None] = reactive(None, layout=False)
@@ -29,22 +29,22 @@ class BaseWidget(Widget):
 
     @property
     def colourless(self) -> bool:
-        """Whether shades must be told apart without colour."""
+        """Return whether colours are disabled."""
         return bool(self.app.no_color)
 
     def draw(self, width: int, height: int) -> list[Line]:
-        """The lines; fewer than ``height`` leave room, more are cut."""
+        """Return the lines; fewer than ``height`` leave space, more are cut."""
         raise NotImplementedError
 
     def wanted_height(self, width: int) -> int:
-        """The lines that all of it takes, for ``height: auto``."""
+        """Return the number of lines needed, for ``height: auto``."""
         return len(self.draw(width, 1000))
 
     def watch_context(self) -> None:
         self.redraw()
 
     def redraw(self) -> None:
-        """What is shown has changed."""
+        """Draw again after a change."""
         self._drawn = None
         if self.is_attached:
             width = self.content_size.width

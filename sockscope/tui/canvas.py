@@ -1,4 +1,4 @@
-"""A grid of cells to draw boxes and arrows on."""
+"""A grid of cells for boxes and arrows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sockscope.tui.text_line import Line
 
 
 class Canvas:
-    """Later marks cover earlier ones; what lies outside is left out."""
+    """A canvas; later marks cover earlier ones, and marks outside are ignored."""
 
     def __init__(self, width: int, height: int) -> None:
         self.width, self.height = width, height
@@ -34,7 +34,7 @@ class Canvas:
     def box(
         self, x: int, y: int, width: int, height: int, style: Style, title: str = "", lit: Style | None = None
     ) -> None:
-        """A box with its title in the upper edge."""
+        """Draw a box with its title in the upper edge."""
         inner = width - 2
         shown = f" {title} " if title else ""
         self.put(x, y, "╭" + "─" * inner + "╮", style)

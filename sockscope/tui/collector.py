@@ -1,4 +1,4 @@
-"""The thread that takes frames from the feed and posts them; the screen never waits for it."""
+"""The thread that reads frames from the data source and posts them to the app."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WAIT_S = 0.2
 
 
 class Collector:
-    """Runs from :meth:`start` until :meth:`stop`; goes on whatever the screen shows."""
+    """Collects frames from :meth:`start` until :meth:`stop`, independent of what the screen shows."""
 
     def __init__(self, app: App[int], feed: DataSource) -> None:
         self._app, self._feed = app, feed
@@ -32,16 +32,16 @@ class Collector:
             self._thread.join(timeout)
 
     def take(self) -> FrameContext | None:
-        """The newest moment that has not been taken."""
+        """Return the newest context that has not been taken."""
         with self._lock:
             newest, self._newest = self._newest, None
         return newest
 
     def _offer(self, context: FrameContext) -> None:
-        """One moment waits at most: a screen that is slow must not make a queue of them."""
+        """Offer a context; at most one waits, so that a slow screen does not build a queue."""
         with self._lock:
-            told, self._newest = self._newest is not None, context
-        if not told:
+            posted, self._newest = self._newest is not None, context
+        if not posted:
             self._app.post_message(Arrived())
 
     def _run(self) -> None:
@@ -57,13 +57,13 @@ class Collector:
             self._feed.close()
 
     def _collect(self) -> None:
-        told = False
+        posted = False
         while not self._stopping.is_set():
             found = self._feed.next(_WAIT_S)
             if found is not None:
                 self._offer(FrameContext(*found))
-            elif self._feed.ended and not told:
-                told = True
+            elif self._feed.ended and not posted:
+                posted = True
                 self._app.post_message(Ended(self._feed.ended))
                 if self._feed.replay is None:
                     return

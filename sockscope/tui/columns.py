@@ -1,4 +1,4 @@
-"""The columns of a table, and which of them there is room for."""
+"""The columns of a table, and which of them fit."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ _MOST_SPARE = 24
 
 @dataclass(frozen=True)
 class TableColumn:
-    """One column.  ``least_first`` says which way the first sort by it goes; ``thread``: names of threads;
-    ``figure``: what of ``analysis.needs`` it shows, when it is not called so itself."""
+    """One column.
+
+    ``least_first`` is the direction of the first sort; ``thread``: it has names of threads; ``figure``:
+    its metric in ``analysis.signal_requirements``, if that is not its own key.
+    """
 
     key: str
     title: str
@@ -32,12 +35,12 @@ class TableColumn:
 
 
 def traced(columns: Sequence[TableColumn], snapshot: Snapshot) -> tuple[TableColumn, ...]:
-    """Those whose signals were traced: the others would show zeros that were not counted."""
+    """Return the columns whose signals were traced; others would show zeros that were not measured."""
     return tuple(column for column in columns if is_traced(snapshot, column.figure or column.key))
 
 
 def traced_keys(keys: Sequence[Key], columns: Sequence[TableColumn], snapshot: Snapshot) -> tuple[Key, ...]:
-    """What rows with these columns can be filtered by."""
+    """Return the filter keys of rows with these columns."""
     hidden = {column.key for column in columns} - {column.key for column in traced(columns, snapshot)}
     return tuple(key for key in keys if key.name not in hidden and is_traced(snapshot, key.name))
 
@@ -45,7 +48,7 @@ def traced_keys(keys: Sequence[Key], columns: Sequence[TableColumn], snapshot: S
 def fitting(
     columns: Sequence[TableColumn], shift: int, room: int, longest: Mapping[str, int]
 ) -> tuple[list[TableColumn], list[int]]:
-    """The first column always, then as many as fit from the one shifted to; and their widths.
+    """Return the first column and as many as fit from the shifted one, with their widths.
 
     :param longest: the longest text of a column of threads, by its key
     """

@@ -1,4 +1,4 @@
-"""What the command palette (Ctrl+P) offers: everything that a key does, by name."""
+"""The entries of the command palette (Ctrl+P): every key binding by name."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from sockscope.tui.views import VIEWS
 #: (title, what it does, action); an action that cannot be done now is left out.
 COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("Filter the table (/)", "such as port:443 reader:nginx wait:>10ms", "filter"),
-    ("Switch what is shown (m)", "another measure, or another grouping", "switch"),
-    ("Pause, or go on (p)", "the picture stands still, collecting goes on", "pause"),
-    ("Record, or stop recording (r)", "into a file that replay and report read", "record"),
-    ("Play, or stop (space)", "time goes on from here", "play"),
+    ("Switch the metric (m)", "another metric or grouping", "switch"),
+    ("Pause or resume (p)", "the screen freezes, collecting continues", "pause"),
+    ("Start or stop recording (r)", "to a file for replay and report", "record"),
+    ("Play or pause (space)", "playback from here", "play"),
     ("One tick on (.)", "", "step(1)"),
     ("One tick back (,)", "", "step(-1)"),
     ("Faster (+)", "", "speed(1)"),
     ("Slower (-)", "", "speed(-1)"),
-    ("The next finding (n)", "to the moment at which it first shows", "mark(1)"),
-    ("The previous finding (N)", "to the moment at which it first shows", "mark(-1)"),
+    ("The next finding (n)", "to its first occurrence", "mark(1)"),
+    ("The previous finding (N)", "to its first occurrence", "mark(-1)"),
     ("To the beginning ({)", "", "end(0)"),
     ("To the end (})", "", "end(1)"),
-    ("Save what is seen (e)", "as a report", "save"),
+    ("Save a report (e)", "as a report", "save"),
     ("Help for this screen (?)", "how to read it, and all keys", "help"),
     ("Quit (q)", "and leave the terminal as it was", "quit"),
 )
 
 
 def build_commands(app: App[int]) -> Iterator[SystemCommand]:
-    """Those that mean something now, screens first."""
+    """Return the entries that apply now, screens first."""
     for key, name, view in VIEWS:
         yield SystemCommand(
             f"{view.title} ({key})", "show this screen", partial(app.run_action, f"view('{name}')")

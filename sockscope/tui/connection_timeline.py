@@ -1,4 +1,4 @@
-"""The steps of one connection: when each was, who did it, and what was waited for before it."""
+"""The steps of one connection with time, thread, and the wait before each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sockscope.tui.labels import thread_label
 
 @dataclass(frozen=True)
 class Step:
-    """``at_ns`` 0: has not happened (``why`` says so); ``waited``: what the time before it was spent on."""
+    """One step; ``at_ns`` 0: not happened (``why`` explains); ``waited``: the kind of wait before it."""
 
     title: str
     at_ns: int
@@ -29,44 +29,44 @@ NOT_YET = "not yet"
 
 #: flag → what it means for what is shown.
 INEXACT: tuple[tuple[ConnectionFlag, str], ...] = (
-    (ConnectionFlag.OPEN_BEFORE, "was open before tracing began: its early steps were not seen"),
-    (ConnectionFlag.LATE, "first seen when it was accepted: the time in the queue is the least it can be"),
-    (ConnectionFlag.IO_LOST, "some reads or writes could not be recorded: their threads are not known"),
+    (ConnectionFlag.OPEN_BEFORE, "open before tracing started: early steps were not observed"),
+    (ConnectionFlag.LATE, "first observed at accept: the queue wait is a lower bound"),
+    (ConnectionFlag.IO_LOST, "some reads or writes could not be recorded: their threads are unknown"),
     (
         ConnectionFlag.BEST_EFFORT,
-        "best effort: something of it went unseen, or a way was used that can err",
+        "inexact: an event was missed, or a signal used an inexact attach method",
     ),
-    (ConnectionFlag.LISTENER_GUESSED, "several listeners on that port: this one is a guess"),
-    (ConnectionFlag.UNACCEPTED_BEFORE, "was in the queue already when tracing began"),
+    (ConnectionFlag.LISTENER_GUESSED, "several listeners on that port: this one is assumed"),
+    (ConnectionFlag.UNACCEPTED_BEFORE, "in the accept queue before tracing started"),
 )
 REMARKS: tuple[tuple[ConnectionFlag, str], ...] = (
-    (ConnectionFlag.FAST_OPEN, "TCP fast open: queued before the handshake was over"),
+    (ConnectionFlag.FAST_OPEN, "TCP Fast Open: queued before the handshake was complete"),
     (ConnectionFlag.DATA_WITH_HANDSHAKE, "the last packet of the handshake carried data"),
     (ConnectionFlag.PEER_CLOSED_FIRST, "the client closed first"),
     (ConnectionFlag.WE_CLOSED_FIRST, "the server closed first"),
-    (ConnectionFlag.RESET, "was reset or aborted"),
+    (ConnectionFlag.RESET, "reset or aborted"),
 )
 
 
 def build_steps(frame: Frame, record: Any) -> list[Step]:
-    """In the order in which they happened; those that have not come last."""
+    """Return the steps in order of time; those that have not happened come last."""
     accepted, data, read = (int(record[name]) for name in ("accepted_ns", "first_data_ns", "first_read_ns"))
     before = bool(int(record["flags"]) & ConnectionFlag.OPEN_BEFORE)
     closed = int(record["closed_ns"])
     unseen = "not seen" if before else "never" if closed else NOT_YET
-    told = partial(_why_not, frame, unseen)
+    reason = partial(_why_not, frame, unseen)
     reader, writer = get_first(frame, record, "reads"), get_first(frame, record, "writes")
     data_first = bool(data) and (not accepted or data < accepted)
     steps = [
         Step("established", int(record["established_ns"]), "kernel", "", "accent",
              "not seen" if accepted else unseen),
         Step("accepted", accepted, thread_label(frame, int(record["acceptor"])),
-             "in the accept queue" + (", data waiting" if data_first else ""), "acceptor", unseen),
-        Step("first data", data, "kernel", "in the accept queue" if data_first else "until the client sent something",
-             "accent", told("data")),
-        Step("first read", read, reader, "until a thread read it", "reader", told("reader")),
-        Step("first answer", int(record["first_write_ns"]), writer, "of work", "writer", told("writer")),
-        Step("closed", closed, _closer(record), "of further traffic", "muted", "still open"),
+             "queue wait" + (", data waiting" if data_first else ""), "acceptor", unseen),
+        Step("first data", data, "kernel", "queue wait" if data_first else "waiting for the client",
+             "accent", reason("data")),
+        Step("first read", read, reader, "data wait", "reader", reason("reader")),
+        Step("first answer", int(record["first_write_ns"]), writer, "of work", "writer", reason("writer")),
+        Step("closed", closed, _closer(record), "further traffic", "muted", "still open"),
     ]  # fmt: skip
     return sorted(steps, key=lambda step: (step.at_ns == 0, step.at_ns))
 
@@ -76,7 +76,7 @@ def _why_not(frame: Frame, otherwise: str, what: str) -> str:
 
 
 def get_first(frame: Frame, record: Any, verb: str) -> str:
-    """The thread that did most of it: which of several was first is not recorded."""
+    """Return the thread that did most of it; which of several was first is not recorded."""
     connection_io = frame.snapshot.connection_io
     own = connection_io[(connection_io["connection"] == record["id"]) & (connection_io[verb] > 0)]
     if not len(own):
@@ -86,7 +86,7 @@ def get_first(frame: Frame, record: Any, verb: str) -> str:
 
 
 def get_remarks(record: Any) -> tuple[list[str], list[str]]:
-    """What is not exact about it, and what else is worth knowing."""
+    """Return why the record is inexact, and other remarks."""
     flags = int(record["flags"])
     return [words for flag, words in INEXACT if flags & flag], [
         words for flag, words in REMARKS if flags & flag

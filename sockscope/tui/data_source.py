@@ -1,7 +1,7 @@
-"""What the dashboard is fed by: a live session or a recording, which look the same from here.
+"""The interface of data sources: a live session or a recording.
 
-All methods but :meth:`Feed.next` return at once.  ``start``, ``next`` and ``close`` are called by
-the collector's thread, everything else by the thread of the screen; a feed must bear both at once.
+All methods but :meth:`DataSource.next` return at once. ``start``, ``next`` and ``close`` are called by the
+thread of the collector, all others by the thread of the app, possibly at the same time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sockscope.records.batch import Meta
 
 
 class Mark(Protocol):
-    """A moment of a recording worth jumping to: where a finding begins."""
+    """A time in a recording to jump to: where a finding first appears."""
 
     @property
     def time_ns(self) -> int: ...
@@ -31,7 +31,7 @@ class Mark(Protocol):
 
 
 class Replay(Protocol):
-    """Time under the user's hand.  Every change leads to a new frame from :meth:`Feed.next`."""
+    """Playback controls; every change leads to a new frame from :meth:`DataSource.next`."""
 
     @property
     def start_ns(self) -> int: ...
@@ -50,44 +50,50 @@ class Replay(Protocol):
     def pause(self) -> None: ...
     def set_speed(self, speed: float) -> None: ...
     def seek(self, time_ns: int) -> None:
-        """To the last batch at or before ``time_ns``; beyond either end is that end."""
+        """Go to the last batch at or before ``time_ns``, limited to the recording."""
 
     def step(self, ticks: int) -> None:
-        """So many batches on, or back; pauses."""
+        """Go forward or back by a number of batches, and pause."""
 
 
 class DataSource(Protocol):
-    """Frames of one source, newest last."""
+    """A source of frames, in order of time."""
 
     @property
     def meta(self) -> Meta: ...
     @property
     def title(self) -> str:
-        """What is looked at: the target in words, or the name of the file."""
+        """Return the target in words, or the name of the file."""
 
     @property
     def replay(self) -> Replay | None:
-        """Its controls when this is a recording, else None."""
+        """Return the playback controls of a recording, else None."""
 
     @property
     def ended(self) -> str:
-        """Why no further frame will come (one line), or "" while some may."""
+        """Return why there are no further frames (one line), or ""."""
 
     @property
     def recording(self) -> str:
-        """The file that is being written, or ""."""
+        """Return the file being recorded, or ""."""
 
     def start(self) -> None:
-        """Begin.  :raises SockscopeError: when it cannot"""
+        """Start.
+
+        :raises SockscopeError: when that is not possible
+        """
 
     def next(self, timeout: float) -> tuple[Frame, HistoryView] | None:
-        """The newest frame not yet given, waiting so many seconds for one; None when none came.
+        """Return the newest frame not returned yet, or None after ``timeout`` seconds without one.
 
         :raises SockscopeError: when the source fails
         """
 
     def record(self, path: Path) -> None:
-        """Write all that comes from now on, and what is known now.  :raises SockscopeError:"""
+        """Record from now on, including the current state.
+
+        :raises SockscopeError: when the file cannot be written
+        """
 
     def stop_recording(self) -> None: ...
     def close(self) -> None:

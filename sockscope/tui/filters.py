@@ -1,7 +1,7 @@
-"""The language of the filter: ``port:443 reader:nginx wait:>10ms !state:closed word``.
+"""The filter language: ``port:443 reader:nginx wait:>10ms !state:closed word``.
 
 Terms are joined by "and"; ``!`` negates one.  A number or a duration may follow ``>``, ``<``,
-``>=``, ``<=`` or be a range ``1ms..10ms``; a bare word is looked for in every name and address.
+``>=``, ``<=`` or be a range ``1ms..10ms``; a bare word is searched in every name and address.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
 
 @dataclass(frozen=True)
 class Key:
-    """Something that can be filtered by."""
+    """A key that rows can be filtered by."""
 
     name: str
     unit: Unit
@@ -34,21 +34,21 @@ class Key:
 
 
 class Filtered(Protocol):
-    """Rows that a filter can be asked of."""
+    """Rows that can be filtered."""
 
     @property
     def keys(self) -> tuple[Key, ...]: ...
     def __len__(self) -> int: ...
     def numbers(self, key: str) -> np.ndarray[Any, np.dtype[Any]]:
-        """The value of each row; NaN where it has none."""
+        """Return the value of each row; NaN if it has none."""
 
     def contains(self, key: str, word: str) -> Mask:
-        """Which rows have the (lower-case) word in the text of a key; "" for any text."""
+        """Return which rows have the (lower-case) word in the text of a key; "" means any text."""
 
 
 @dataclass(frozen=True)
 class Term:
-    """One word of the filter, understood."""
+    """One parsed term of a filter."""
 
     key: str
     unit: Unit
@@ -59,7 +59,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Filter:
-    """A parsed filter.  An empty one lets everything through."""
+    """A parsed filter; an empty one matches everything."""
 
     terms: tuple[Term, ...]
 
@@ -78,8 +78,9 @@ class Filter:
 
 
 def parse(text: str, keys: tuple[Key, ...]) -> Filter:
-    """
-    :raises UsageError: for a key that does not exist or a value that cannot be one
+    """Parse a filter.
+
+    :raises UsageError: for an unknown key or an invalid value
     """
     by_name = {key.name: key for key in keys}
     return Filter(tuple(_term(word, by_name) for word in text.split()))

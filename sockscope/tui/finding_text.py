@@ -1,4 +1,4 @@
-"""What is said of one finding: what it means, the numbers behind it, what to do; and which chart proves it."""
+"""The text of one finding, and the chart that shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a server's flow is drawn: which stations a connection passes, and with what rates."""
+"""The flow of connections through a server: stages with rates."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ SOCKET = "socket "
 
 @dataclass(frozen=True)
 class Row:
-    """One queue or thread in a station: how full or how busy it is (None: not traced), and what it does a
-    second."""
+    """One queue or thread of a stage: how full or busy it is (None: not traced), and its rate."""
 
     identity: int
     name: str
@@ -30,7 +29,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Stage:
-    """A box: a kind of thing that a connection passes, and all of that kind."""
+    """One stage (queues, acceptors, readers, writers) with all its members."""
 
     title: str
     colour: str
@@ -39,7 +38,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Flow:
-    """Stations in order; ``arrows[i]`` leads to station ``i``.  ``paired``: the first two side by side."""
+    """Stages in order; ``arrows[i]`` leads to stage ``i``. ``paired``: the first two side by side."""
 
     stages: tuple[Stage, ...]
     arrows: tuple[str, ...]
@@ -47,7 +46,7 @@ class Flow:
 
 
 def build_flow(context: FrameContext, server: Server) -> Flow:
-    """The stations of one server as its model has them."""
+    """Return the stages of one server according to its model."""
     accept, _, serve = server.model.partition("+")
     serve = serve or (accept if accept in ("handoff", "dispatch") else "")
     live = [item for item in server.group.listeners if not item.closed_ns] or list(server.group.listeners)
@@ -69,7 +68,7 @@ def build_flow(context: FrameContext, server: Server) -> Flow:
             for item in (server.writers or server.workers)
             if item.id not in {known.id for known in acceptors}
         ]
-        stages.append(_threads(context, "work + answer", "worker", others, "answers"))
+        stages.append(_threads(context, "work + reply", "worker", others, "answers"))
         arrows.append(f"{formatting.count(_sum(context, 'reads', server.readers))} reads/s")
     elif serve == "handoff":
         stages.append(_threads(context, "accept", "acceptor", acceptors, "accepts"))
@@ -79,7 +78,7 @@ def build_flow(context: FrameContext, server: Server) -> Flow:
         arrows.append(f"{formatting.count(float(accepted.sum()))}/s")
     else:
         known = is_traced(context.frame.snapshot, "reader")
-        title = "accept + read + answer" if known else "accept"
+        title = "accept + read + reply" if known else "accept"
         stages.append(_threads(context, title, "acceptor", acceptors, "accepts"))
     return Flow(tuple(stages), tuple(arrows), paired)
 
@@ -123,7 +122,7 @@ def _sum(context: FrameContext, series: str, workers: Sequence[Worker]) -> float
 def _paired(
     context: FrameContext, listeners: Sequence[Listener], acceptors: Sequence[Worker]
 ) -> tuple[list[Listener], list[Worker]]:
-    """Each listener beside the thread that accepts most from it."""
+    """Return each listener with the thread that accepts most from it."""
     roles, counts = context.frame.snapshot.roles, context.frame.snapshot.role_counts
     best: dict[int, tuple[int, int]] = {}
     for flow, count in zip(roles, counts, strict=True):

@@ -1,4 +1,4 @@
-"""How threads, processes and roles are called on the screen."""
+"""Labels of threads, processes, models and roles."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sockscope.tui.text_line import plain
 
 #: model → what it means, in the words of someone who sees it for the first time.
 MODELS: Mapping[str, str] = {
-    "single": "one thread accepts, reads and answers everything",
-    "handoff": "one thread accepts, others read and answer",
-    "dispatch": "one thread accepts and reads, others do the work of each request",
+    "single": "one thread accepts, reads and replies",
+    "handoff": "one thread accepts, others read and reply",
+    "dispatch": "one thread accepts and reads, others process the requests",
     "shared": "several threads accept from one queue",
-    "reuseport": "each worker has a queue of its own; the kernel's hash picks one",
+    "reuseport": "each worker has its own queue; the kernel selects one by hash",
     "unknown": "not known yet",
 }
 
@@ -30,12 +30,12 @@ SEVERITY_SIGNS: Mapping[str, str] = {"info": "·", "notice": "○", "warning": "
 
 
 def worker_label(worker: Worker) -> str:
-    """``nginx 4001``: the name alone says nothing when all threads share it."""
+    """Return ``nginx 4001``: name and id, because threads often share a name."""
     return f"{plain(worker.comm) or 'thread'} {worker.number}"
 
 
 def thread_label(frame: Frame, number: int) -> str:
-    """The name of a worker by id, whether it is known or not."""
+    """Return the label of a worker by id, also of an unknown one."""
     if not number:
         return "–"
     worker = frame.snapshot.workers.get(number)
@@ -43,19 +43,21 @@ def thread_label(frame: Frame, number: int) -> str:
 
 
 def model_label(server: Server) -> str:
-    """What the model means, for one server."""
+    """Return the meaning of the model, for one server."""
     if server.model in MODELS:
         words = MODELS[server.model]
     else:
         accept, _, serve = server.model.partition("+")
         words = f"{MODELS.get(accept, accept)}; then " + (
-            "requests go to other threads" if serve == "dispatch" else "connections go to other threads"
+            "requests are dispatched to other threads"
+            if serve == "dispatch"
+            else "connections are handed to other threads"
         )
     return f"{words} (several threads read one connection)" if server.roaming else words
 
 
 def get_role_labels(frame: Frame) -> dict[int, str]:
-    """Worker id → the letters of its roles: L listened, A accepts, R reads, W writes answers, · works."""
+    """Return worker id → letters of its roles: L listener, A acceptor, R reader, W writer, · worker."""
     roles: dict[int, str] = {}
     snapshot = frame.snapshot
     listened = {listener.listened_by for listener in snapshot.listeners}
@@ -68,7 +70,7 @@ def get_role_labels(frame: Frame) -> dict[int, str]:
 
 
 def find_server(frame: Frame, name: str) -> Server | None:
-    """The server of that name, or the busiest one."""
+    """Return the server of that name, or the busiest one."""
     for server in frame.servers:
         if server.group.name == name:
             return server

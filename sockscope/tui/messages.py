@@ -1,4 +1,4 @@
-"""What happens in the dashboard that more than one widget cares about."""
+"""Messages that concern more than one widget."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from textual.message import Message
 
 
 class Arrived(Message):
-    """The collector has a moment that has not been taken: the newest, when there were several."""
+    """Posted when the collector has a new context."""
 
 
 @dataclass
 class Ended(Message):
-    """No further moment will come; ``failed`` when that was not meant."""
+    """Posted when there are no further frames; ``failed`` if because of an error."""
 
     reason: str
     failed: bool = False
@@ -21,14 +21,14 @@ class Ended(Message):
 
 @dataclass
 class ServerChosen(Message):
-    """The user turned to another server (by its group's name)."""
+    """Posted when the user chose another server (by the name of its group)."""
 
     name: str
 
 
 @dataclass
 class RowOpened(Message):
-    """Enter or a double click on a row of a table."""
+    """Posted on Enter or a double click on a row of a table."""
 
     table: str
     key: int
@@ -39,7 +39,7 @@ class RowOpened(Message):
 
 @dataclass
 class RowChosen(Message):
-    """The cursor of a table went to another row."""
+    """Posted when the cursor of a table moved to another row."""
 
     table: str
     key: int
@@ -50,7 +50,7 @@ class RowChosen(Message):
 
 @dataclass
 class FilterChanged(Message):
-    """The text of the filter bar, after each key."""
+    """Posted when the text of the filter bar changed."""
 
     text: str
 

@@ -1,4 +1,4 @@
-"""The keys by which a recording is moved through."""
+"""Key bindings for playback of a recording."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _JUMPS = 20
 
 
 class PlaybackControls(App[int]):
-    """Actions that do nothing when the feed is live; the feed answers each with a new frame."""
+    """Actions for playback; they do nothing in a live session."""
 
     KEYS: ClassVar[list[Binding]] = [
         Binding("space", "play", "Play"),
@@ -81,7 +81,8 @@ class PlaybackControls(App[int]):
             self._seek(earlier[-1])
         else:
             self.notify(
-                "no further finding that way" if times else "this recording has no findings", timeout=2
+                "no further finding in that direction" if times else "this recording has no findings",
+                timeout=2,
             )
 
     def on_scrubber_sought(self, message: Scrubber.Sought) -> None:

@@ -1,4 +1,4 @@
-"""A table that makes only the rows one can see: ten thousand connections cost as much as twenty."""
+"""A table that renders only visible rows: ten thousand connections cost as much as twenty."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ _UNKNOWN = 24
 
 
 class TableRows(filters.Filtered, Protocol):
-    """What a table shows: built anew for each moment, cheap; cells are made when they are seen."""
+    """The rows of a table, rebuilt for each context; cells are formatted when they become visible."""
 
     def identities(self) -> Array:
-        """A number for each row that stays the same from moment to moment."""
+        """Return a number per row that stays the same between contexts."""
 
     def cell(self, row: int, column: str) -> tuple[str, str]:
-        """Text, and the words of its style."""
+        """Return the text of a cell and its style."""
 
     def order(self, column: str) -> Array:
-        """Values to sort by."""
+        """Return the values to sort by."""
 
 
 class Table(ScrollView, can_focus=True):
-    """Rows under a heading; knows cursor, sort, filter.  Keeps all three when rows change."""
+    """Rows under a heading, with cursor, sort order and filter, which are kept when rows change."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "move(1)", "Down", show=False),
@@ -84,28 +84,28 @@ class Table(ScrollView, can_focus=True):
 
     @property
     def _base_style(self) -> Style:
-        """The widget's own colours; worked out once a theme, as it is asked for with every line."""
+        """Return the colours of the widget, computed once per theme."""
         if self._based is None or self._based[0] != self.app.theme:
             self._based = (self.app.theme, self.rich_style)
         return self._based[1]
 
     @property
     def _room(self) -> int:
-        """The cells of a line, without its margin and the scroll bar."""
+        """Return the width of a line without margin and scroll bar."""
         return self.scrollable_content_region.width - 1
 
     @property
     def shown(self) -> int:
-        """How many rows pass the filter."""
+        """Return the number of rows that match the filter."""
         return len(self._order)
 
     @property
     def chosen(self) -> int | None:
-        """The identity of the row under the cursor."""
+        """Return the identity of the row under the cursor."""
         return self._chosen
 
     def show(self, rows: TableRows) -> None:
-        """New rows, under the same choice of order, filter and cursor."""
+        """Replace the rows; order, filter and cursor are kept."""
         self._rows, self.total = rows, len(rows)
         try:
             mask = filters.parse(self.filter_text, rows.keys).mask(rows)
@@ -127,12 +127,12 @@ class Table(ScrollView, can_focus=True):
         self._again()
 
     def choose(self, identity: int) -> None:
-        """Put the cursor on a row, now or as soon as it is there."""
+        """Move the cursor to a row, now or as soon as it exists."""
         self._chosen = identity
         self._again()
 
     def sort_by(self, key: str) -> None:
-        """Sort by a column; the same again turns the order."""
+        """Sort by a column; again reverses the order."""
         if key == self.sort_column:
             self.descending = not self.descending
         else:
@@ -183,7 +183,7 @@ class Table(ScrollView, can_focus=True):
                 self.action_open()
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """All rows, for ``height: auto``; at least the line that says that there are none."""
+        """Return the height of all rows, at least one line."""
         return max(len(self._order) + 1, 3)
 
     def on_resize(self) -> None:
@@ -204,7 +204,7 @@ class Table(ScrollView, can_focus=True):
         line, palette = Line(), self.palette
         if self._rows is None or row >= len(self._order):
             if y == 2 and not len(self._order):
-                text = self._empty if not self.total else f"none of {self.total:,} fits the filter"
+                text = self._empty if not self.total else f"none of {self.total:,} matches the filter"
                 line.add(f"  {text}", palette.style("muted"))
             return line
         here = row == self.cursor
@@ -236,11 +236,11 @@ class Table(ScrollView, can_focus=True):
         return line.end(self._room, (sign, palette.style("accent"))) if sign else line
 
     def _visible(self) -> tuple[list[TableColumn], list[int]]:
-        """The columns that are seen, and how wide each is."""
+        """Return the visible columns with their widths."""
         return fitting(self.columns, self.shift, self._room, self._names)
 
     def _widen(self, rows: TableRows) -> None:
-        """Columns of threads grow with the names that are seen."""
+        """Widen columns of threads to the visible names."""
         top = self.scroll_offset.y
         for column in self.columns:
             if column.thread:
@@ -249,7 +249,7 @@ class Table(ScrollView, can_focus=True):
                 self._names[column.key] = max(longest, self._names.get(column.key, 0))
 
     def _scroll_into_view(self, key: str) -> None:
-        """Shift until a column is seen."""
+        """Scroll until a column is visible."""
         place = [column.key for column in self.columns].index(key)
         if place and place - 1 < self.shift:
             self.shift = place - 1
@@ -264,7 +264,7 @@ class Table(ScrollView, can_focus=True):
             self.show(self._rows)
 
     def _follow(self, identities: Array) -> None:
-        """Keep the cursor on its row, wherever that is now; else at its height."""
+        """Keep the cursor on its row, or at its line if the row is gone."""
         if self._chosen is not None:
             found = np.flatnonzero(identities == self._chosen)
             if len(found):

@@ -1,4 +1,4 @@
-"""Lines of styled cells, built left to right, and the small pictures that fit into one."""
+"""Lines of styled cells, and small charts that fit into one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FEW_TICKS = 12
 
 
 def fit(text: str, width: int, *, right: bool = False) -> str:
-    """``text`` in exactly ``width`` cells: padded, or cut with an ellipsis."""
+    """Return ``text`` in exactly ``width`` cells: padded, or cut with an ellipsis."""
     if width <= 0:
         return ""
     used = len(text) if text.isascii() else cell_len(text)
@@ -27,7 +27,7 @@ def fit(text: str, width: int, *, right: bool = False) -> str:
 
 
 def fit_name(text: str, width: int) -> str:
-    """As :func:`fit`, but what is cut is the middle: a thread's name ends with its number."""
+    """Return ``text`` like :func:`fit`, but cut in the middle: a thread's label ends with its id."""
     head, _, number = text.rpartition(" ")
     if cell_len(text) <= width or not head or len(number) + 3 > width:
         return fit(text, width)
@@ -35,12 +35,12 @@ def fit_name(text: str, width: int) -> str:
 
 
 def plain(text: str) -> str:
-    """A name from outside, safe to show: no control characters (segments know no markup)."""
+    """Return an untrusted name without control characters (segments have no markup)."""
     return formatting.printable(text)
 
 
 class Line:
-    """One line in the making.  Text is taken as it is: markup means nothing here."""
+    """A line under construction; text is not parsed as markup."""
 
     def __init__(self) -> None:
         self.segments: list[Segment] = []
@@ -56,11 +56,11 @@ class Line:
         return self.add(fit(text, width, right=right), style)
 
     def to(self, column: int, style: Style | None = None) -> Line:
-        """Spaces up to a column."""
+        """Pad with spaces up to a column."""
         return self.add(" " * (column - self.width), style)
 
     def end(self, width: int, *parts: tuple[str, Style | None]) -> Line:
-        """Parts that end at the right edge; left out from the front when there is no room."""
+        """Add parts that end at the right edge; the first ones are dropped if there is no space."""
         shown = list(parts)
         while shown and self.width + 1 + sum(cell_len(text) for text, _ in shown) > width:
             shown.pop(0)
@@ -74,7 +74,7 @@ class Line:
 
 
 def bar(part: float, width: int) -> str:
-    """A bar of eighths of a cell; ``part`` from 0 to 1."""
+    """Return a bar in eighths of a cell; ``part`` from 0 to 1."""
     eighths = round(min(max(part, 0.0), 1.0) * width * 8)
     if part > 0:
         eighths = max(eighths, 1)
@@ -83,7 +83,7 @@ def bar(part: float, width: int) -> str:
 
 
 def sparkline(values: Sequence[float], width: int, top: float | None = None) -> str:
-    """Values as columns of eighths, the last at the right; nothing for nothing."""
+    """Return values as columns in eighths, the last at the right."""
     shown = columns(list(values), width)
     highest = top or max(shown, default=0)
     if highest <= 0:
@@ -94,12 +94,12 @@ def sparkline(values: Sequence[float], width: int, top: float | None = None) -> 
 
 
 def cells_each(ticks: int, cells: int) -> int:
-    """How many cells a tick is drawn in: more than one while there are few, so that no picture starts empty."""
+    """Return the cells per tick: more than one while there are few, so that charts do not start empty."""
     return max(1, cells // max(ticks, _FEW_TICKS))
 
 
 def columns(values: Sequence[float], width: int) -> list[float]:
-    """As many values as there are columns: the highest of each stretch when there are more."""
+    """Return one value per column: the maximum of each interval if there are more values."""
     if len(values) <= width:
         each = cells_each(len(values), width)
         return [value for value in values for _ in range(each)]
@@ -110,7 +110,7 @@ def columns(values: Sequence[float], width: int) -> list[float]:
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Words into lines; a word longer than a line is cut."""
+    """Wrap words into lines; a word longer than a line is cut."""
     lines, current = [], ""
     for word in text.split():
         while cell_len(word) > width > 1:

@@ -1,8 +1,8 @@
-"""Colours by meaning, in four themes.  A widget asks for a meaning, never for a colour.
+"""Colours by meaning, in four themes.
 
-The "safe" themes use the palette of Okabe and Ito (2008), which people with any of the common
-kinds of colour blindness can tell apart.  Ramps grow in lightness only one way, so that they stay
-readable in grey (``NO_COLOR``).
+The "safe" themes use the palette of Okabe and Ito (2008), which is distinguishable with all common
+kinds of colour blindness. Ramps are monotonic in lightness, so that they stay readable in grey
+(``NO_COLOR``).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Palette:
     _styles: dict[str, Style] = field(default_factory=dict, compare=False, repr=False)
 
     def style(self, words: str) -> Style:
-        """``"muted"``, ``"bold accent"``, ``"text on raised"``."""
+        """Return a style by words, for example ``"muted"``, ``"bold accent"``, ``"text on raised"``."""
         found = self._styles.get(words)
         if found is None:
             found = self._styles[words] = self._made(words)
@@ -59,12 +59,12 @@ class Palette:
 
     @cached_property
     def ramp(self) -> tuple[Style, ...]:
-        """Backgrounds from nothing to most."""
+        """Return the background ramp."""
         return tuple(Style(bgcolor=colour, color=self.text) for colour in self.ramp_colours)
 
     @cached_property
     def ramp_front(self) -> tuple[Style, ...]:
-        """The same as foregrounds, for half blocks and bars."""
+        """Return the foreground ramp, for half blocks and bars."""
         return tuple(Style(color=colour) for colour in self.ramp_colours)
 
     @cached_property
@@ -126,11 +126,11 @@ _COLOURLESS = {
 
 
 def get_palette(theme: str, dark: bool = True, *, colourless: bool = False) -> Palette:
-    """The palette of a theme; of one that is not ours, ours of the same lightness."""
+    """Return the palette of a theme; for a foreign theme, ours of the same lightness."""
     palette = BY_NAME.get(theme) or PALETTES[0 if dark else 1]
     return _COLOURLESS[palette.name] if colourless else palette
 
 
 def get_theme_title(theme: str) -> str:
-    """Its name for people."""
+    """Return the display name of a theme."""
     return theme.removeprefix("sockscope-").replace("-safe", ", colour-blind safe")

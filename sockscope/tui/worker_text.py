@@ -1,4 +1,4 @@
-"""What is said of one worker: its deeds in a few lines, its hand-offs, and its histograms."""
+"""The text of one worker: work, hand-offs and histograms."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from sockscope.tui.text_line import Line, columns, sparkline
 from sockscope.tui.themes import Palette
 from sockscope.tui.widgets.distribution import distribution
 
-_ROLES = {"L": "listened", "A": "accepts", "R": "reads", "W": "answers", "·": "is woken to work"}
+_ROLES = {"L": "listened", "A": "accepts", "R": "reads", "W": "answers", "·": "worker woken by a reader"}
 #: histogram, title, what one measurement is, colour
 _CHARTS = (
-    ("queue_wait", "Wait in the accept queue", "acceptor"),
-    ("data_wait", "Data until it read them", "reader"),
-    ("answer", "Read until answer", "writer"),
+    ("queue_wait", "Queue wait", "acceptor"),
+    ("data_wait", "Data wait", "reader"),
+    ("answer", "Reply time", "writer"),
     ("stall", "Loop stalls", "worker"),
 )
 _CHART_WIDTH = 26
 
 
 def facts(context: FrameContext, number: int, palette: Palette, width: int) -> list[Line]:
-    """Who it is, what it did, how its loop goes, and from and to whom it hands over."""
+    """Return identity, work, loop statistics and hand-offs of a worker."""
     style = palette.style
     worker = context.frame.snapshot.workers.get(number)
     if worker is None:
@@ -40,7 +40,7 @@ def facts(context: FrameContext, number: int, palette: Palette, width: int) -> l
 
 
 def charts(context: FrameContext, number: int, palette: Palette, width: int, height: int) -> list[Line]:
-    """Its histograms side by side, as many as there is room for; those with nothing give way first."""
+    """Return its histograms side by side, as many as fit; empty ones are dropped first."""
     worker = context.frame.snapshot.workers.get(number)
     if worker is None:
         return []
@@ -104,7 +104,7 @@ def _loop(context: FrameContext, worker: Worker, palette: Palette, width: int) -
 
 
 def _over_time(context: FrameContext, worker: Worker, palette: Palette, width: int) -> list[Line]:
-    """Its last minutes: how busy it was, and its longest stall in each tick."""
+    """Return its last minutes: busy share and longest stall per tick."""
     room = (width - 50) // 2
     if room < 12 or not context.history.ticks or not is_traced(context.frame.snapshot, "busy"):
         return []
@@ -136,10 +136,10 @@ def _handoffs(context: FrameContext, worker: Worker, palette: Palette, width: in
             called[waker.id] += wake.after_read
     lines = []
     for words, counted in (
-        ("gives connections to", given),
+        ("hands connections to", given),
         ("gets connections from", taken),
-        ("wakes with requests", woken),
-        ("is woken with requests by", called),
+        ("dispatches requests to", woken),
+        ("receives requests from", called),
     ):
         named = [(number, times) for number, times in counted.most_common() if number and times]
         if named:
@@ -151,7 +151,7 @@ def _handoffs(context: FrameContext, worker: Worker, palette: Palette, width: in
                     break
                 line.add(text, palette.style("reader"))
             lines.append(line)
-    none = "no hand-off: it reads what it accepts" if worker.accepts else "no hand-off seen"
+    none = "no hand-off: it reads what it accepts" if worker.accepts else "no hand-off observed"
     if not is_traced(frame.snapshot, "handed"):
         none = f"hand-offs: {NOT_TRACED}"
     return lines or [Line().add(f" {none}", palette.style("muted"))]

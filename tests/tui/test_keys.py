@@ -553,7 +553,7 @@ def test_what_a_queued_connection_waits_for_is_told_while_it_waits() -> None:
         await typed(app, pilot, "state:queued")
         await pilot.press("enter", "enter")
         await until(pilot, lambda: isinstance(app.screen, ConnectionScreen))
-        await until(pilot, lambda: "in the accept queue" in text_of(app) and "so far" in text_of(app))
+        await until(pilot, lambda: "queue wait" in text_of(app) and "so far" in text_of(app))
         assert "not yet" in text_of(app)
 
     drive(busy(overflow=True), steps)

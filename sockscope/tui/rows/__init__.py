@@ -1,1 +1,1 @@
-"""What each table shows: its columns, what it can be filtered and sorted by, its cells."""
+"""Rows of the tables: cells, filter keys and sort order."""

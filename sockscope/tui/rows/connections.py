@@ -1,4 +1,4 @@
-"""The rows of the table of connections, straight from the records."""
+"""The rows of the table of connections, taken from the records."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS: tuple[TableColumn, ...] = (
     TableColumn("state", "State", 6),
     TableColumn("acceptor", "Accepted by", 12, grows=True, thread=True),
     TableColumn("reader", "Read by", 12, grows=True, thread=True),
-    TableColumn("exact", "Exact", 6),  # beside what it is about, and on the screen at 80 columns
+    TableColumn("exact", "Exact", 6),  # beside subject, and on the screen at 80 columns
     TableColumn("wait", "In queue", 9, right=True),
     TableColumn("data", "Data wait", 10, right=True),
     TableColumn("answer", "Answered", 9, right=True),
@@ -33,29 +33,29 @@ COLUMNS: tuple[TableColumn, ...] = (
 )
 
 KEYS: tuple[Key, ...] = (
-    Key("port", "number", "the server's port"),
-    Key("peer", "text", "the client's address and port"),
-    Key("acceptor", "text", "name or id of the thread that accepted"),
-    Key("reader", "text", "name or id of a thread that read"),
-    Key("writer", "text", "name or id of a thread that answered"),
-    Key("thread", "text", "name or id of any of the three"),
+    Key("port", "number", "port of the server"),
+    Key("peer", "text", "address and port of the client"),
+    Key("acceptor", "text", "name or id of the acceptor"),
+    Key("reader", "text", "name or id of a reader"),
+    Key("writer", "text", "name or id of a writer"),
+    Key("thread", "text", "name or id of acceptor, reader or writer"),
     Key("pid", "number", "process of the acceptor"),
     Key("state", "text", "queued, open or closed"),
-    Key("wait", "duration", "time in the accept queue, so far when still there"),
-    Key("data", "duration", "longest time that data waited for a reader"),
-    Key("age", "duration", "established until closed, or until now"),
+    Key("wait", "duration", "time in the accept queue (so far, if waiting)"),
+    Key("data", "duration", "longest time from readable to read"),
+    Key("age", "duration", "from established to closed, or until now"),
     Key("reads", "number", "how many reads"),
     Key("in", "number", "bytes read"),
     Key("out", "number", "bytes written"),
-    Key("handed", "text", "yes: read by another thread than its acceptor"),
-    Key("exact", "text", "yes: everything about it was seen"),
+    Key("handed", "text", "yes: read by another thread than the acceptor"),
+    Key("exact", "text", "yes: observed completely"),
 )
 _STATES = ("queued", "open", "closed")
 _STYLES = {"queued": "warning", "open": "good", "closed": "muted"}
 
 
 class ConnectionRows:
-    """The connections of a snapshot, or those of them that ``only`` marks."""
+    """The connections of a snapshot, or those that ``only`` selects."""
 
     def __init__(self, frame: Frame, only: Mask | None = None) -> None:
         self._frame = frame
@@ -208,7 +208,7 @@ class ConnectionRows:
         return chosen
 
     def _peers_with(self, word: str) -> Mask:
-        """Addresses repeat, so each distinct one is written out once."""
+        """Match addresses; each distinct one is formatted once."""
         if not len(self):
             return np.zeros(0, bool)
         raw = np.ascontiguousarray(self.records["remote"]).view("V16").ravel()

@@ -37,14 +37,14 @@ _MINUTE_S = 60.0
 KEYS: tuple[Key, ...] = (
     Key("port", "number", "port"),
     Key("address", "text", "address"),
-    Key("holder", "text", "name or id of a process that holds it"),
+    Key("holder", "text", "name or id of an owning process"),
     Key("queue", "number", "connections waiting to be accepted"),
-    Key("drops", "number", "connections refused because the queue was full"),
+    Key("drops", "number", "connections dropped by the listening socket"),
 )
 
 
 class ListenerRows:
-    """All listeners, by address, port and socket."""
+    """All listeners, sorted by address, port and socket."""
 
     def __init__(self, context: FrameContext) -> None:
         frame, self._history = context.frame, context.history

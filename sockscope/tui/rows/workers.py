@@ -39,22 +39,22 @@ COLUMNS: tuple[TableColumn, ...] = (
 KEYS: tuple[Key, ...] = (
     Key("name", "text", "thread name or id"),
     Key("pid", "number", "process"),
-    Key("role", "text", "L listened, A accepts, R reads, W writes answers"),
+    Key("role", "text", "L listener, A acceptor, R reader, W writer"),
     Key("accepts", "number", "connections accepted"),
-    Key("open", "number", "connections that it reads and that are open"),
+    Key("open", "number", "open connections that it reads"),
     Key("reads", "number", "reads"),
     Key("bytes", "number", "bytes read and written"),
-    Key("busy", "number", "percent of the last seconds away from its wait"),
+    Key("busy", "number", "percent of the last seconds not waiting"),
     Key("cpu", "number", "percent of one CPU"),
-    Key("wasted", "number", "wake-ups that found nothing to do"),
-    Key("stall", "duration", "longest time away from its wait"),
+    Key("wasted", "number", "spurious wake-ups"),
+    Key("stall", "duration", "longest time between two waits"),
     Key("state", "text", "waiting, busy, stalled or ended"),
 )
 _STALLED_NS = 100_000_000
 
 
 class WorkerRows:
-    """Workers of a moment; ``by_process`` gives one row a process instead of one a thread."""
+    """The workers of a snapshot; ``by_process`` gives one row per process instead of per thread."""
 
     def __init__(self, context: FrameContext, *, by_process: bool = False) -> None:
         frame, history = context.frame, context.history
@@ -152,7 +152,7 @@ class WorkerRows:
         return formatting.count(value), "text" if value else "faint"
 
     def _join(self, processes: Any) -> None:
-        """One row a process, under the identity of its first thread."""
+        """Merge threads into one row per process, with the identity of its first thread."""
         pids, first, which = np.unique(self.values["pid"], return_index=True, return_inverse=True)
         for key, values in self.values.items():
             if key in ("pid", "last_cpu"):
@@ -183,7 +183,7 @@ def _array(workers: list[Worker], name: str) -> Array:
 
 
 def _open_by_reader(connections: Any, ids: list[int]) -> Array:
-    """Open connections by the thread that reads them (or that accepted them, when nobody has read)."""
+    """Return open connections per reader (per acceptor, if not read yet)."""
     still = connections[connections["closed_ns"] == 0]
     io = still["io"]
     reader = np.where(io["reads"][:, 1] > io["reads"][:, 0], io["worker"][:, 1], io["worker"][:, 0])

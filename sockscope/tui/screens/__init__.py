@@ -1,1 +1,1 @@
-"""The screen with the numbered views, and those that open on top of it."""
+"""The main screen with the numbered views, and the screens that open on top of it."""

@@ -1,4 +1,4 @@
-"""A screen that is given moments."""
+"""Base class of screens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sockscope.tui.widgets.scrubber import Scrubber
 
 
 class FrameScreen(Screen[None]):
-    """It shows what it is given while it is on top, and the latest when it comes back to the top."""
+    """A screen that shows contexts while it is on top, and the latest one when it returns to the top."""
 
     heading: ClassVar[str] = ""
     help: ClassVar[tuple[tuple[str, str], ...]] = ()
@@ -21,19 +21,19 @@ class FrameScreen(Screen[None]):
     _ready = False
 
     def top(self) -> ComposeResult:
-        """What every screen begins with."""
+        """Compose the header that every screen has."""
         yield Header(id="header")
         replay = self.app.feed.replay  # type: ignore[attr-defined]
         if replay is not None:
             yield Scrubber(replay, id="scrub")
 
     def tick(self) -> None:
-        """The position in a recording may have changed."""
+        """Update the position in a recording."""
         for bar in self.query(Scrubber):
             bar.tick += 1
 
     def on_mount(self) -> None:
-        """Moments may come before there is a widget to show them."""
+        """Show the context that may have arrived before mounting."""
         self._ready = True
         if self.context is not None:
             self.give(self.context)
@@ -48,5 +48,5 @@ class FrameScreen(Screen[None]):
         self.show(context)
 
     def show(self, context: FrameContext) -> None:
-        """Hand the moment to the widgets."""
+        """Pass the context to the widgets."""
         raise NotImplementedError

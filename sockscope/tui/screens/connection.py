@@ -1,4 +1,4 @@
-"""One connection: its steps as a pipeline, and every thread that did something on it."""
+"""The screen of one connection: its steps as a pipeline, and all threads that used it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class ConnectionScreen(FrameScreen):
     help = (
         ("The pipeline", "Each step with the time since the first and who did it; between two steps how long that took. "
          "Steps stand in the order in which they happened: data often comes before accept."),
-        ("Exact", "What was not seen, or is a guess, is said below; nothing said means all of it was seen."),
-        ("Threads", "Every thread that read or wrote. Of several, the pipeline names the one that did most."),
+        ("Exact", "Remarks below name what was not observed or is assumed; without remarks the record is exact."),
+        ("Threads", "All threads that read or wrote. Of several, the pipeline names the one that did most."),
     )  # fmt: skip
 
     def __init__(self, connection: int) -> None:
@@ -57,7 +57,7 @@ class ConnectionScreen(FrameScreen):
     def _title(self, context: FrameContext, palette: Palette, width: int, height: int) -> list[Line]:
         record, style = self._record, palette.style
         if record is None:
-            return [Line().add(" this connection is not known at this time", style("warning"))]
+            return [Line().add(" this connection does not exist at this time", style("warning"))]
         ends = (
             formatting.endpoint(record["remote"].tobytes(), int(record["remote_port"])),
             formatting.endpoint(record["local"].tobytes(), int(record["local_port"])),
@@ -70,10 +70,10 @@ class ConnectionScreen(FrameScreen):
         )
         inexact, _ = get_remarks(record)
         if self._gone:
-            line.add("   closed a while ago, shown as last seen", style("warning"))
+            line.add("   closed a while ago, shown as last observed", style("warning"))
         else:
             line.add(
-                "   not exact, see below" if inexact else "   exact: all of it was seen",
+                "   inexact, see below" if inexact else "   exact",
                 style("warning" if inexact else "good"),
             )
         places = [
@@ -87,7 +87,7 @@ class ConnectionScreen(FrameScreen):
         cpus = f" on CPU: {', '.join(places)}" if places else ""
         longest = int(record["data_wait_max_ns"])
         if longest:
-            cpus += f"   longest that data waited {formatting.duration(longest)}"
+            cpus += f"   longest data wait {formatting.duration(longest)}"
         return [line, Line().add(cpus, style("muted"))]
 
     def _threads(self, context: FrameContext, palette: Palette, width: int, height: int) -> list[Line]:
@@ -101,22 +101,22 @@ class ConnectionScreen(FrameScreen):
             )
         ]
         own = connection_io[connection_io["connection"] == self.connection]
-        for deed in own[np.argsort(-own["reads"].astype(np.int64), kind="stable")]:
+        for row in own[np.argsort(-own["reads"].astype(np.int64), kind="stable")]:
             line = (
                 Line()
                 .add(" ")
                 .fit(
-                    thread_label(context.frame, int(deed["worker"])),
+                    thread_label(context.frame, int(row["worker"])),
                     20,
-                    style("reader" if deed["reads"] else "writer"),
+                    style("reader" if row["reads"] else "writer"),
                 )
             )
-            line.fit(formatting.count(int(deed["reads"])), 9, style("text"), right=True)
-            line.fit(formatting.size(int(deed["bytes_read"])), 12, style("text"), right=True)
-            line.fit(formatting.count(int(deed["writes"])), 9, style("text"), right=True)
-            lines.append(line.fit(formatting.size(int(deed["bytes_written"])), 12, style("text"), right=True))
+            line.fit(formatting.count(int(row["reads"])), 9, style("text"), right=True)
+            line.fit(formatting.size(int(row["bytes_read"])), 12, style("text"), right=True)
+            line.fit(formatting.count(int(row["writes"])), 9, style("text"), right=True)
+            lines.append(line.fit(formatting.size(int(row["bytes_written"])), 12, style("text"), right=True))
         if not len(own):
-            lines.append(Line().add(" nobody has read or written yet", style("muted")))
+            lines.append(Line().add(" no reads or writes yet", style("muted")))
         lines.append(Line())
         inexact, remarks = get_remarks(self._record)
         for words, colour in [(words, "warning") for words in inexact] + [

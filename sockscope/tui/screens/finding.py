@@ -1,4 +1,4 @@
-"""One finding, on a screen of its own."""
+"""The screen of one finding."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class FindingScreen(FrameScreen):
     help = (
         (
             "What it shows",
-            "What it means, the numbers behind it, the chart that shows it, and what an expert would do.",
+            "Explanation, evidence, chart and remedy.",
         ),
         (
             "Still true?",
-            "When the numbers no longer say so, the finding is marked as passed and shown as it was last.",
+            "A finding that is no longer detected is marked and shown as it was last.",
         ),
     )
 

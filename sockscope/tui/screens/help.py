@@ -1,4 +1,4 @@
-"""What the screen below shows and which keys it knows."""
+"""The help screen: what the current screen shows, and its keys."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from textual.widgets import Static
 #: (keys, what they do) that hold everywhere.
 KEYS: tuple[tuple[str, str], ...] = (
     ("1 – 6", "screens"),
-    ("↑ ↓ ← → or k j h l", "move; ← → also bring further columns"),
+    ("↑ ↓ ← → or k j h l", "move; ← → also scroll columns"),
     ("Enter, Esc", "open; back"),
     ("/", "filter, where there is a table"),
-    ("s  S", "sort by the next column; turn the order"),
-    ("m", "switch what is shown: measure, grouping"),
-    ("Tab", "the next part of the screen"),
-    ("p", "pause: the picture stands still, collecting goes on; p again jumps to now"),
-    ("r", "record to a file from now on; r again stops"),
-    ("e", "save what is seen as a report"),
-    ("t", "theme: dark, light, and both safe for the colour-blind"),
+    ("s  S", "sort by the next column; reverse the order"),
+    ("m", "switch metric or grouping"),
+    ("Tab", "next part of the screen"),
+    ("p", "pause: the screen freezes, collecting continues; p again jumps to now"),
+    ("r", "record to a file; r again stops"),
+    ("e", "save a report"),
+    ("t", "theme: dark, light, and both for colour-blind users"),
     ("Ctrl+P", "all commands by name"),
     ("q", "quit"),
 )
 REPLAY_KEYS: tuple[tuple[str, str], ...] = (
     ("Space or p", "play, stop"),
-    (",  .", "one tick back, one on"),
-    ("[  ]", "back, on by a twentieth of the recording"),
+    (",  .", "one tick back, forward"),
+    ("[  ]", "back, forward by a twentieth of the recording"),
     ("-  +", "slower, faster"),
-    ("n  N", "to the next, the previous finding ▲"),
-    ("{  }", "to the beginning, to the end"),
+    ("n  N", "next, previous finding ▲"),
+    ("{  }", "start, end"),
 )
 
 

@@ -1,4 +1,4 @@
-"""The numbered views under one header."""
+"""The main screen: the numbered views under one header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One worker: what it did, how long things waited for it, from whom it gets and to whom it gives."""
+"""The screen of one worker: its work, waits and hand-offs."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class WorkerScreen(FrameScreen):
     help = (
         ("What it shows", "What this thread did since the start, and its last seconds; then four histograms: each line is "
          "a range of durations, its bar how often."),
-        ("Loop stalls", "Time between two waits in the event loop. What else the thread serves waits as long."),
-        ("Connections", "Those that it accepted or reads. Enter opens one; s sorts."),
+        ("Loop stalls", "Time between two waits in the event loop. All other connections of the thread wait as long."),
+        ("Connections", "Connections that it accepted or reads. Enter opens one; s sorts."),
     )  # fmt: skip
 
     def __init__(self, worker: int) -> None:
@@ -33,7 +33,7 @@ class WorkerScreen(FrameScreen):
         yield from self.top()
         yield TextPanel(self._facts, id="facts")
         yield TextPanel(self._charts, id="charts")
-        yield Table(COLUMNS, "wait", empty="it has no connection that is kept", id="connections-table")
+        yield Table(COLUMNS, "wait", empty="no listed connections", id="connections-table")
         yield KeyLine()
 
     def on_mount(self) -> None:

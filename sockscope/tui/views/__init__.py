@@ -1,4 +1,4 @@
-"""The numbered screens, in the order of their keys."""
+"""The numbered views, in the order of their keys."""
 
 from __future__ import annotations
 

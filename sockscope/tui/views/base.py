@@ -1,4 +1,4 @@
-"""What every screen of the dashboard can do."""
+"""Base class of the numbered views."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sockscope.tui.data_source import FrameContext
 
 
 class View(Vertical):
-    """One of the numbered screens.  It gets moments while it is shown, and one when it is turned to."""
+    """A numbered view; it receives contexts while it is shown."""
 
     title: ClassVar[str]
     #: What ``?`` says: (heading, text) pairs.
@@ -27,22 +27,22 @@ class View(Vertical):
             self.show(context)
 
     def show(self, context: FrameContext) -> None:
-        """Hand the moment to the widgets."""
+        """Pass the context to the widgets."""
         raise NotImplementedError
 
     def start_focus(self) -> None:
-        """Put the focus where the keys make sense."""
+        """Set the initial focus."""
 
     def take_filter(self) -> None:
-        """Open the filter; called where :attr:`filters` is true."""
+        """Open the filter; called if :attr:`filters` is true."""
 
     def drop_filter(self) -> None:
-        """Take a filter away."""
+        """Clear the filter."""
 
     @property
     def filtered(self) -> bool:
-        """Whether a filter hides something."""
+        """Return whether a filter hides rows."""
         return False
 
     def next_choice(self) -> None:
-        """What ``m`` does here."""
+        """Switch to the next alternative (key ``m``)."""

@@ -1,4 +1,4 @@
-"""Screen 4: every connection, queued, open and lately closed."""
+"""View 4: all connections, queued, open and recently closed."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ class ConnectionsView(TableView):
     title = "Connections"
     columns = COLUMNS
     sort = "wait"
-    empty = "no connection yet"
+    empty = "no connections yet"
     example = "port:443 reader:nginx wait:>10ms state:open"
     help = (
         (
             "What it shows",
-            "One line a connection: queued (established, nobody has accepted it), open, or closed lately.",
+            "One line per connection: queued (established, not accepted), open, or recently closed.",
         ),
         (
             "In queue",
-            "Time between the end of the handshake and accept: the server was late to accept. Still counting for those that are queued.",
+            "Time from established to accepted; still counting for queued connections.",
         ),
         (
             "Data wait",
-            "The longest time that bytes lay readable before a thread read them: the reader was late.",
+            "Longest time from readable to read: the reader was late.",
         ),
-        ("Read by", "The thread that read most; + says that others read too. Enter shows all of them."),
+        ("Read by", "The thread that read most; + means that others read as well. Enter shows all."),
         (
             "Exact",
-            "no: something was not seen, such as the beginning of a connection older than the tracing.",
+            "no: something was not observed, for example the start of a connection older than tracing.",
         ),
         (
             "Filter",
-            "Terms are joined by and; ! negates. " + "; ".join(f"{key.name}: {key.help}" for key in KEYS),
+            "Terms are ANDed; ! negates. " + "; ".join(f"{key.name}: {key.help}" for key in KEYS),
         ),
     )
 

@@ -1,4 +1,4 @@
-"""Screen 5: what is wrong, gravest first."""
+"""View 5: findings, highest severity first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def finding_key(finding: Finding) -> int:
-    """A number for a finding that stays the same as long as it is about the same thing."""
+    """Return a number for a finding that stays the same for the same subject."""
     return zlib.crc32(f"{finding.id}\0{finding.subject}".encode())
 
 
@@ -35,8 +35,8 @@ class FindingRows:
 
     keys = (
         Key("severity", "text", "info, notice, warning or critical"),
-        Key("subject", "text", "what it is about"),
-        Key("id", "text", "its stable name"),
+        Key("subject", "text", "subject"),
+        Key("id", "text", "stable id"),
     )
 
     def __init__(self, frame: Frame) -> None:
@@ -79,12 +79,12 @@ class FindingsView(TableView):
         TableColumn("id", "Name", 18, least_first=True),
     )
     sort = "severity"
-    empty = "nothing is wrong, as far as was seen; findings appear here as soon as there is one"
+    empty = "no findings so far; new ones appear here"
     example = "severity:critical 8080"
     help = (
         (
             "What it shows",
-            "What the numbers say is wrong, gravest first. Enter shows the evidence, the chart, the remedy.",
+            "Detected faults, highest severity first. Enter shows evidence, chart and remedy.",
         ),
         ("Severity", "; ".join(f"{severity}: {MEANINGS[severity]}" for severity in reversed(SEVERITIES))),
     )

@@ -1,4 +1,4 @@
-"""Screen 6: waits over time."""
+"""View 6: waits over time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sockscope.tui.widgets.spectrogram import KINDS, Spectrogram
 
 
 class Choice(BaseWidget):
-    """The line that says which wait and whose, and how to change it."""
+    """The line that names the wait and the worker, and the key to change it."""
 
     kind: reactive[int] = reactive(0)
 
@@ -30,9 +30,7 @@ class Choice(BaseWidget):
             words = (
                 title
                 if width >= 100
-                else title.split(" of ")[0]
-                .replace("Wait in the accept queue", "Queue wait")
-                .replace("Wait", "Data wait")
+                else title.split(" of ")[0].replace("Queue wait", "Queue wait").replace("Wait", "Data wait")
             )
             line.add(f" {words} ", style("reverse accent" if index == self.kind else "muted")).add(" ")
         return [line.add("  ← →", style("accent")).add(" one worker, or all", style("muted"))]
@@ -48,7 +46,7 @@ class LatencyView(View, can_focus=True):
     help = (
         ("What it shows", "Each column is a tick, now at the right; each line a range of durations, longer ones above. "
          "The brighter a cell, the more were measured; the scale is below."),
-        ("m", "Switches between the wait in the accept queue, the wait of data for its reader, and loop stalls."),
+        ("m", "Switches between queue wait, data wait and loop stalls."),
         ("← →", "One worker after another, or all of them together."),
         ("How to read it", "A bright band low down is good. A second band higher up is a group that waits: look which "
          "worker it comes from. A column that reaches up is a moment at which everything waited: a stall."),

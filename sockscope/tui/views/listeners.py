@@ -1,4 +1,4 @@
-"""Screen 2: every listener and its queue, and how the kernel spreads over groups."""
+"""View 2: all listeners with queues, and the distribution over SO_REUSEPORT groups."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ class ListenersView(TableView):
     title = "Listeners"
     columns = COLUMNS
     sort = "name"
-    empty = "no listener fits the target yet"
+    empty = "no listening socket matches the target yet"
     example = "port:8080 queue:>10 drops:>0 nginx"
     help = (
-        ("State", "no acceptor: connections came, and nobody has accepted one. queue full: the next ones are dropped."),
-        ("Asked", "What listen() was given, as far as it can be known: 128+ is 128 or more, cut by net.core.somaxconn."),
-        ("Queue, limit, peak", "Connections established that nobody has accepted yet, how many there may be "
+        ("State", "no acceptor: connections arrived and none was accepted. queue full: further ones are dropped."),
+        ("Asked", "Backlog given to listen(), as far as it can be known: 128+ is 128 or more, limited by net.core.somaxconn."),
+        ("Queue, limit, max", "Connections established that nobody has accepted yet, how many there may be "
          "(the least of listen()'s backlog and net.core.somaxconn), and the most seen."),
-        ("Drops", "Handshakes refused because the queue was full: clients wait a second or more and try again."),
+        ("Drops", "All drops of the listening socket since it was created; after an overflow clients retry after 1 s or more."),
         ("SO_REUSEPORT group", "1/4 is the first of four members. The kernel hashes each connection to one of them; the bar is what "
          "came, ┊ the fair share, the lighter band what chance alone gives (three standard deviations)."),
         ("Nobody accepts", "Connections wait in that queue until the listener is closed: often a descriptor leaked at a reload."),
-        ("SYN", "The SYN queue: handshakes under way, of all sockets on the address and port."),
+        ("SYN", "SYN queue: half-open handshakes of all sockets of the address and port."),
         ("Filter", "; ".join(f"{key.name}: {key.help}" for key in KEYS)),
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Screen 1: is the work spread fairly?  One look."""
+"""View 1: whether work is shared fairly."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class OverviewView(View):
     help = (
         ("First lines", "One a server: its address, its model, whether the work is shared fairly, its worst finding. "
          "With several servers, up and down choose the one that the rest is about."),
-        ("The drawing", "The way of a connection: clients, accept queue, who accepts, who reads, who works. Numbers on "
+        ("The drawing", "The path of a connection: clients, accept queue, acceptors, readers, workers. Numbers on "
          "arrows are a second's; the bar beside a queue is how full it is, beside a thread how busy."),
         ("Workers over time", "One line a thread, now at the right. m switches: accepts, reads, answers, bytes, busy time, queue "
          "wait, data wait. The bar is its share since the start among those that share this work, ┊ the fair share, the "
          "lighter band what chance alone gives; an unfair bar has another colour. Tab goes there, Enter opens the thread."),
-        ("Accept queues", "Connections that nobody has accepted yet, of how many there may be."),
-        ("Why?", "2 the queues and the kernel's spread, 3 the threads, 4 the connections, 5 what was found, 6 waits over time."),
+        ("Accept queues", "Length of the accept queue and its limit."),
+        ("Why?", "2 listeners, 3 workers, 4 connections, 5 findings, 6 waits over time."),
     )  # fmt: skip
     server: reactive[str] = reactive("")
 
@@ -74,7 +74,7 @@ class OverviewView(View):
         waits.who = server.group.name if server else "all workers"
 
     def _arrange(self) -> None:
-        """Give each part the lines that it needs, and what is left to the waits over time."""
+        """Give each part the lines that it needs, and the rest to the waits over time."""
         if self.context is None or not self.size.height:
             return
         verdicts, flow, heat, gauges = self._parts()

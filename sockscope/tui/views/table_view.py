@@ -1,4 +1,4 @@
-"""A screen that is a table with a filter."""
+"""Base class of views with a table and a filter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ENOUGH = 30
 
 
 class TableView(View):
-    """Subclasses say which columns, and make rows of a moment."""
+    """A table view; subclasses define columns and build rows from a context."""
 
     filters = True
     columns: ClassVar[tuple[TableColumn, ...]]
@@ -32,11 +32,11 @@ class TableView(View):
         yield from self.below()
 
     def below(self) -> ComposeResult:
-        """What stands under the table in a terminal that is high enough: more of the chosen row."""
+        """Compose the details of the selected row, shown if the terminal is high enough."""
         return ()
 
     def show_below(self, context: FrameContext) -> None:
-        """Hand the moment to what :meth:`below` made."""
+        """Pass the context to the widgets of :meth:`below`."""
 
     def rows(self, context: FrameContext) -> TableRows:
         raise NotImplementedError

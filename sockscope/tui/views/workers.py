@@ -1,4 +1,4 @@
-"""Screen 3: every thread that accepts, reads or answers."""
+"""View 3: all threads that accept, read or write."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class WorkersView(TableView):
     help = (
         (
             "What it shows",
-            "One line a thread that accepts, reads or answers; m puts the threads of a process together.",
+            "One line per thread that accepts, reads or writes; m groups threads by process.",
         ),
-        ("Roles", "L listened, A accepts, R reads, W writes answers, · is woken to work."),
-        ("Busy", "Part of the last seconds spent away from epoll_wait, poll or select."),
+        ("Roles", "L listener, A acceptor, R reader, W writer, · worker woken by a reader."),
+        ("Busy", "Part of the last seconds spent outside epoll_wait, poll and select."),
         (
             "Max stall",
-            "The longest time between two waits: whatever else the thread serves waited as long.",
+            "Longest time between two waits: all other connections of the thread waited as long.",
         ),
         (
             "Wasted",
-            "Wake-ups that found nothing to accept and nothing to read: a herd, or a race that was lost.",
+            "Spurious wake-ups: nothing to accept and nothing to read (a thundering herd, or a lost race).",
         ),
         ("Filter", "; ".join(f"{key.name}: {key.help}" for key in KEYS)),
     )
@@ -59,4 +59,4 @@ class WorkersView(TableView):
         self.by_process = not self.by_process
         if self.context:
             self.show(self.context)
-        self.notify("one line a process" if self.by_process else "one line a thread", timeout=2)
+        self.notify("one line per process" if self.by_process else "one line per thread", timeout=2)

@@ -1,1 +1,1 @@
-"""One widget a file; each draws one thing of a moment."""
+"""The widgets, one per file."""

@@ -1,4 +1,4 @@
-"""One histogram of durations, lying down: a bar a bucket."""
+"""A horizontal histogram of durations: one bar per bucket."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Array = np.ndarray[Any, np.dtype[Any]]
 def distribution(
     title: str, counts: Array, width: int, height: int, palette: Palette, colour: str
 ) -> list[Line]:
-    """Title, figures, and at most ``height`` − 2 bars; buckets are joined until they fit."""
+    """Return title, percentiles and at most ``height`` − 2 bars; buckets are merged until they fit."""
     style = palette.style
     total = int(counts.sum())
     lines = [Line().add(title[:width], style(f"bold {colour}"))]
     if not total:
-        return [*lines, Line().add("nothing measured", style("muted"))]
+        return [*lines, Line().add("no samples", style("muted"))]
     half, nearly = (formatting.duration(percentile(counts, fraction)) for fraction in (0.5, 0.99))
     figures = f"half within {half}, 99 % {nearly}"
     if len(figures) > width:

@@ -1,4 +1,4 @@
-"""The line in which a filter is typed; it works at each key, Esc takes it away."""
+"""The input line of the filter; applied at each key, cleared by Esc."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sockscope.tui.table import Table
 
 
 class FilterBar(Horizontal):
-    """Hidden until it is wanted."""
+    """The filter bar, hidden until it is opened."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Clear filter", key_display="Esc")]
 
@@ -34,7 +34,7 @@ class FilterBar(Horizontal):
         box.focus()
 
     def say(self, text: str, *, wrong: bool = False) -> None:
-        """How many fit, or what is wrong with it."""
+        """Show the number of matches, or the error."""
         if not self.display or (text, wrong) == self._said:
             return
         self._said = (text, wrong)

@@ -1,4 +1,4 @@
-"""One finding: what it means, the numbers, the chart that proves it, and what to do."""
+"""One finding: text, evidence, chart and remedy."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TALLEST = 14
 
 
 class FindingPanel(VerticalScroll):
-    """All charts are there, and the one that proves the finding is seen."""
+    """A panel with all charts, of which the one for the finding is visible."""
 
     _finding: Finding | None = None
     _passed = False
@@ -40,7 +40,10 @@ class FindingPanel(VerticalScroll):
         yield TextPanel(self._remedy, id="remedy")
 
     def show(self, context: FrameContext, finding: Finding | None, *, passed: bool = False) -> None:
-        """:param passed: whether the numbers no longer say so"""
+        """Show a finding.
+
+        :param passed: whether it is no longer detected
+        """
         self._finding, self._passed = finding, passed
         for sheet in self.query(TextPanel):
             sheet.give(context)
@@ -54,7 +57,7 @@ class FindingPanel(VerticalScroll):
                     chart.styles.height = min(chart.wanted_height(self.size.width), _TALLEST)
 
     def _aim(self, chart: BaseWidget, what: str, finding: Finding, context: FrameContext) -> None:
-        """Give the chart what it is about: the server of the finding, or the thread that it names."""
+        """Set the subject of the chart: the server of the finding, or the thread that it names."""
         server = _server_of(finding, context)
         name = server.group.name if server else ""
         if isinstance(chart, Timeline):
@@ -84,7 +87,7 @@ class FindingPanel(VerticalScroll):
 
 
 def _is_about(finding: Finding, tid: int, comm: str) -> bool:
-    """Whether the finding's subject names this thread."""
+    """Return whether the subject of the finding names this thread."""
     words = finding.subject.replace(",", " ").replace("(", " ").replace(")", " ").split()
     return str(tid) in words and comm in finding.subject
 

@@ -1,4 +1,4 @@
-"""The way of a connection through one server, drawn as its model is, with live rates on the arrows."""
+"""The flow of connections through one server, drawn by its model, with rates on the arrows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _CLIENTS = 9
 
 
 class FlowMap(BaseWidget):
-    """clients → queue(s) → acceptors → readers or workers."""
+    """The flow: clients → queues → acceptors → readers or workers."""
 
     server: reactive[str] = reactive("")
 
@@ -156,7 +156,7 @@ _JOINTS = {
 
 
 def _shortened(name: str, room: int) -> str:
-    """Without the thread's number, or a socket's name of a kind, when there is no room for both."""
+    """Return a label shortened by the id, if there is no space for both."""
     if len(name) <= room:
         return name
     return name.removeprefix(SOCKET) if name.startswith(SOCKET) else name.rpartition(" ")[0] or name
@@ -175,7 +175,7 @@ def _least(station: Stage, narrow: bool) -> int:
 
 
 def _without_rate(station: Stage) -> Stage:
-    """A station of one thread says nothing that the arrow before it does not say."""
+    """Omit the rate of a stage with one thread: the arrow before it shows the same."""
     if len(station.rows) > 1 or station.colour == "accent":
         return station
     return _bare(station)
@@ -188,7 +188,7 @@ def _bare(station: Stage) -> Stage:
 
 
 def _widths(wanted: list[int], room: int) -> list[int]:
-    """Each as wide as it wants; when that is too much, the widest give way first."""
+    """Return the widths of the stages; if they do not fit, the widest are reduced first."""
     widths = list(wanted)
     while sum(widths) > room and max(widths) > 12:
         widths[widths.index(max(widths))] -= 1

@@ -1,4 +1,4 @@
-"""How full each accept queue is: length, limit, peak and what was dropped."""
+"""Gauges of accept queues: length, limit, maximum and drops."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST = 4
 
 
 class Gauges(BaseWidget):
-    """The queues of one server; the fullest first when there are many."""
+    """The queues of one server, fullest first."""
 
     server: reactive[str] = reactive("")
     most: reactive[int] = reactive(_MOST)

@@ -1,4 +1,4 @@
-"""A SO_REUSEPORT group as one block: what each member was expected to get, and what it got."""
+"""SO_REUSEPORT groups: expected and actual connections per member."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST, _FEW = 8, 4
 
 
 class Groups(BaseWidget):
-    """Only groups of several listeners; one alone has nothing to share."""
+    """Groups with several listeners."""
 
     def wanted_height(self, width: int) -> int:
         return min(len(self.draw(width, 0)), 16)
@@ -28,11 +28,9 @@ class Groups(BaseWidget):
                 lines += self._block(group, width)
         if not lines:
             shared = [group for group in self.context.frame.groups if group.reuseport]
-            words = "No SO_REUSEPORT group: one socket an address, so the kernel has nothing to spread"
+            words = "No SO_REUSEPORT group: one socket per address"
             if shared:
-                words = (
-                    f"SO_REUSEPORT is set on {shared[0].name}, but with one socket the kernel spreads nothing"
-                )
+                words = f"SO_REUSEPORT is set on {shared[0].name}, but there is only one socket"
             lines += [Line().add(f" {part}", style("muted")) for part in wrap(words, max(width - 2, 20))]
         return lines
 
@@ -48,7 +46,7 @@ class Groups(BaseWidget):
             .add(f"SO_REUSEPORT, {len(live)} listeners: ", style("muted"))
         )
         if width >= 100:
-            line.add("the kernel's spread is ", style("muted"))
+            line.add("distribution: ", style("muted"))
         line.add(spread.words, style("bold critical" if spread.judgement == "skewed" else "good"))
         if not math.isnan(spread.chi2) and width >= 100:
             p = "p < 0.001" if spread.p_value < 0.001 else f"p = {spread.p_value:.2g}"
@@ -87,7 +85,7 @@ class Groups(BaseWidget):
         return lines
 
     def _bar(self, line: Line, part: float, fair: float, noise: float, room: int, colour: str) -> None:
-        """The bar over a band of what chance gives (three standard deviations), with the fair share."""
+        """Return a bar with the fair share and the range of random hashing (three standard deviations)."""
         style = self.palette.style
         text = bar(part, room)
         low, high, mark = (

@@ -1,4 +1,4 @@
-"""The two lines at the top: what is traced, how well, at what cost, and whether it is recorded."""
+"""The two header lines: target, signals, losses, overhead, recording."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BESIDE = 27
 
 
 class Header(BaseWidget):
-    """Always two lines; what must be known (lost records, the end) is never cut off."""
+    """The header; lost records and the end of tracing are never cut off."""
 
     title: reactive[str] = reactive("")
     paused: reactive[bool] = reactive(False)
@@ -43,7 +43,7 @@ class Header(BaseWidget):
             why = _cut(plain(self.ended), width - _BESIDE - sum(cell_len(text) for text, _ in state))
             state.append((f" ■ {why} ", style("bold critical" if self.failed else "bold warning")))
         elif self.paused:
-            state.append((" ‖ paused, still collecting: p goes on ", style("reverse warning")))
+            state.append((" ‖ paused, still collecting: p resumes ", style("reverse warning")))
         elif self.replaying:
             state.append((" recording ", style("bold accent")))
         else:

@@ -1,4 +1,4 @@
-"""Worker × time: who did how much when, with each one's share of the whole beside it."""
+"""A heat map of workers over time, with the share of each worker."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SHARES = 24
 
 @dataclass(frozen=True)
 class Metric:
-    """What a heat map can show.  A duration has no share: waits do not add up to a whole."""
+    """A metric of the heat map; durations have no shares."""
 
     series: str
     title: str
@@ -58,22 +58,22 @@ class Metric:
 METRICS: tuple[Metric, ...] = (
     Metric("accepts", "connections accepted", "number"),
     Metric("reads", "reads", "number"),
-    Metric("answers", "answers written", "number"),
+    Metric("answers", "replies written", "number"),
     Metric("bytes", "bytes read and written", "bytes"),
     Metric("busy", "busy time", "busy"),
-    Metric("queue_wait", "wait in the accept queue (p99)", "duration"),
-    Metric("data_wait", "wait of data for its reader (p99)", "duration"),
+    Metric("queue_wait", "queue wait (p99)", "duration"),
+    Metric("data_wait", "data wait (p99)", "duration"),
 )
 #: What ``m`` does not come to, but findings are proved with.
 PROOFS: tuple[Metric, ...] = (
-    Metric("wasted", "wake-ups for nothing", "number"),
+    Metric("wasted", "spurious wake-ups", "number"),
     Metric("cpu", "CPU time", "busy"),
-    Metric("accepts", "connections accepted, and who has those open now", "number", figure="open"),
+    Metric("accepts", "connections accepted, and readers of open ones", "number", figure="open"),
 )
 
 
 class HeatMap(BaseWidget, can_focus=True):
-    """One line a worker of a server; ``m`` switches what is shown."""
+    """A heat map with one line per worker; ``m`` switches the metric."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "move(1)", "Down", show=False),
@@ -94,7 +94,7 @@ class HeatMap(BaseWidget, can_focus=True):
 
     @property
     def shown(self) -> int:
-        """What is shown, chosen or not."""
+        """Return the server that is shown."""
         if self.metric is not None:
             return self.metric
         server, _ = self._workers()
@@ -190,7 +190,7 @@ class HeatMap(BaseWidget, can_focus=True):
         return server, sorted(shown, key=lambda item: (item.pid, item.tid))
 
     def _figure(self, metric: Metric, server: Server | None) -> WorkShare | None:
-        """Who shares this kind of work, and how evenly; None for what is not shared."""
+        """Return the share of this kind of work; None for a metric without shares."""
         if server is None or self.context is None or not metric.shared or metric.name == "wasted":
             return None
         figures = self.context.distribution(server)
@@ -234,7 +234,7 @@ class HeatMap(BaseWidget, can_focus=True):
                 start = index
 
     def _share(self, line: Line, total: float, fair: Fairness, width: int) -> None:
-        """A bar with the fair share marked; its colour says whether it is beyond what chance gives."""
+        """Return a bar with the fair share marked, coloured if it is beyond random variation."""
         style = self.palette.style
         room = width - 8
         part = total / fair.total if fair.total else 0.0

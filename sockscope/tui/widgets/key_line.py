@@ -1,8 +1,8 @@
-"""The line at the foot: the keys that do something where one is.
+"""The key line at the bottom: the keys that apply to the current screen.
 
-Not Textual's own Footer: that makes a widget a key at every change, each costs some milliseconds, and the
-binding of their ``compact`` to the footer's keeps them alive when they are long gone (Textual 8.2): a session
-of hours would grow, and pause for it.
+Textual's Footer is not used: it creates one widget per key at every change, each costs some
+milliseconds, and the binding of their ``compact`` keeps them alive (Textual 8.2), so that memory of a
+long session would grow.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MORE = ("ctrl+p", "Ctrl+P", "Commands")
 
 
 class KeyLine(BaseWidget):
-    """Names each shown binding once; a click does what the key does."""
+    """The shown bindings, each once; a click has the effect of the key."""
 
     def __init__(self) -> None:
         super().__init__(id="keys")

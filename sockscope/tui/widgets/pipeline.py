@@ -1,4 +1,4 @@
-"""One connection as a pipeline: a box a step, the time between them on the arrows, and where it went."""
+"""One connection as a pipeline: a box per step, times on the arrows."""
 
 from __future__ import annotations
 
@@ -25,17 +25,16 @@ _WORDS = 34
 
 #: What it means that most of the time went there, by who ended the wait.
 _MEANS = {
-    "accent": "Most of it was the client's: nothing had been sent yet.",
-    "acceptor": "Most of it was in the accept queue: no thread came to accept.",
-    "reader": "Most of it was waiting for its reader: the thread was busy with something else.",
-    "writer": "Most of it was the work between reading and answering.",
+    "accent": "Mostly waiting for the client: nothing had been sent.",
+    "acceptor": "Mostly queue wait: no thread accepted it.",
+    "reader": "Mostly data wait: the reader was busy with something else.",
+    "writer": "Mostly reply time: work between reading and replying.",
 }
 
 
 @dataclass(frozen=True)
 class Between:
-    """What passed between two steps; ``ns`` is None when one did not happen, what has passed so far when
-    it is ``pending``."""
+    """The time between two steps: ``ns`` is None if one did not happen, the time so far if ``pending``."""
 
     ns: int | None
     words: str
@@ -45,10 +44,10 @@ class Between:
 
 
 class Pipeline(BaseWidget):
-    """Boxes in one row or two, whichever has room for the names; a list in a very narrow terminal."""
+    """Boxes in one row or two, depending on space; a list in very narrow terminals."""
 
     record: reactive[Any] = reactive(None, always_update=True)
-    #: whether to tell below where the time went
+    #: whether to show the times below
     full: reactive[bool] = reactive(True)
 
     def watch_record(self) -> None:
@@ -60,17 +59,17 @@ class Pipeline(BaseWidget):
         steps = build_steps(self.context.frame, self.record)
         now = self.context.frame.snapshot.time_ns
         waits = [_between(before, after, now) for before, after in itertools.pairwise(steps)]
-        told = _told(waits, self.palette, width)
+        bars = _bars(waits, self.palette, width)
         if width < _TWO_ROWS:
-            return _listed(steps, self.palette) + (told if self.full else [])
+            return _listed(steps, self.palette) + (bars if self.full else [])
         rows = 1 if width >= _ALL_IN_A_ROW else 2
         canvas = Canvas(width, _BOX if rows == 1 else 2 * _BOX + 1)
         _Drawing(canvas, self.palette, steps, waits, rows).draw()
-        return canvas.lines() + ([Line(), *told] if self.full else [])
+        return canvas.lines() + ([Line(), *bars] if self.full else [])
 
 
 class _Drawing:
-    """Puts the boxes of one connection on a canvas."""
+    """Draws the boxes of one connection on a canvas."""
 
     def __init__(
         self, canvas: Canvas, palette: Palette, steps: list[Step], waits: list[Between], rows: int
@@ -107,7 +106,7 @@ class _Drawing:
         canvas.put(x + (_ARROW - 1 - len(words)) // 2, y - 1, words, self._word_style(wait))
 
     def _turn(self, y: int, wait: Between) -> None:
-        """From the end of the row above to the beginning of this one."""
+        """Draw the line from the end of the upper row to the start of this one."""
         canvas, style = self._canvas, self._line_style(wait)
         line, words, head = self._parts(wait)
         end = self._left + self._each * self._box + (self._each - 1) * _ARROW
@@ -139,15 +138,15 @@ def _between(before: Step, after: Step, now: int) -> Between:
     return Between(ns, words, after.colour, ns >= _LATE_NS and after.title != "closed", pending)
 
 
-def _told(waits: list[Between], palette: Palette, width: int) -> list[Line]:
-    """The time between the steps, as bars on one scale."""
+def _bars(waits: list[Between], palette: Palette, width: int) -> list[Line]:
+    """Return the times between the steps as bars on one scale."""
     style = palette.style
     known = [wait for wait in waits if wait.ns is not None]
     if not known:
         return []
     whole, longest = sum(wait.ns or 0 for wait in known), max(wait.ns or 0 for wait in known)
     words = max(_WORDS, *(len(wait.words) + 1 for wait in known))
-    lines = [Line().add(" Where the time went", style("bold text"))]
+    lines = [Line().add(" Time per step", style("bold text"))]
     for wait in known:
         line = Line().fit(
             formatting.duration(wait.ns), 10, style("bold warning" if wait.late else "bold text"), right=True

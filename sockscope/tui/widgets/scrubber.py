@@ -1,4 +1,4 @@
-"""Time under the user's hand: where in the recording one is, and where its findings begin."""
+"""The time bar of a recording: position and marks of findings."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from sockscope.tui.text_line import Line
 
 
 class Scrubber(BaseWidget):
-    """Two lines: the bar with its marks, and the keys.  A click jumps."""
+    """The bar with its marks, and the keys; a click seeks."""
 
     class Sought(Message):
-        """A click on the bar."""
+        """Posted on a click on the bar."""
 
         def __init__(self, time_ns: int) -> None:
             super().__init__()

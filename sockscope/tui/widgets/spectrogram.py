@@ -1,4 +1,4 @@
-"""How long things took, over time: one column a tick, one line a bucket, brighter is more."""
+"""Durations over time: one column per tick, one line per bucket, brighter is more."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _SHADES = " ░▒▓█"
 
 #: kind → title, and what a measurement is.
 KINDS: tuple[tuple[str, str, str], ...] = (
-    ("queue_wait", "Wait in the accept queue", "connection accepted: established until accepted"),
-    ("data_wait", "Wait of data for its reader", "read: bytes readable until a thread read them"),
-    ("stall", "Loop stalls", "turn of an event loop: time between two waits"),
+    ("queue_wait", "Queue wait", "established until accepted"),
+    ("data_wait", "Data wait", "readable until read"),
+    ("stall", "Loop stalls", "time between two waits of an event loop"),
 )
 
 
 class Spectrogram(BaseWidget):
-    """Two buckets share a cell as half blocks, so that the whole range fits 24 lines."""
+    """A spectrogram; two buckets share a cell as half blocks, so that the range fits 24 lines."""
 
     kind: reactive[int] = reactive(0)
     ids: reactive[tuple[int, ...] | None] = reactive(None)
@@ -91,7 +91,7 @@ class Spectrogram(BaseWidget):
         return line.to(11 + cells - 3).add("now", style("muted"))
 
     def _figures(self, counts: Array, most: float, width: int) -> Line:
-        """Percentiles of all that is shown, and at the right what the colours mean."""
+        """Return percentiles of what is shown, and the colour scale at the right."""
         style, ramp = self.palette.style, self.palette.ramp
         total = counts.sum(axis=0)
         line = Line().add(" ")
@@ -113,7 +113,7 @@ class Spectrogram(BaseWidget):
 
 
 def _range(counts: Array, most: int) -> tuple[int, int, int]:
-    """First and last bucket worth showing, and how many to put into one line's half."""
+    """Return first and last bucket to show, and the number of buckets per half line."""
     used = np.flatnonzero(counts.sum(axis=0))
     low, high = max(int(used[0]) - 2, 0), min(int(used[-1]) + 3, counts.shape[1])
     group = max(1, -(-(high - low) // max(most, 2)))

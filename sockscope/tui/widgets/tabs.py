@@ -1,4 +1,4 @@
-"""The line with the names of the screens."""
+"""The line with the names of the views."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from sockscope.tui.text_line import Line
 
 
 class Tabs(BaseWidget):
-    """Screens by number and name; the one shown is lit, a click goes to another."""
+    """Views by number and name; the current one is highlighted, a click switches."""
 
     class Chosen(Message):
-        """A click on a name."""
+        """Posted on a click on a name."""
 
         def __init__(self, view: str) -> None:
             super().__init__()
@@ -23,7 +23,10 @@ class Tabs(BaseWidget):
     current: reactive[str] = reactive("")
 
     def __init__(self, views: tuple[tuple[str, str, str], ...], *, id: str) -> None:
-        """:param views: key, identity and title of each"""
+        """Create the tabs.
+
+        :param views: key, identity and title of each view
+        """
         super().__init__(id=id)
         self._views = views
         self._spans: list[tuple[int, int, str]] = []

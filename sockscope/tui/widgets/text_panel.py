@@ -1,4 +1,4 @@
-"""Lines that a function of the moment makes: for what is shown in one place only."""
+"""A panel of lines made by a function, for text that is shown in one place only."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ Maker = Callable[[FrameContext, Palette, int, int], list[Line]]
 
 
 class TextPanel(BaseWidget):
-    """:param maker: moment, palette, width, height → lines"""
+    """A panel of lines.
+
+    :param maker: context, palette, width, height → lines
+    """
 
     def __init__(self, maker: Maker, *, id: str) -> None:
         super().__init__(id=id)
         self._maker = maker
 
     def give(self, context: FrameContext) -> None:
-        """The moment, which may be the same as before when what it is asked about is another."""
+        """Show a context; it may be the same as before if the subject has changed."""
         self.context = context
         self.redraw()
 

@@ -1,4 +1,4 @@
-"""A column chart: the queue of each listener over time, all together, with the limit."""
+"""A column chart of accept queues over time, with the limit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Timeline(BaseWidget):
     watch_series = watch_ids
 
     def _of(self) -> str:
-        """Whose queue it is."""
+        """Return the label of the listeners."""
         if len(self.ids) > 1 or self.context is None:
             return f"the longest of {len(self.ids)} listeners"
         listeners = self.context.frame.snapshot.listeners

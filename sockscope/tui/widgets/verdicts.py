@@ -1,4 +1,4 @@
-"""One line of verdict a server: which model, fair or not, how long things wait, the worst finding."""
+"""One verdict line per server: model, fairness, waits, most severe finding."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MOST = 5
 
 
 class Verdicts(BaseWidget, can_focus=True):
-    """The servers; the one that the rest of the screen is about is marked.  Up and down choose."""
+    """The servers; the selected one is marked, Up and Down select."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "move(1)", "Next server", show=False),
@@ -48,7 +48,8 @@ class Verdicts(BaseWidget, can_focus=True):
         if not servers:
             return [
                 Line().add(
-                    " no listener fits the target yet; one that appears is shown at once", style("muted")
+                    " no listening socket matches the target yet; one that appears is shown at once",
+                    style("muted"),
                 )
             ]
         lines = [self._line(frame, server, width) for server in servers]
@@ -110,7 +111,7 @@ class Verdicts(BaseWidget, can_focus=True):
         style = self.palette.style
         finding = worst_finding(frame, server)
         if finding is None or finding.severity == "info":
-            partly = "" if all_evaluated(frame.snapshot.untraced) else " in what was traced"
+            partly = "" if all_evaluated(frame.snapshot.untraced) else " in the traced signals"
             return Line().add(f"  nothing found wrong{partly}", style("muted"))
         colour = SEVERITY_COLOURS[finding.severity]
         line = Line().add(
@@ -123,7 +124,7 @@ class Verdicts(BaseWidget, can_focus=True):
 
 
 def judgement(context: FrameContext, server: Server) -> tuple[str, str, str]:
-    """Sign, words and colour for how fairly the work is shared among those that read."""
+    """Return sign, words and colour for how fairly work is shared among the readers."""
     figures = context.distribution(server)
     serving = len(server.acceptors) <= 1 and server.model != "single"
     if serving and not is_traced(context.frame.snapshot, "reads"):
@@ -131,16 +132,16 @@ def judgement(context: FrameContext, server: Server) -> tuple[str, str, str]:
     fair = figures.reads.fairness if serving else figures.accepts.fairness
     words = fair.words
     if fair.judgement == "single_sharer":
-        return "○", "one thread: nothing to share" if server.model != "unknown" else words, "muted"
+        return "○", "only one thread" if server.model != "unknown" else words, "muted"
     if fair.judgement == "skewed":
-        return "✗", f"uneven: the busiest has {fair.max_over_mean:.1f}× its share", "critical"
+        return "✗", f"skewed: the busiest has {fair.max_over_mean:.1f}× its share", "critical"
     if fair.judgement == "insufficient_data":
         return "?", words, "muted"
     return "✓", "shared evenly" if fair.judgement == "even" else words, "good"
 
 
 def worst_finding(frame: Frame, server: Server) -> Finding | None:
-    """The gravest finding about a server, or about the host when it names none."""
+    """Return the most severe finding about a server."""
     about = [
         finding for finding in frame.findings
         if server.group.name in finding.subject or len(frame.servers) == 1
