@@ -71,7 +71,7 @@ def test_a_finding_that_is_no_more_is_marked_as_passed_and_stays() -> None:
         await until(pilot, lambda: isinstance(app.screen, FindingScreen))
         feed.change = lambda frame: replace(frame, findings=())
         feed.tick()
-        await until(pilot, lambda: "passed" in text_of(app))
+        await until(pilot, lambda: "no longer detected" in text_of(app))
         assert "Evidence" in text_of(app)
 
     drive(feed, steps)

@@ -487,7 +487,7 @@ def test_the_row_under_the_cursor_is_told_below_the_table() -> None:
 def test_a_key_that_does_nothing_here_says_where_it_does() -> None:
     async def steps(app: Dashboard, pilot: Pilot[int]) -> None:
         await pilot.press("slash")
-        await until(pilot, lambda: "nothing to filter here" in text_of(app))
+        await until(pilot, lambda: "no table to filter here" in text_of(app))
         await pilot.press("2", "m")
         await until(pilot, lambda: "nothing to switch here" in text_of(app))
 
@@ -517,7 +517,7 @@ def test_the_command_palette_knows_what_every_key_does() -> None:
         for words in (
             "Workers (3)",
             "Pause",
-            "Record",
+            "Start or stop recording",
             "Save",
             "Theme: light, colour-blind safe",
             "Help",

@@ -91,7 +91,7 @@ def test_a_connection_that_is_not_there_yet_stays_as_it_was_last_seen() -> None:
         await pilot.press("4", "enter")
         await until(pilot, lambda: isinstance(app.screen, ConnectionScreen) and "established" in text_of(app))
         replayed.replay.seek(0)
-        await until(pilot, lambda: "as last seen" in text_of(app))
+        await until(pilot, lambda: "as last observed" in text_of(app))
 
     drive(replayed, steps)
 
