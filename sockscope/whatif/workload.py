@@ -23,6 +23,8 @@ Floats = np.ndarray[Any, np.dtype[np.float64]]
 
 #: Fewer whole connections than this give no tail to predict.
 LEAST_CONNECTIONS = 200
+#: Signals without which the demand of a request is unknown.
+NEEDED_SIGNALS = frozenset({"read", "write", "data-ready"})
 #: Above this part of the handshakes dropped, the recorded arrivals are not the clients'.
 MOST_DROPPED = 0.05
 #: Requests that one run simulates; of longer recordings the busiest consecutive part.
@@ -80,6 +82,12 @@ def extract(frame: Frame, server: Server) -> Workload:
     :raises UnsupportedRecordingError: when the recording does not support a prediction
     """
     sharing, choice = _sharing(server)
+    untraced = frame.snapshot.untraced
+    if missing := ", ".join(sorted(NEEDED_SIGNALS & untraced)):
+        raise UnsupportedRecordingError(
+            f"{server.group.name}: the demand of requests is unknown, signals not traced: {missing}",
+            hint="record without --disable",
+        )
     kept = get_connections(frame.snapshot, server.group)
     whole = _whole(kept)
     if len(whole) < LEAST_CONNECTIONS:
@@ -116,10 +124,10 @@ def extract(frame: Frame, server: Server) -> Workload:
     speeds, factors = _speeds(whole, demand, serving)
     if speeds:
         assumptions.append("a worker that takes longer than the others is assumed to do so under any model")
-    event_loop, burst, said = _loop(whole, demand, serving, sharing)
+    event_loop, burst, said = _loop(whole, demand, serving, sharing, "wait" not in untraced)
     assumptions.append(said)
-    if sharing == "shared" and not event_loop and not any(worker.waits for worker in serving):
-        choice = "fifo"
+    if sharing == "shared" and not event_loop and "wait" not in untraced:
+        choice = choice if any(worker.waits for worker in serving) else "fifo"
     clients, think = _clients(whole, requests)
     backlog = min((listener.backlog for listener in server.group.listeners if listener.backlog), default=4096)
     workers = len(serving) if sharing != "shared" or server.model == "single" else _sharers(frame, server)
@@ -315,10 +323,10 @@ def _speeds(
 
 
 def _loop(
-    connections: Records, demand: Floats, serving: tuple[Worker, ...], sharing: Sharing
+    connections: Records, demand: Floats, serving: tuple[Worker, ...], sharing: Sharing, waits_traced: bool
 ) -> tuple[bool, int, str]:
     """(whether workers are event loops, connections accepted per turn, how that is known)."""
-    if not any(worker.waits for worker in serving):
+    if waits_traced and not any(worker.waits for worker in serving):
         return False, 1, "workers wait in accept() and run each connection to completion"
     if sharing == "handoff":
         return True, 1, "readers are event loops"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -155,6 +156,13 @@ def test_a_dispatch_server_is_refused_because_its_demand_contains_waits() -> Non
     frame, server = recorded(heavy(), Setup("shared", "fifo", 2), "shared")
     server.model = "dispatch"
     with pytest.raises(UnsupportedRecordingError, match="includes its wait for that thread"):
+        extract(frame, server)
+
+
+def test_a_recording_without_a_needed_signal_is_refused_by_its_name() -> None:
+    frame, server = recorded(heavy(), Setup("shared", "fifo", 2), "shared")
+    frame.snapshot = dataclasses.replace(frame.snapshot, untraced=frozenset({"write", "wake"}))
+    with pytest.raises(UnsupportedRecordingError, match="signals not traced: write"):
         extract(frame, server)
 
 
