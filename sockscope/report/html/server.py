@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from sockscope import formatting
-from sockscope.analysis.fairness import Fairness
+from sockscope.analysis.fairness import Fairness, Judgement
 from sockscope.analysis.server import Wait
 from sockscope.analysis.server_io import WorkerIo
 from sockscope.analysis.server_report import ServerReport
@@ -25,7 +25,6 @@ from sockscope.report.html.components import Card, Figure, Table
 from sockscope.report.html.over_time import build_charts_over_time
 from sockscope.report.wording import (
     WORKS_FOR_OTHERS,
-    describe_accepts,
     describe_model,
     format_busy,
     format_waiting,
@@ -34,6 +33,16 @@ from sockscope.report.wording import (
 
 _ROWS = 100
 _SLOWEST = 10
+
+
+#: The judgement of the accepts in a word or two; the charts give the details.
+_ACCEPTS: dict[Judgement, str] = {
+    "single_sharer": "one thread",
+    "insufficient_data": "too few",
+    "even": "even",
+    "within_noise": "even",
+    "skewed": "skewed",
+}
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,7 @@ def _build_cards(report: ServerReport) -> Iterator[Card]:
     yield Card(data_wait, ("data wait, p99",))
     yield Card(f"{longest:,} / {limit:,}", ("longest queue / limit",))
     yield Card(formatting.count(drops), ("dropped",))
-    yield Card(describe_accepts(group.fairness), ("accepts",))
+    yield Card(_ACCEPTS[group.fairness.judgement], ("accepts",))
 
 
 def _p99(wait: Wait) -> str:
