@@ -1,4 +1,4 @@
-"""Which build of sockscope this is: the version alone does not tell one commit from the next."""
+"""Identify this build of sockscope by its version and commit."""
 
 from __future__ import annotations
 

@@ -47,12 +47,12 @@ class Doctor:
     def run(self, args: argparse.Namespace) -> int:
         checks, signals = examine()
         if args.format == "json":
-            told = {
+            document = {
                 "kernel": platform.release(),
                 "checks": [asdict(check) for check in checks],
                 "signals": [asdict(signal) for signal in signals],
             }
-            print(json.dumps(told, indent=2))
+            print(json.dumps(document, indent=2))
         else:
             _print(checks)
         return 1 if any(check.state == "missing" for check in checks) else 0

@@ -30,11 +30,11 @@ def place_of(text: str) -> tuple[str, int]:
 
 
 class Endpoint:
-    """Serves ``/metrics`` until closed; use as a context manager.
+    """Serve ``/metrics`` until closed; use as a context manager.
 
-    :param made: gives the exposition, in the classic format when told so; asked at each request, one
-        at a time
-    :raises SockscopeError: when nobody can listen there
+    :param made: returns the exposition, in the classic format when its argument is true; called once per
+        request, one call at a time
+    :raises SockscopeError: when the address cannot be listened on
     """
 
     def __init__(self, place: tuple[str, int], made: Callable[[bool], str]) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MEMORY_LIMIT = "600MB"
 
-#: format → (how a file's name ends, what DuckDB is told).
+#: format → (file name extension, options of DuckDB's COPY).
 FORMATS: Mapping[str, tuple[str, str]] = {
     "parquet": ("parquet", "FORMAT parquet, COMPRESSION zstd"),
     "csv": ("csv", "FORMAT csv, HEADER"),

@@ -1,8 +1,9 @@
-"""A recording as a timeline for Perfetto (ui.perfetto.dev) and chrome://tracing: JSON trace events.
+"""Write a recording as a timeline for Perfetto (ui.perfetto.dev) and chrome://tracing: JSON trace events.
 
-A track a thread, with a slice for each accept, first read and first answer and an arrow through the
-three of a connection, or of a recording with detail for each deed (timeline_detail.py); waits as slices that may overlap: in the queue beside the listening socket, for
-a reader and for the answer beside the process; the lengths of accept queues as counters.
+Each thread has a track with a slice for each accept, first read and first reply, and an arrow through the
+three of a connection.  With recorded events there is a slice for each operation (timeline_detail.py).
+Waits are slices that may overlap: queue waits next to the listener, data waits and reply times next to the
+process.  Lengths of accept queues are counters.
 
 The format: "Trace Event Format", Google, 2016.  Times are microseconds since tracing began.
 """
@@ -59,7 +60,7 @@ def render(
 
     :param limit: the most connections, the first of the window
     :param window: only what began between these two moments
-    :param deeds: EVENT records, where there are any
+    :param connection_io: EVENT records; None or empty when events were not recorded
     """
     yield '{"displayTimeUnit":"ns","otherData":'
     yield json.dumps({"host": frame.meta.host, "kernel": frame.meta.kernel, "target": frame.meta.target})

@@ -1,8 +1,8 @@
-"""The tracks of threads, deed by deed: what ``record --events`` adds to a timeline.
+"""Draw each operation on its thread's track: the additions of ``record --events`` to a timeline.
 
-A thread's track alternates between ``wait`` and ``at work``; in the latter stand its deeds, drawn 1 µs
-long or shorter, for only their end is known.  Arrows go from a connection's accept through the reads
-to the answer, then from the next read to its answer; and from a wake-up to what the woken thread did.
+A thread's track alternates between ``wait`` and ``at work``.  Operations are slices of at most 1 µs within
+``at work``, because only their end is known.  Arrows connect accept, reads and reply of a request, and a
+wake-up with the next operation of the woken thread.
 """
 
 from __future__ import annotations
@@ -28,31 +28,31 @@ _WAKES = 1 << 40
 
 
 class _Track:
-    """What is still open on a thread's track."""
+    """The state of a thread's track: what is not drawn yet."""
 
-    __slots__ = ("deed", "free_ns", "pid", "tid", "wait", "work_ns")
+    __slots__ = ("free_ns", "operation", "pid", "tid", "wait", "work_ns")
 
     def __init__(self, pid: int, tid: int) -> None:
         self.pid, self.tid = pid, tid
-        self.deed: tuple[int, str, Event, list[Event]] | None = None
+        self.operation: tuple[int, str, Event, list[Event]] | None = None
         self.wait: tuple[int, int] | None = None  # since when, in which system call
         self.work_ns = 0  # since when at work; 0: not known
-        self.free_ns = 0  # where the next deed may begin
+        self.free_ns = 0  # where the next operation may begin
 
     def slice(self, name: str, category: str, start_ns: int, end_ns: int, facts: Event) -> Event:
         length = round(max(end_ns - start_ns, 1) / 1000, 3)
         where = {"pid": self.pid, "tid": self.tid, "ts": start_ns / 1000}
         return {"ph": "X", "name": name, "cat": category, "dur": length, "args": facts, **where}
 
-    def close_deed(self, until_ns: int | None) -> Iterator[Event]:
-        """The deed that waits to be drawn, with its arrows."""
-        if self.deed is None:
+    def close_operation(self, until_ns: int | None) -> Iterator[Event]:
+        """Yield the operation that is not drawn yet, with its arrows."""
+        if self.operation is None:
             return
-        at, name, facts, arrows = self.deed
-        self.deed = None
+        at, name, facts, arrows = self.operation
+        self.operation = None
         end = at + MOMENT_NS if until_ns is None else max(min(at + MOMENT_NS, until_ns), at + 1)
         self.free_ns = end
-        yield self.slice(name, "deed", at, end, facts)
+        yield self.slice(name, "operation", at, end, facts)
         for arrow in arrows:
             yield {**arrow, "pid": self.pid, "tid": self.tid, "ts": at / 1000}
 
@@ -73,13 +73,13 @@ class Detail:
         self._last_ns = 0
 
     def draw(self, chunks: Iterable[Records]) -> Iterator[Event]:
-        """Everything that these events tell."""
+        """Yield the slices and arrows of all events."""
         fields = ("time_ns", "connection", "worker", "result", "about", "kind")
         for chunk in chunks:
-            for time_ns, *deed in zip(*(chunk[name].tolist() for name in fields), strict=True):
-                yield from self._one(time_ns - self._started_ns, *deed)
+            for time_ns, *operation in zip(*(chunk[name].tolist() for name in fields), strict=True):
+                yield from self._one(time_ns - self._started_ns, *operation)
         for track in self._tracks.values():
-            yield from track.close_deed(None)
+            yield from track.close_operation(None)
             if track.wait:
                 yield track.slice("wait", "wait", track.wait[0], self._last_ns, {"not over": True})
             elif track.work_ns:
@@ -91,7 +91,7 @@ class Detail:
         track = self._tracks.get(worker)
         if track is None:  # its record was lost, and that was counted
             track = self._tracks[worker] = _Track(0, worker)
-        yield from track.close_deed(at)
+        yield from track.close_operation(at)
         at = max(at, track.free_ns)  # two in one nanosecond stand one after the other
         if kind == EventKind.WAIT:
             if track.work_ns:
@@ -117,10 +117,10 @@ class Detail:
         if kind == EventKind.WAKE:
             facts = {"thread": about}
         arrows.extend(self._landing(track, None))
-        track.deed = at, _name(kind, result, about), facts, arrows
+        track.operation = at, _name(kind, result, about), facts, arrows
 
     def _arrows(self, kind: int, number: int, result: int, about: int, track: _Track) -> list[Event]:
-        """The arrows that begin at, pass through or end at a deed."""
+        """Return the arrows that begin at, pass through or end at an operation."""
         if kind == EventKind.WAKE:
             arrow = self._woken[track.pid, about] = next(self._wakes)
             return [{"ph": "s", "name": "wake", "cat": "wake", "id": arrow}]

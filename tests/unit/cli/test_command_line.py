@@ -71,7 +71,7 @@ def _sockscope(*words: str, **environment: str) -> subprocess.CompletedProcess[s
         (("replay", "/no/such/file"), 2, "sockscope report"),
     ],
 )
-def test_a_mistake_gets_one_clear_line(words: tuple[str, ...], status: int, says: str) -> None:
+def test_an_invalid_command_line_gets_one_line(words: tuple[str, ...], status: int, says: str) -> None:
     done = _sockscope(*words)
     assert done.returncode == status, done.stderr
     assert says in done.stderr
@@ -83,7 +83,7 @@ def test_a_mistake_gets_one_clear_line(words: tuple[str, ...], status: int, says
 
 
 @pytest.mark.parametrize("name", [name for name, *_ in COMMANDS if name != "serve"])
-def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         run([name, "--help"])
     assert left.value.code == 0
@@ -98,13 +98,13 @@ def test_help_is_as_wide_as_the_terminal(
     monkeypatch.setenv("COLUMNS", str(columns))
     with pytest.raises(SystemExit):
         run([name, "--help"])
-    usage, _, told = capsys.readouterr().out.partition("\n\n")
-    words = [line for line in told.splitlines() if not line.startswith("  ")]
+    usage, _, text = capsys.readouterr().out.partition("\n\n")
+    words = [line for line in text.splitlines() if not line.startswith("  ")]
     assert max(map(len, words)) <= columns
-    assert "``" not in usage + told
+    assert "``" not in usage + text
 
 
-def test_help_imports_nothing_that_takes_its_time() -> None:
+def test_help_imports_no_heavy_library() -> None:
     heavy = ("numpy", "duckdb", "textual", "pyroute2", "psutil", "bcc", "rich")
     code = (
         "import sys\nfrom sockscope.cli import run\n"
@@ -117,13 +117,13 @@ def test_help_imports_nothing_that_takes_its_time() -> None:
     assert done.stderr.strip() == "[]"
 
 
-def test_the_version_is_told() -> None:
+def test_version_is_printed() -> None:
     done = _sockscope("--version")
     assert done.returncode == 0
     assert done.stdout.startswith("sockscope 0.")
 
 
-def test_a_reader_that_goes_away_is_no_failure() -> None:
+def test_a_closed_pipe_is_not_a_failure() -> None:
     done = subprocess.run(
         f"{sys.executable} -m sockscope listeners | true",
         shell=True,
@@ -138,10 +138,8 @@ def test_a_reader_that_goes_away_is_no_failure() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_command_that_a_script_began_in_the_background_ends_when_it_is_interrupted(
-    number: signal.Signals,
-) -> None:
-    """A shell has what it starts with & ignore SIGINT; who sends it means it all the same."""
+def test_a_background_command_ends_on_a_signal_although_sigint_was_ignored(number: signal.Signals) -> None:
+    """A shell starts background jobs with SIGINT ignored; a script that sends it wants them to end."""
     words = f"trap '' INT; exec {sys.executable} -m sockscope listeners --watch 1"
     with subprocess.Popen(["sh", "-c", words], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as watching:
         assert watching.stdout is not None

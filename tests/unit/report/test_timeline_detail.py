@@ -134,7 +134,7 @@ def test_whatever_comes_slices_nest_and_arrows_land(seed: int) -> None:
     seen = drawn(connection_io(*rows))
     arrows = arrows_of(seen)
     assert any(len(stops) > 1 for stops in arrows.values())
-    moments = [event for event in seen if event["ph"] == "X" and event["cat"] == "deed"]
+    moments = [event for event in seen if event["ph"] == "X" and event["cat"] == "operation"]
     assert len(moments) == sum(row[2] not in (WAIT, WOKEN) for row in rows)
 
 
