@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * Which thread accepted each connection, and who came for one and found none?
+ * Record which thread accepted each connection, and which accept() calls failed.
  *
- * Only the exit of accept is hooked, so a thread that was blocked in it before tracing began is
- * seen like any other.  The exit runs in the acceptor; the descriptor that it returns leads to
- * the socket, the descriptor that it was called with to the listener.
+ * Only the exit of accept() is hooked, so a thread that was blocked in it before tracing began is seen as
+ * well. The exit runs in the acceptor. The returned descriptor leads to the socket; the descriptor that it
+ * was called with leads to the listener.
  *
- * io_uring accepts without that system call.  Its completions give a number that may be a
- * descriptor: if it leads to a connection that nobody has accepted yet, it was an accept.
+ * io_uring accepts without that system call. Its completions return a number that may be a descriptor: if
+ * it leads to a connection that has no acceptor yet, the request was an accept.
  */
 
-/* io_uring:io_uring_complete, as its format says since 5.19 (availability.py compares). */
+/* io_uring:io_uring_complete, by its format since 5.19 (tracer/feature_probe.py compares) */
 struct io_uring_complete_args {
 	u64 common;
 	u64 ring;
@@ -25,8 +25,8 @@ struct syscall_exit_args {
 	s64 result;
 };
 
-/* The listener that this socket is, learnt now if the process belongs to the target: a listener
- * opened by somebody else (a parent, systemd) becomes the target's by being accepted from. */
+/* The listener of this socket. It is added now if the process belongs to the target: a listener opened by
+ * another process (a parent, systemd) joins the target when the target accepts from it. */
 static __always_inline struct listener *listener_to_accept_from(struct sock *socket, int *was_known)
 {
 	u64 key;
@@ -81,7 +81,7 @@ static __always_inline void count_accept_error(struct worker *worker, struct soc
 		count_loss(LOSS_ACCEPT_ERRORS_FULL);
 }
 
-/* An accept that took no connection; ``listening``: from which socket, 0: the one that the call names. */
+/* A failed accept; ``listening``: the socket that it was called on, 0: the one that the system call names. */
 static __always_inline void accept_failed(s64 result, struct sock *listening)
 {
 	struct worker *worker = current_worker();
@@ -103,10 +103,9 @@ static __always_inline void accept_failed(s64 result, struct sock *listening)
 	EMIT_EVENT(EVENT_ACCEPT, worker, 0, result, 0, worker->touched_ns);
 }
 
-/* Accepted, but not in the map: its listener was not traced until now, it was queued just before that
- * listener was learnt at the start of tracing, it is being established at this moment, the map was
- * full, or its birth went unseen.  ``was_behind``: what stood there was left behind by an earlier
- * socket. */
+/* Accepted, but not in the map. Either its listener was not traced until now, it was queued just before
+ * the initial scan added that listener, it is being established at this moment, the map was full, or its
+ * birth was not seen. ``was_behind``: the slot held a stale record of an earlier socket. */
 static __always_inline void accepted_without_record(u64 key, struct sock *listening, u64 now, int was_behind)
 {
 	struct connection *fresh, *other;
@@ -132,12 +131,12 @@ static __always_inline void accepted_without_record(u64 key, struct sock *listen
 		worker->flags |= WORKER_DID_WORK;
 	}
 	READ_KERNEL(state, ((struct sock_common *)key)->skc_state);
-	if (state == TCP_SYN_RECV) { /* Fast Open: queued before state changes tell of it */
+	if (state == TCP_SYN_RECV) { /* Fast Open: queued before the state changes report it */
 		flags |= CONNECTION_FAST_OPEN;
 	} else if (was_known && phase() == PHASE_INITIAL_SCAN) {
 		flags = CONNECTION_OPEN_BEFORE | CONNECTION_UNACCEPTED_BEFORE;
 	} else if (was_known && (birth = births.lookup(&zero)) && birth->late_child == key) {
-		/* established in this very accept, as lifecycle.bpf.c says */
+		/* established within this accept, see lifecycle.bpf.c */
 		flags = 0;
 		established_ns = birth->late_ns;
 		__sync_fetch_and_add(&listener->established, 1);
@@ -160,7 +159,7 @@ static __always_inline void accepted_without_record(u64 key, struct sock *listen
 			fresh->established_cpu = bpf_get_smp_processor_id();
 		set_acceptor(fresh, worker, now);
 		id = publish_connection(key, fresh, slot);
-		if (!id) { /* it was made meanwhile on another CPU: connection_queued */
+		if (!id) { /* created meanwhile on another CPU by connection_queued() */
 			other = find_connection(key);
 			if (other && !other->accepted_ns) {
 				set_acceptor(other, worker, now);
@@ -207,8 +206,8 @@ int on_ring_complete(struct io_uring_complete_args *ctx)
 	return 0;
 }
 
-/* The current thread took the connection of socket ``key`` off the queue of ``listening``; 0: of
- * the socket that it called accept with. */
+/* The current thread took the connection of socket ``key`` from the queue of ``listening``; 0: of the
+ * socket that it called accept on. */
 static __always_inline void accepted(u64 key, struct sock *listening)
 {
 	u64 now = bpf_ktime_get_ns();
@@ -227,7 +226,7 @@ static __always_inline void accepted(u64 key, struct sock *listening)
 		 * (SECCOMP_IOCTL_NOTIF_ADDFD) */
 		if (is_same_connection(connection, key))
 			return;
-		/* nothing is accepted twice: the record is an earlier socket's */
+		/* a connection is accepted once: the record belongs to an earlier socket */
 		finish_stale_connection(key, connection, slot);
 		connection = 0;
 		was_behind = 1;
@@ -236,7 +235,7 @@ static __always_inline void accepted(u64 key, struct sock *listening)
 		accepted_without_record(key, listening, now, was_behind);
 		return;
 	}
-	/* a listener that was closed may have left its queue to another one (tcp_migrate_req) */
+	/* a closed listener may have moved its queue to another one (net.ipv4.tcp_migrate_req) */
 	listener = queue_of(connection);
 	if (!listener)
 		listener = listener_to_accept_from(listening ? listening : accept_call_socket(), &was_known);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * Connections: a record begun, known, and accepted.  Nothing here is attached.
+ * Create, publish, accept and finish connection records. Nothing here is attached.
  */
 
-BPF_ARRAY(unrecorded, u64, 1); /* born when there was no room, and not accepted yet */
+BPF_ARRAY(unrecorded, u64,
+	  1); /* connections without a record because the map was full, and not accepted yet */
 
 static __always_inline void count_unrecorded(void)
 {
@@ -14,8 +15,8 @@ static __always_inline void count_unrecorded(void)
 		__sync_fetch_and_add(count, 1);
 }
 
-/* One that is accepted and has no record: had it none for want of room?  They are not told apart from each
- * other, only counted. */
+/* A connection without a record is accepted: was the map full when it was established? Such connections
+ * are only counted, not identified. */
 static __always_inline int take_unrecorded(void)
 {
 	u32 zero = 0;
@@ -27,7 +28,7 @@ static __always_inline int take_unrecorded(void)
 	return 1;
 }
 
-/* A blank record for the connection whose head that is; 0 when there is no room. */
+/* Allocate a record for the connection with this head; 0 when the map is full. */
 static __always_inline struct connection *new_connection(struct sock_common *head, u32 *slot)
 {
 	struct connection *fresh = alloc_connection(slot);
@@ -41,8 +42,8 @@ static __always_inline struct connection *new_connection(struct sock_common *hea
 	return fresh;
 }
 
-/* A new connection's record is filled, and can be found from now on: its id, or 0 when somebody else, who
- * found the same socket at the same moment, was first (or there is no room). */
+/* The record is complete; make it visible under its key. Return its id, or 0 when another CPU published a
+ * record for the same socket first, or when the index is full. */
 static __always_inline u64 publish_connection(u64 key, struct connection *connection, u32 slot)
 {
 	u64 id = next_id(ID_CONNECTION);
@@ -65,7 +66,7 @@ static __always_inline int is_unaccepted(struct connection *connection)
 	return !connection->accepted_ns && when != CONNECTION_OPEN_BEFORE;
 }
 
-/* The listener in whose queue the connection stood; 0 when it is unknown or closed. */
+/* The listener whose queue holds the connection; 0 when it is unknown or closed. */
 static __always_inline struct listener *queue_of(struct connection *connection)
 {
 	u32 number = connection->listener;
@@ -77,7 +78,7 @@ static __always_inline struct listener *queue_of(struct connection *connection)
 	return listeners.lookup(&listening);
 }
 
-/* Its last record is on its way, and the place free. */
+/* Send the final record and free the slot. */
 static __always_inline void finish_connection(u64 key, struct connection *connection, u32 slot)
 {
 	connection->flags |= CONNECTION_CLOSED;
@@ -91,11 +92,11 @@ static __always_inline void finish_connection(u64 key, struct connection *connec
 	free_connection(connection, slot);
 }
 
-/* The record of a socket whose end went unseen must not live on in the next socket at its address.
- * It ended after the last thing that was seen of it. */
+/* Finish the record of a socket whose end was not seen, so that the next socket at its address does not
+ * continue it. The last change counts as the end. */
 static __always_inline void finish_stale_connection(u64 key, struct connection *connection, u32 slot)
 {
-	/* an MPTCP socket that was closed by its peer first is only found to be gone here */
+	/* an MPTCP socket that its peer closed first is known to be gone only here */
 	if (!connection->closed_ns || !(connection->flags & CONNECTION_MPTCP))
 		connection->flags |= CONNECTION_BEST_EFFORT;
 	if (!connection->closed_ns)
@@ -103,7 +104,7 @@ static __always_inline void finish_stale_connection(u64 key, struct connection *
 	finish_connection(key, connection, slot);
 }
 
-/* The record says from now on who accepted it, and the worker's histogram how long it had waited. */
+/* Record the acceptor, and the queue wait in the histogram of the worker. */
 static __always_inline void set_acceptor(struct connection *connection, struct worker *worker, u64 now)
 {
 	connection->accepted_ns = now;
@@ -116,7 +117,7 @@ static __always_inline void set_acceptor(struct connection *connection, struct w
 		HISTOGRAM_ADD(worker->queue_wait, now - connection->established_ns);
 }
 
-/* The connection is the worker's from now on; ``worker`` may be 0. */
+/* Count the accept for the worker; ``worker`` may be 0. */
 static __always_inline void count_accept(struct connection *connection, struct worker *worker, u64 now)
 {
 	set_acceptor(connection, worker, now);
@@ -128,7 +129,7 @@ static __always_inline void count_accept(struct connection *connection, struct w
 	EMIT_EVENT(EVENT_ACCEPT, worker, connection->id, 0, connection->listener, now);
 }
 
-/* Accepted without the system call: its listener is the one that it was queued on. */
+/* Accepted without the system call: the listener is the one in whose queue the connection was. */
 static __always_inline void accepted_without_syscall(struct connection *connection, struct worker *worker,
 						     u64 now)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * The same facts without the tracepoints that newer kernels have: from kernel functions (entered
- * and left: fentry and fexit, or kprobe and kretprobe), and from older tracepoints alone.
+ * The same signals without the tracepoints of newer kernels: from kernel functions (fentry and fexit, or
+ * kprobe and kretprobe), and from older tracepoints.
  */
 
-/* struct pt_regs, word by word: PROBE_FIRST and the like say which word holds what. */
+/* struct pt_regs as words; PROBE_FIRST and the like are the indexes of the arguments. */
 struct registers {
 	u64 words[40];
 };
@@ -36,7 +36,7 @@ int on_readable_probed(struct registers *ctx)
 	return 0;
 }
 
-/* inet_recvmsg(socket, message, size, flags) and inet6_recvmsg: what sock_recvmsg calls. */
+/* inet_recvmsg(socket, message, size, flags) and inet6_recvmsg, called by sock_recvmsg */
 int on_recv_return(struct traced *ctx)
 {
 	u64 key = sock_of_socket(ctx->values[0]);
@@ -72,9 +72,8 @@ int on_sendpage_return(struct traced *ctx)
 	return 0;
 }
 
-/* A return probe does not tell what the function was called with: its entry is kept until then.
- * The kernel has room for few returns at a time; one that it left out shows at the thread's next
- * call, and is counted. */
+/* A return probe does not see the arguments, so the entry stores them until the return. The kernel keeps a
+ * limited number of returns; a missed one is detected at the next call of the thread, and counted. */
 static __always_inline void call_enter(u64 socket, u64 flags, u64 writes)
 {
 	u64 key = (u64)(u32)bpf_get_current_pid_tgid() << 1 | writes;
@@ -153,8 +152,8 @@ int on_accept_return(struct traced *ctx)
 	return 0;
 }
 
-/* security_sock_graft(child, socket): an accepted socket gets its file, in the thread that took
- * it.  It is entered after the wait, so a thread that was blocked before tracing is seen too. */
+/* security_sock_graft(child, socket): an accepted socket gets its file, in the acceptor. It is called
+ * after the wait, so a thread that was blocked before tracing began is seen as well. */
 static __always_inline void grafted(u64 key)
 {
 	struct connection *connection = find_connection(key);
@@ -175,8 +174,8 @@ int on_graft_probed(struct registers *ctx)
 	return 0;
 }
 
-/* tcp:tcp_probe(sk, skb), at the entry of tcp_rcv_established: bytes that continue what was
- * received so far can be read as soon as it returns. */
+/* tcp:tcp_probe(sk, skb), at the entry of tcp_rcv_established: bytes that continue the received sequence
+ * are readable as soon as it returns. */
 int on_segment(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 key = ctx->args[0];

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * What was there before tracing began: BPF iterators over every open file and every TCP socket.
+ * Add what existed before tracing began: BPF iterators over all open files and all TCP sockets.
  *
- * task_file prints each TCP socket with its holder.  User space picks the listeners that belong
- * to the target and writes them to initial_listeners (and their ports to initial_ports); a second pass then
- * puts them, and a third pass their open connections, into the maps, from inside the kernel,
- * where the file is held: no socket can vanish and its address be used again in between.
+ * task_file prints each listening socket with its owner. User space selects the listeners of the target
+ * and writes them to initial_listeners, and their ports to initial_ports. A second pass adds those
+ * listeners to the maps, a third pass their open connections. This happens in the kernel while it holds
+ * the file, so no socket can disappear and its address be reused in between.
  */
 
 struct bpf_iter_meta {
@@ -61,7 +61,7 @@ static __always_inline void scan_connection(struct sock_common *socket, u32 netn
 	fresh->flags = flags;
 	fresh->touched_ns = bpf_ktime_get_ns();
 	READ_KERNEL(state, socket->skc_state);
-	if (state != TCP_ESTABLISHED) { /* since when is not known: at least since now */
+	if (state != TCP_ESTABLISHED) { /* since when is unknown: at least since now */
 		fresh->ending_ns = fresh->touched_ns;
 		fresh->ended = state == TCP_CLOSE_WAIT ? END_CLOSED_BY_PEER : END_CLOSED_BY_SERVER;
 		fresh->flags |=
@@ -142,8 +142,8 @@ static __always_inline int waits_for_events(u64 call)
 	return 0;
 }
 
-/* Every thread of a process in servers gets its record now, so that one which never does anything
- * is seen to do nothing.  One that sleeps in a system call tells which. */
+/* Create records for all threads of the processes in ``servers``, so that idle threads are listed as well.
+ * For a thread that sleeps in a system call, record which one. */
 int bpf_iter__task(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
@@ -176,7 +176,7 @@ int bpf_iter__task(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-/* Connections that wait in an accept queue have no file yet. */
+/* Connections in an accept queue have no file yet. */
 int bpf_iter__tcp(struct bpf_iter__tcp *ctx)
 {
 	struct sock_common *socket = 0;
@@ -184,7 +184,7 @@ int bpf_iter__tcp(struct bpf_iter__tcp *ctx)
 	u16 port = 0;
 	u8 state = 0;
 
-	/* as a number: the verifier allows no arithmetic on a pointer whose type it knows */
+	/* as a scalar: the verifier allows no arithmetic on a pointer whose type it knows */
 	READ_KERNEL(socket, ctx->sk_common);
 	if (!socket)
 		return 0;

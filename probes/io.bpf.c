@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * Which threads took bytes off a connection, which put bytes onto it, and how late were they?
+ * Record which threads read and wrote each connection, and the data wait and reply time.
  *
- * sock:sock_recv_length and sock:sock_send_length (6.3, commit 6e6eda44b939 "sock: add tracepoint
- * for send recv length") fire for every path through sock_recvmsg and sock_sendmsg, in the
- * context of the thread.  Without them the exits of the system calls serve (on_read_exit and
- * on_write_exit): the descriptor leads to the socket.
+ * sock:sock_recv_length and sock:sock_send_length (6.3, commit 6e6eda44b939 "sock: add tracepoint for send
+ * recv length") fire for every path through sock_recvmsg and sock_sendmsg, in the context of the thread.
+ * Without them the exits of the system calls are used (on_read_exit and on_write_exit), where the
+ * descriptor leads to the socket.
  */
 
-/* Where this thread's deeds on this connection are counted: in the record itself, or
- * in io_overflow.  A slot is claimed with compare-and-swap, since two threads may come at once; once
- * claimed only its thread writes to it. */
+/* Where the I/O of this thread on this connection is counted: in the record itself, or in io_overflow. A
+ * slot is claimed by compare-and-swap, since two threads may come at the same time; afterwards only its
+ * thread writes to it. */
 static __always_inline struct connection_io *get_or_create_io(struct connection *connection, u64 worker)
 {
 	struct io_key key = {.connection = connection->id, .worker = worker};
@@ -32,15 +32,15 @@ static __always_inline struct connection_io *get_or_create_io(struct connection 
 	return io_overflow.lookup(&key);
 }
 
-/* How often this thread has turned from what it was doing to something else: waited for events,
- * asked in vain for a new connection, or for more on a connection. */
+/* The current turn of a thread: it changes when the thread waits for events, or when an accept or a read
+ * returns EAGAIN. */
 static __always_inline u32 turn_of(struct worker *worker)
 {
 	return worker->waits + worker->accepts_eagain + worker->reads_eagain;
 }
 
-/* An accept that left no trace (io_uring, into a descriptor of its own kind): it has happened, or
- * nobody could read and write. */
+/* The accept was not seen (io_uring with direct descriptors). It must have happened, since the connection
+ * is read or written. */
 static __always_inline void infer_accept(struct connection *connection, struct worker *worker, u64 now)
 {
 	connection->flags |= CONNECTION_ACCEPT_GUESSED;
@@ -68,7 +68,7 @@ static __always_inline void bytes_read(struct connection *connection, s64 result
 		} else if (result == -EAGAIN) {
 			worker->reads_eagain++;
 			worker->flags |= WORKER_GOT_EAGAIN;
-			/* reading on until there is no more is the same turn */
+			/* reading until EAGAIN belongs to the same turn */
 			if (connection->unanswered_ns && connection->unanswered_by == worker->id)
 				connection->unanswered_turn++;
 		}
@@ -89,7 +89,7 @@ static __always_inline void bytes_read(struct connection *connection, s64 result
 	if (!connection->first_read_ns && !(connection->flags & CONNECTION_OPEN_BEFORE)) {
 		connection->first_read_ns = now;
 		connection->first_read_cpu = bpf_get_smp_processor_id();
-		/* bytes that came with the SYN are announced to nobody */
+		/* no data_ready is raised for bytes that came with the SYN */
 		if (connection->flags & CONNECTION_FAST_OPEN && !connection->first_data_ns) {
 			connection->first_data_ns = connection->established_ns;
 			connection->readable_ns = connection->established_ns;
@@ -175,7 +175,7 @@ int on_send(struct bpf_raw_tracepoint_args *ctx)
 	if (connection && result > 0)
 		bytes_written(connection, result);
 #ifdef WITH_DETAIL
-	/* a socket that was full counts nowhere: the event is all there is of it */
+	/* a failed send is counted nowhere: only the event exists */
 	if (connection && result <= 0) {
 		struct worker *worker = current_worker();
 
@@ -186,7 +186,7 @@ int on_send(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* splice(SOCKET, …, pipe) takes the bytes off without sock_recvmsg. */
+/* splice(SOCKET, …, pipe) reads without sock_recvmsg. */
 int on_splice_exit(struct syscall_exit_args *ctx)
 {
 	u64 key = (u64)fd_to_sock(syscall_first_argument());
@@ -197,9 +197,9 @@ int on_splice_exit(struct syscall_exit_args *ctx)
 	return 0;
 }
 
-/* The ways for kernels without those tracepoints.  Everybody calls read(), so these cost every
- * process of the host the way from descriptor to file; a connection may have been passed to any of
- * them, so none can be left out. */
+/* Attach methods for kernels without those tracepoints. read() is called by all processes, so these cost
+ * every process of the host the lookup from descriptor to file. A connection may have been passed to any
+ * process, so none can be excluded. */
 static __always_inline struct connection *connection_of_call(void)
 {
 	u64 key = (u64)fd_to_sock(syscall_first_argument());

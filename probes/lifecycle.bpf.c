@@ -1,55 +1,56 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * When was each connection established, on which listener, and when did it end?
+ * Record when each connection was established, and on which listener.
  *
- * A connection's birth takes three steps in one softirq on one CPU:
+ * A birth takes three steps in one softirq on one CPU:
  *   inet_sock_set_state(child, LISTEN -> SYN_RECV)       the child is cloned from the listener
- *   inet_sock_set_state(child, SYN_RECV -> ESTABLISHED)  (not yet, with TCP Fast Open)
+ *   inet_sock_set_state(child, SYN_RECV -> ESTABLISHED)  (later, with TCP Fast Open)
  *   sk_data_ready(listener)                              the child is in its accept queue
- * so the last child cloned on this CPU is the one that the listener is told of: its listener is
- * known exactly before anybody accepts, inside a SO_REUSEPORT group too.  Every sk_data_ready of
- * a listener follows a clone of its own, so a clone that was dropped half-way leaves no mistake.
+ * The last child cloned on this CPU is the one that sk_data_ready announces, so its listener is known
+ * exactly before it is accepted, also within a SO_REUSEPORT group. Every sk_data_ready of a listener
+ * follows a clone of its own, so a clone that is dropped half-way causes no error.
  *
- * The child's first step tells its listener already.  inet_csk_clone_lock copies the listener's
- * whole struct and raises the tracepoint before tcp_create_openreq_child makes the copy's list
- * heads its own: the child's empty list tsq_node still points at the listener's.  What it leads to
- * must be a traced listener, or it is not used.  So the record is there when the child is
- * established, and an acceptor who is quicker than the listener's sk_data_ready finds it.  One who
- * is quicker still (the child enters the queue a moment before it is established) makes it.
- * That may be while it is made here, on another CPU: the directory decides which of the two stays,
- * and the other says what it knows there.  Or the acceptor holds the child's lock already: then the
- * last step is made in its own accept, on its CPU.
+ * The first step identifies the listener already. inet_csk_clone_lock copies the whole struct of the
+ * listener and raises the tracepoint before tcp_create_openreq_child initialises the list heads of the
+ * copy: the empty list tsq_node of the child still points to the one of the listener. The pointer is used
+ * only if it leads to a traced listener. So the record exists when the child is established, and an
+ * acceptor that is faster than sk_data_ready of the listener finds it.
+ *
+ * An acceptor that is faster still (the child enters the queue a moment before it is established) creates
+ * the record. Both CPUs may create it at the same time: the slot index decides which record stays, and the
+ * other CPU adds what it knows. Or the acceptor holds the lock of the child already: then the last step
+ * runs within its accept, on its CPU.
  */
 
 struct birth {
 	u64 child;
-	u64 key;    /* the socket that the connection is known by: the child, or its MPTCP socket */
-	u64 parent; /* the listener, if it is one that is traced */
+	u64 key;    /* the socket that identifies the connection: the child, or its MPTCP socket */
+	u64 parent; /* the listener, if it is traced */
 	u64 established_ns;
 	u64 first_data_ns;
 	u64 recorded;
-	u64 late_child; /* the last that was established here and cloned elsewhere, and when */
+	u64 late_child; /* the last child established here and cloned on another CPU, and when */
 	u64 late_ns;
-	u64 socket;	/* the one that is looked at, as a plain number (on_data_ready_typed) */
-	u64 sample_due; /* the listener at which it is time to look who waits */
+	u64 socket;	/* the current socket as a scalar (on_data_ready_typed) */
+	u64 sample_due; /* the listener whose waiters are to be sampled */
 };
 
 BPF_PERCPU_ARRAY(births, struct birth, 1);
 
-/* Did its acceptor make this record, since nothing had been seen of its birth?  Else it is an earlier
- * socket's at the same address. */
+/* Did accept create this record because the birth was not seen? Otherwise it belongs to an earlier socket
+ * at the same address. */
 static __always_inline int was_created_by_accept(struct connection *connection, struct sock_common *head)
 {
 	return connection->flags & (CONNECTION_LATE | CONNECTION_BEST_EFFORT) && !connection->ending_ns &&
 	       connection->remote_port == bpf_ntohs(LOAD_FIELD(head, skc_dport));
 }
 
-/* Somebody took it off the queue before we were told that it was established: it did not wait. */
+/* It was accepted before it was reported as established: it did not wait. */
 static __always_inline void merge_into_accepted(struct connection *connection, struct listener *listener,
 						struct birth *birth)
 {
 	if (connection->flags & CONNECTION_BEST_EFFORT)
-		__sync_fetch_and_add(&listener->established, -1); /* its acceptor counted it */
+		__sync_fetch_and_add(&listener->established, -1); /* counted by accept already */
 	connection->flags &= ~(CONNECTION_LATE | CONNECTION_BEST_EFFORT);
 	if (birth->established_ns)
 		connection->flags &= ~CONNECTION_FAST_OPEN;
@@ -126,7 +127,7 @@ static __always_inline void connection_queued(struct sock *listening, struct lis
 	fresh->established_cpu = bpf_get_smp_processor_id();
 	if (publish_connection(key, fresh, slot))
 		return;
-	fresh = find_connection(key); /* the acceptor's, who made it meanwhile on another CPU */
+	fresh = find_connection(key); /* created meanwhile by accept on another CPU */
 	if (!fresh)
 		count_unrecorded();
 	else if (was_created_by_accept(fresh, &head))
@@ -195,9 +196,9 @@ static __always_inline void child_established(struct birth *birth)
 		connection_queued((struct sock *)parent, listener, birth, birth->established_ns);
 }
 
-/* Looks are taken here alone: the verifier goes through each of their steps, a fifth of a second for each
- * place from which they are called.  One that is due at a birth's third step (TCP Fast Open), or while
- * this was at work already, is taken when the next child is established on this CPU. */
+/* The only place where waiters are sampled: the verifier follows each step, which takes 0.2 s per call
+ * site. A sample due at the third step of a birth (TCP Fast Open), or while this program ran already, is
+ * taken when the next child is established on this CPU. */
 static __always_inline void sample_if_due(struct birth *birth)
 {
 	u64 listening = birth->sample_due;
@@ -211,10 +212,10 @@ static __always_inline void sample_if_due(struct birth *birth)
 		sample_waiters((struct sock *)listening, listener);
 }
 
-/* When bytes that can be read now came.  TCP reads the clock when it begins with a segment
- * (tcp_mstamp_refresh at the head of tcp_rcv_established and tcp_rcv_state_process) and keeps what it
- * read in the socket, CLOCK_MONOTONIC like bpf_ktime_get_ns: where the verifier lets us follow a
- * pointer that costs 2 ns, the clock 40.  ``typed`` is that pointer, or 0. */
+/* When the bytes that are readable now arrived. TCP reads the clock when it starts to process a segment
+ * (tcp_mstamp_refresh in tcp_rcv_established and tcp_rcv_state_process) and stores it in the socket; it is
+ * CLOCK_MONOTONIC like bpf_ktime_get_ns. Where the verifier allows to follow the pointer this costs 2 ns,
+ * the clock 40 ns. ``typed`` is that pointer, or 0. */
 static __always_inline u64 arrived_ns(void *typed)
 {
 	void *connected = typed && ARRIVAL_CLOCK ? tcp_sock_of(typed) : 0;
@@ -222,12 +223,12 @@ static __always_inline u64 arrived_ns(void *typed)
 	return connected ? *(u64 *)(connected + ARRIVAL_CLOCK) : bpf_ktime_get_ns();
 }
 
-/* Bytes can be read from this connection now. */
+/* Bytes of this connection became readable. */
 static __always_inline void bytes_ready(struct connection *connection, void *typed)
 {
 	u64 now;
 
-	if (connection->readable_ns) /* more of what nobody has read yet */
+	if (connection->readable_ns) /* more bytes behind unread ones */
 		return;
 	now = arrived_ns(typed);
 	if (!connection->first_data_ns && !(connection->flags & CONNECTION_OPEN_BEFORE))
@@ -235,7 +236,7 @@ static __always_inline void bytes_ready(struct connection *connection, void *typ
 	connection->readable_ns = now;
 }
 
-/* A socket's data_ready callback runs: of a listener, a child was queued; of a child, bytes came. */
+/* The data_ready callback of a socket: of a listener, a child was queued; of a connection, bytes arrived. */
 static __always_inline void data_ready(u64 key, struct birth *birth, void *typed)
 {
 	struct connection *connection;
@@ -267,7 +268,8 @@ static __always_inline void data_ready(u64 key, struct birth *birth, void *typed
 		bytes_ready(connection, typed);
 		return;
 	}
-	/* a subflow announces bytes before its MPTCP socket does, which may not while a thread is in it */
+	/* a subflow announces bytes before its MPTCP socket; the latter does not while a thread holds its
+	 * lock */
 	mptcp = mptcp_traced.lookup(&zero);
 	if (!mptcp || !*mptcp || !is_subflow((struct sock_common *)key))
 		return;
@@ -284,8 +286,8 @@ int on_data_ready(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* The same as a BTF raw tracepoint (5.5): ctx->values[0] is a pointer to a struct sock, which the
- * verifier lets us follow but not compute with; through a map it becomes a plain number. */
+/* The same as a BTF raw tracepoint (5.5): ctx->values[0] is a pointer to a struct sock that the verifier
+ * allows to follow, but not to compute with. Stored in a map and read back it is a scalar. */
 int on_data_ready_typed(struct traced *ctx)
 {
 	u32 zero = 0;

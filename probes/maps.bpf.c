@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * The maps and the few helpers that every probe shares.  Nothing here is attached.
+ * Maps, constants and helpers that all probes share. Nothing here is attached.
  *
  * This is BPF C for bcc, which rewrites map calls only in the main text: user space concatenates
- * records.h, a header of kernel struct offsets made from BTF (kernel_structs.h) and these files.
+ * records.h, a header of kernel struct offsets generated from BTF (kernel_structs.h) and these files.
  */
 
-/* A read or write under way, from its entry to its return (by_functions.bpf.c). */
+/* A read or write in progress, from its entry to its return (fallback_hooks.bpf.c). */
 struct pending_call {
 	u64 socket;
 	u64 flags;
@@ -21,14 +21,14 @@ BPF_TABLE("hash", struct accept_error_key, struct accept_error, accept_errors, P
 BPF_TABLE("hash", u64, struct pending_call, calls,
 	  PLACEHOLDER_ENTRIES);				      /* key: tid << 1 | whether it writes */
 BPF_TABLE("hash", u32, u8, servers, PLACEHOLDER_ENTRIES);     /* processes whose threads are workers */
-BPF_TABLE("hash", u32, u8, target_pids, PLACEHOLDER_ENTRIES); /* what --pid means by now */
+BPF_TABLE("hash", u32, u8, target_pids, PLACEHOLDER_ENTRIES); /* the target of --pid, with child processes */
 BPF_TABLE("hash", u16, u8, target_ports, 1024);
-BPF_TABLE("hash", u64, u8, initial_listeners, PLACEHOLDER_ENTRIES); /* listeners to learn: struct sock * */
+BPF_TABLE("hash", u64, u8, initial_listeners, PLACEHOLDER_ENTRIES); /* listeners to add: struct sock * */
 BPF_TABLE("hash", u64, u8, initial_ports, PLACEHOLDER_ENTRIES);	    /* netns << 32 | port */
 BPF_ARRAY(target, struct target, 1);
 BPF_ARRAY(mptcp_traced, u32, 1);	  /* whether a traced listener takes MPTCP connections */
 BPF_ARRAY(zero_worker, struct worker, 1); /* zeros: too large for the stack */
-BPF_ARRAY(last_ids, u64, 3);		  /* the last id given, by enum id_kind */
+BPF_ARRAY(last_ids, u64, 3);		  /* the last id assigned, by enum id_kind */
 BPF_ARRAY(losses, u64, LOSS_COUNT);
 BPF_RINGBUF_OUTPUT(closed_connections, PLACEHOLDER_PAGES); /* struct connection */
 BPF_RINGBUF_OUTPUT(exited_threads, PLACEHOLDER_PAGES);	   /* struct worker */
@@ -44,8 +44,8 @@ static struct task_struct *(*current_task)(void) = (void *)158;
 static void *(*task_pt_regs)(struct task_struct *task) = (void *)175;
 static void *(*tcp_sock_of)(void *socket) = (void *)137; /* bpf_skc_to_tcp_sock, 5.9 */
 
-/* What a function was called with, one argument after another, and then its result; or a
- * tracepoint's arguments, when BTF tells their types. */
+/* The arguments of a function in order, then its result; or the arguments of a tracepoint with types from
+ * BTF. */
 struct traced {
 	u64 values[8];
 };
@@ -55,12 +55,12 @@ struct traced {
 		_Static_assert(sizeof(into) == sizeof(from), "a field is read whole, no more"); \
 		bpf_probe_read_kernel(&(into), sizeof(into), &(from));                          \
 	})
-/* A load of base->field without a helper: from the stack, or through a pointer whose type the
- * verifier knows.  The structs are declared packed, so clang would load byte by byte. */
+/* Read base->field without a helper: from the stack, or through a pointer whose type the verifier knows.
+ * The structs are declared packed, so clang would read byte by byte. */
 #define LOAD_FIELD(base, field) \
 	(*(typeof((base)->field) *)((void *)(base) + __builtin_offsetof(typeof(*(base)), field)))
-/* A pointer as a plain number: the verifier allows no arithmetic on one whose type it knows, and
- * the directory needs it. */
+/* A pointer as a scalar: the verifier allows no arithmetic on a pointer whose type it knows, and the slot
+ * index needs it. */
 #define TO_SCALAR(pointer)                                                  \
 	({                                                                  \
 		u64 number = 0;                                             \
@@ -114,7 +114,7 @@ static __always_inline void count_loss(u32 what)
 		__sync_fetch_and_add(count, 1);
 }
 
-/* A deed as an event.  Only with --detail: else nothing of it is compiled, and nobody pays for it. */
+/* Send an event. Compiled only with --events, so it costs nothing otherwise. */
 #ifdef WITH_DETAIL
 static __always_inline void emit_event(u16 kind, struct worker *worker, u64 connection, s32 result, u32 about,
 				       u64 now)
@@ -142,7 +142,7 @@ static __always_inline u64 next_id(u32 kind)
 	return last ? __sync_fetch_and_add(last, 1) + 1 : 0;
 }
 
-/* The bucket of a duration in a struct worker's histograms: records.h has the scale. */
+/* The histogram bucket of a duration; records.h has the scale. */
 static __always_inline u32 histogram_bucket(u64 ns)
 {
 	u32 octave = 0;
@@ -176,8 +176,8 @@ static __always_inline u32 histogram_bucket(u64 ns)
 	return 1 + (octave - HISTOGRAM_FIRST_OCTAVE) * 4 + ((ns >> (octave - 2)) & 3);
 }
 
-/* The compiler must use the very register that it compared: the verifier of 6.1 does not see that
- * two registers hold the same number once one of them was shifted. */
+/* The compiler must use the register that it compared: the verifier of 6.1 loses the relation between two
+ * registers that hold the same number once one of them is shifted. */
 #define HISTOGRAM_ADD(histogram, ns)                     \
 	do {                                             \
 		u64 bucket = histogram_bucket(ns);       \

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * Which records are of sockets that are no more, though no probe was told of their end?  User space runs
- * this program itself (BPF_PROG_TEST_RUN of a raw tracepoint's program: 5.10, commit 1b4d60ec162f
- * "bpf: Enable BPF_PROG_TEST_RUN for raw_tracepoint"); nothing here is attached.  An iterator over the
- * directory's elements would do, but there are kernels that refuse bpf_iter__bpf_map_elem and no other.
+ * Find records of sockets that no longer exist although no probe reported their end.
  *
- * A socket's memory is not given back to the system while others of its kind may use it
- * (SLAB_TYPESAFE_BY_RCU), so it can be looked at: nobody refers to one that is gone, and whoever has its
- * address now has another peer, or none.  What raises tcp_destroy_sock still refers to it, so an end that
- * is being told at this moment is no unseen one.
+ * User space runs this program itself (BPF_PROG_TEST_RUN of a raw tracepoint program: 5.10, commit
+ * 1b4d60ec162f "bpf: Enable BPF_PROG_TEST_RUN for raw_tracepoint"); nothing here is attached. An iterator
+ * over the map elements would do, but some kernels refuse bpf_iter__bpf_map_elem and no other iterator.
+ *
+ * The memory of a socket may be reused for another socket but is not returned to the system
+ * (SLAB_TYPESAFE_BY_RCU), so it can be read: a freed socket has no references, and a new socket at its
+ * address has another peer, or none. The caller that raises tcp_destroy_sock still holds a reference, so
+ * an end that is being reported is not taken for a missed one.
  */
 
-#define BUCKETS_PER_RUN 4 /* the verifier goes through each of them: 3 ms */
+#define BUCKETS_PER_RUN 4 /* the verifier follows each of them: 3 ms */
 
-/* Ids of the connections that the last run found; user space takes them out before the next one. */
+/* Ids found by the last run; user space removes them before the next one. */
 BPF_QUEUE(reap_queue, u64, 32); /* more than BUCKETS_PER_RUN * BUCKET_KEYS */
 
 static __always_inline u32 queue_if_gone(u64 key, u32 slot)
@@ -24,14 +25,14 @@ static __always_inline u32 queue_if_gone(u64 key, u32 slot)
 	u16 port = 0;
 	u64 id;
 
-	/* a free key, one that is being set, or a thread's */
+	/* a free key, a reserved one, or one of a thread */
 	if (key >> 63 == 0)
 		return 0;
 	connection = connections.lookup(&slot);
 	if (!connection)
 		return 0;
 	id = *(volatile u64 *)&connection->id;
-	/* the key and the place were read a while ago: do they still belong together? */
+	/* key and slot were read some time ago: do they still match? */
 	if (!id || find_slot(key) != slot)
 		return 0;
 	READ_KERNEL(references, socket->skc_refcnt);
@@ -44,7 +45,7 @@ static __always_inline u32 queue_if_gone(u64 key, u32 slot)
 	return 1;
 }
 
-/* Arguments: a key and its place; or 0 and the first of so many buckets.  Returns how many ids there are. */
+/* Arguments: a key and its slot, or 0 and the index of the first bucket. Returns the number of ids found. */
 int run_reap(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 key = ctx->args[0];

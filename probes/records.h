@@ -23,33 +23,32 @@
 #define HISTOGRAM_BUCKETS 106
 
 /* connection.flags */
-#define CONNECTION_OPEN_BEFORE 0x1	   /* was there when tracing began: no times before that */
-#define CONNECTION_LATE 0x2		   /* first seen at accept: its listener was learnt only then */
+#define CONNECTION_OPEN_BEFORE 0x1	   /* existed when tracing began: no earlier times */
+#define CONNECTION_LATE 0x2		   /* first seen at accept: its listener was added then */
 #define CONNECTION_FAST_OPEN 0x4	   /* queued before the handshake was over */
 #define CONNECTION_DATA_WITH_HANDSHAKE 0x8 /* the handshake's last packet carried data */
 #define CONNECTION_PEER_CLOSED_FIRST 0x10
 #define CONNECTION_WE_CLOSED_FIRST 0x20
 #define CONNECTION_IO_LOST 0x40		   /* io_overflow was full: some reads or writes have no thread */
 #define CONNECTION_CLOSED 0x80		   /* the final record */
-#define CONNECTION_LISTENER_GUESSED 0x100  /* several listeners on that port: this is one of them */
+#define CONNECTION_LISTENER_GUESSED 0x100  /* several listeners on that port: one of them was chosen */
 #define CONNECTION_UNACCEPTED_BEFORE 0x200 /* waited in an accept queue when tracing began */
 #define CONNECTION_RESET 0x400		   /* left ESTABLISHED straight to CLOSE: reset or aborted */
-#define CONNECTION_ACCEPT_GUESSED 0x800	   /* accepted unseen: when and by whom it was first touched */
+#define CONNECTION_ACCEPT_GUESSED 0x800	   /* accept not seen: first read or write */
 #define CONNECTION_MPTCP 0x2000		   /* an MPTCP connection: one record whatever its subflows */
-#define CONNECTION_BEST_EFFORT 0x1000	   /* something of it went unseen; or, set by user space: */
-/* a signal came by a way that can err */
+#define CONNECTION_BEST_EFFORT 0x1000	   /* an event was missed, or an attach method can err */
 
 /* worker.flags */
 #define WORKER_IN_WAIT 0x1	   /* between entry to and exit from epoll_wait, poll or select */
 #define WORKER_WOKEN 0x2	   /* the last wait returned events */
-#define WORKER_GOT_EAGAIN 0x4	   /* since then an accept or a read found nothing */
-#define WORKER_DID_WORK 0x8	   /* since then an accept, a read or a write did something */
+#define WORKER_GOT_EAGAIN 0x4	   /* since then an accept or a read returned EAGAIN */
+#define WORKER_DID_WORK 0x8	   /* since then an accept, a read or a write succeeded */
 #define WORKER_READ_SINCE 0x10	   /* read since it last woke another thread of its process */
 #define WORKER_SEEDED 0x20	   /* existed when tracing began */
 #define WORKER_READ_THIS_TURN 0x80 /* read since its last wait */
 #define WORKER_ENDED 0x40	   /* the final record */
 
-/* What one thread did on one connection. */
+/* I/O of one thread on one connection. */
 struct connection_io {
 	unsigned long long reads;
 	unsigned long long bytes_read;
@@ -82,8 +81,8 @@ struct connection {
 	    close_wait_ns;	      /* from the peer's FIN to the server's close; 0: not over, or none */
 	unsigned int listener;	      /* listener.id; 0: unknown */
 	unsigned int acceptor;	      /* worker.id; 0: unknown */
-	unsigned int unanswered_by;   /* worker.id: who read it */
-	unsigned int unanswered_turn; /* in which of its turns */
+	unsigned int unanswered_by;   /* worker.id of the reader */
+	unsigned int unanswered_turn; /* turn of that reader */
 	unsigned int unread_bytes;    /* received and never read when the connection ended */
 	unsigned int closed_by; /* worker.id of the thread that closed or reset it; 0: the peer, or unknown */
 	unsigned char local[16];
@@ -123,12 +122,12 @@ struct worker {
 	unsigned long long cgroup;
 	unsigned long long cpu_before_ns;      /* CPU time spent before it was first seen */
 	unsigned long long cpu_wait_before_ns; /* ready to run without a CPU, before it was first seen */
-	unsigned int id;		       /* never used twice in a run */
+	unsigned int id;		       /* unique in a run */
 	unsigned int pid;
 	unsigned int tid;
 	unsigned int parent_pid;
 	unsigned int flags;
-	unsigned int last_wait; /* system call number of the last wait, or where it slept at the start */
+	unsigned int last_wait; /* system call number of the last wait */
 	char comm[16];
 	unsigned long long accepts;
 	unsigned long long accepts_eagain; /* EAGAIN */
@@ -142,8 +141,8 @@ struct worker {
 	unsigned long long waits;
 	unsigned long long wakeups; /* waits that returned events */
 	unsigned long long wakeups_spurious;
-	unsigned long long read_turns;	     /* times it read, however often, between two waits */
-	unsigned long long deferred_replies; /* own reads answered only after it had turned to others */
+	unsigned long long read_turns;	     /* turns in which it read at least once */
+	unsigned long long deferred_replies; /* own reads answered in a later turn */
 	unsigned long long wait_ns;
 	unsigned long long busy_ns; /* from a wait's exit to the next wait's entry */
 	unsigned long long stall_max_ns;
@@ -164,18 +163,18 @@ struct listener {
 	unsigned long long established; /* connections that entered its accept queue */
 	unsigned long long accepted;
 	unsigned long long drops;   /* sk_drops: handshakes dropped for any reason, a full queue among them */
-	unsigned long long samples; /* arrivals at which its wait queue was looked at: one in 16 */
-	unsigned long long samples_several; /* of them: two or more waited for it */
-	unsigned long long waiters;	    /* entries in its wait queue at those looks, added up */
-	unsigned long long exclusive;	    /* of them: those of whom one is woken for a connection */
+	unsigned long long samples; /* arrivals at which its wait queue was sampled: one in 16 */
+	unsigned long long samples_several; /* samples with two or more entries */
+	unsigned long long waiters;	    /* entries in its wait queue, summed over the samples */
+	unsigned long long exclusive;	    /* exclusive ones of these: the kernel wakes one per connection */
 	unsigned int id;
 	unsigned int netns;	      /* inode of the network namespace */
 	unsigned int listened_by;     /* worker.id; 0: before tracing began */
-	unsigned int backlog;	      /* the limit in force: least of listen()'s and somaxconn */
-	unsigned int queue;	      /* accept queue after the last arrival */
-	unsigned int queue_max;	      /* its peak, seen at each arrival */
-	unsigned int waiting;	      /* entries in its wait queue at the last look */
-	unsigned int samples_changed; /* looks that found another number of them than the one before */
+	unsigned int backlog;	      /* effective limit: the smaller of listen()'s and net.core.somaxconn */
+	unsigned int queue;	      /* length of the accept queue at the last arrival */
+	unsigned int queue_max;	      /* its maximum over all arrivals */
+	unsigned int waiting;	      /* entries in its wait queue at the last sample */
+	unsigned int samples_changed; /* samples with another number of entries than the previous one */
 	unsigned char address[16];
 	unsigned short port;
 	unsigned char family;
@@ -186,7 +185,7 @@ struct listener {
 	unsigned char unused[1];
 };
 
-/* Who woke whom inside a traced process: waker is a worker.id, wakee a tid. */
+/* Wake-ups within a traced process: waker is a worker.id, wakee a tid. */
 struct wake_key {
 	unsigned int waker;
 	unsigned int wakee;
@@ -194,19 +193,19 @@ struct wake_key {
 
 struct wake_count {
 	unsigned long long wakes;
-	unsigned long long after_read; /* the waker had read since it last woke somebody */
+	unsigned long long after_read; /* the waker had read since its previous wake-up */
 };
 
 /* A thread that waited for a listener: asleep in accept, or in epoll_wait, poll, select or io_uring_enter
- * for events of which the listener's are some. */
+ * for events that include those of the listener. */
 struct waiting_key {
 	unsigned int listener; /* listener.id */
 	unsigned int worker;   /* worker.id; 0: threads that could not be named */
 };
 
 struct waiting_count {
-	unsigned long long samples;	/* of listener.looks: those at which it waited */
-	unsigned long long last_sample; /* the last of these */
+	unsigned long long samples;	/* samples at which it waited */
+	unsigned long long last_sample; /* number of the last of these */
 };
 
 /* What accept() on a listener returned to a thread when it failed. */
@@ -223,7 +222,7 @@ struct accept_error {
 	unsigned long long last_ns;
 };
 
-/* A socket and who holds it, as the task_file iterator prints them. */
+/* A socket and its owner, as printed by the task_file iterator. */
 struct socket_owner {
 	unsigned long long socket;
 	unsigned long long inode;
@@ -240,8 +239,8 @@ struct socket_owner {
 
 enum phase {
 	PHASE_TRACING,
-	PHASE_INITIAL_SCAN, /* what was there before is still being learnt */
-	PHASE_ENDING,	    /* nothing counts any more: the last batch is being read */
+	PHASE_INITIAL_SCAN, /* the initial scan is running */
+	PHASE_ENDING,	    /* nothing is counted any more: the last batch is being read */
 };
 
 /* What to trace; one element, written by user space before anything is attached. */
@@ -258,42 +257,42 @@ struct target {
 	char comm[16];
 };
 
-/* One deed of a thread, sent only with --detail.  Times of one thread ascend; those of several may
- * be a little out of order. */
+/* One operation of a thread, sent only with --events. Times of one thread ascend; those of several threads
+ * may be slightly out of order. */
 struct event {
 	unsigned long long time_ns;
 	unsigned long long connection; /* connection.id; 0: none, or one that is not traced */
 	unsigned int worker;	       /* worker.id */
-	int result;		       /* what the call gave: bytes, events, or -errno */
-	unsigned int about;	       /* what it was about: enum event_kind says what */
+	int result;		       /* result of the call: bytes, events, or -errno */
+	unsigned int about;	       /* subject; enum event_kind defines it */
 	unsigned short kind;	       /* enum event_kind */
 	unsigned short cpu;
 };
 
 enum event_kind {
 	EVENT_ACCEPT = 1, /* about: listener.id */
-	EVENT_RECEIVE,	  /* about: 1 when it only peeked */
+	EVENT_RECEIVE,	  /* about: 1 if it only peeked */
 	EVENT_SEND,
-	EVENT_WAIT,  /* it went to wait for events; about: the system call's number */
-	EVENT_WOKEN, /* it came back from there; about: the system call's number */
-	EVENT_WAKE,  /* it woke a thread of its process; about: that one's tid */
+	EVENT_WAIT,  /* a wait started; about: system call number */
+	EVENT_WOKEN, /* a wait ended; about: system call number */
+	EVENT_WAKE,  /* a thread of the process was woken; about: its tid */
 };
 
 /* Indexes into the map losses: what could not be recorded. */
 enum loss {
-	LOSS_CONNECTIONS_FULL, /* established, and the map connections had no room */
-	LOSS_CLOSED_RING_FULL, /* closed, and the ring had no room for the final record */
-	LOSS_WORKERS_FULL,     /* a thread had no room: its deed is without a thread */
-	LOSS_EXITED_RING_FULL, /* a thread ended, and the ring had no room */
+	LOSS_CONNECTIONS_FULL, /* established, and the map connections was full */
+	LOSS_CLOSED_RING_FULL, /* closed, and the ring was full */
+	LOSS_WORKERS_FULL,     /* no slot for a thread: its operation has no thread */
+	LOSS_EXITED_RING_FULL, /* a thread exited, and the ring was full */
 	LOSS_IO_OVERFLOW_FULL, /* a read or write of a further thread on a connection */
 	LOSS_LISTENERS_FULL,
 	LOSS_WAKES_FULL,
-	LOSS_ACCEPTS_UNKNOWN,	 /* accepted from a traced listener, and no record of it exists */
-	LOSS_EVENTS_RING_FULL,	 /* a deed happened, and the ring had no room for its event */
-	LOSS_RETURNS_MISSED,	 /* a read or write began, and its end was not seen */
-	LOSS_PROCESSES_FULL,	 /* a process of the target, or of a server, had no room */
-	LOSS_WAITING_FULL,	 /* at a look a further thread waited for a listener */
-	LOSS_ACCEPT_ERRORS_FULL, /* a failed accept of a further thread, listener and errno */
+	LOSS_ACCEPTS_UNKNOWN,	 /* accepted from a traced listener, and it has no record */
+	LOSS_EVENTS_RING_FULL,	 /* the ring had no room for an event */
+	LOSS_RETURNS_MISSED,	 /* a read or write began, and its return was not seen */
+	LOSS_PROCESSES_FULL,	 /* no room for a process of the target, or of a server */
+	LOSS_WAITING_FULL,	 /* no room for a further waiting thread and listener */
+	LOSS_ACCEPT_ERRORS_FULL, /* no room for a further thread, listener and errno */
 	LOSS_COUNT
 };
 

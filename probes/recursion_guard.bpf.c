@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * Two programs for one tracepoint, of which one always runs.  Nothing here is attached.
+ * Two programs per tracepoint, of which one always runs. Nothing here is attached.
  *
- * The kernel does not run a program on a CPU where it is at work already (since 6.1, commit
- * 05b24ff9b2cf "bpf: Prevent bpf program recursion for raw tracepoint probes").  What a thread does
- * and what an interrupt of the network card brings can raise the same tracepoint: the second, amid
- * the first, would go unseen.  With every packet by an interrupt that was a hundredth of all
- * connections.  So there are two programs, one after the other: an interrupt finds only one of them
- * at work.  The second does nothing when the first has done it.  What the kernel left the first out
- * for, less what the second did in its place, is what went unseen.
+ * The kernel does not run a program on a CPU where it is running already (since 6.1, commit 05b24ff9b2cf
+ * "bpf: Prevent bpf program recursion for raw tracepoint probes"). A thread and an interrupt of the
+ * network card can raise the same tracepoint: the interrupt's event would be missed while the program
+ * handles the thread's. With one interrupt per packet this was 1 % of all connections. So there are two
+ * programs, one after the other: an interrupt finds at most one of them running. The second does nothing
+ * if the first has handled the event. The runs that the kernel skipped for the first, minus the events
+ * that the second handled instead, are the missed ones.
  */
 
 enum guarded { GUARD_STATE, GUARD_DESTROY, GUARD_COUNT };
@@ -16,21 +16,23 @@ enum guarded { GUARD_STATE, GUARD_DESTROY, GUARD_COUNT };
 struct dispatched_event {
 	u64 key;
 	u64 what;
-	u64 frame; /* where the kernel keeps the tracepoint's arguments: no two under way share it */
+	u64 frame; /* where the kernel keeps the arguments of the tracepoint: unique among events in progress
+		    */
 };
 
-/* What the first program was told last on this CPU, until the second has come by; and the same of a
- * thread whose two programs an interrupt came between. */
+/* The event that the first program handled last on this CPU, until the second has run; and the same of a
+ * thread whose two programs an interrupt separated. */
 struct dispatch_state {
 	struct dispatched_event last;
 	struct dispatched_event interrupted;
 };
 
 BPF_PERCPU_ARRAY(dispatch_states, struct dispatch_state, GUARD_COUNT);
-BPF_ARRAY(rescued, u64, GUARD_COUNT); /* what the second did since the first was at work */
+BPF_ARRAY(rescued, u64,
+	  GUARD_COUNT); /* events that the second program handled because the first was running */
 
-/* What is left there when the first program begins: a thread's, which must find it again, or of an
- * interrupt amid a thread's second program, which nobody comes back for. */
+/* An entry left when the first program starts: of a thread, which must find it again, or of an interrupt
+ * during the second program of a thread, which is never looked up again. */
 static __always_inline void save_interrupted(struct dispatch_state *state)
 {
 	struct task_struct *task = current_task();
@@ -61,7 +63,7 @@ static __always_inline int is_same_event(struct dispatched_event *event, u64 key
 	return event->key == key && event->what == what && event->frame == (u64)ctx;
 }
 
-/* Is it left to the second program? */
+/* Does the second program have to handle this event? */
 static __always_inline int needs_second_program(u32 kind, u64 key, u64 what, void *ctx)
 {
 	struct dispatch_state *state = dispatch_states.lookup(&kind);

@@ -1,48 +1,47 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * Where the record of a connection or of a thread lies, and how a probe finds it in a few
+ * Slots of connection and thread records, and an index that finds the slot of a socket or thread in a few
  * nanoseconds.
  *
- * Records lie in arrays that user space maps into its memory, so that a tick copies only what has
- * changed.  A record's index in its array is its place; the directory leads from a key (a socket, a
- * thread) to the place.  It is an array of buckets, one cache line each, and costs a miss one of
- * them: every hook fires for everybody's sockets and threads.  (A hash map's look-up took 21 ns
- * where this takes 3; docs/benchmarks/ has the figures.)  A key whose bucket is full goes to the
- * one beside it, and from there to the hash map slot_overflow.
+ * Records are kept in arrays that user space maps into its memory, so that a tick copies only what has
+ * changed. The index of a record in its array is its slot; the slot index maps a key (a socket, a thread)
+ * to it. It is an array of buckets of one cache line each. A miss reads one of them, which matters because
+ * every hook fires for all sockets and threads of the host. (A hash map took 21 ns per lookup where this
+ * takes 3; see docs/benchmarks/.) If the bucket of a key is full, the key goes to the neighbouring bucket,
+ * and then to the hash map slot_overflow.
  *
- * Nothing here is attached.  The sizes given are placeholders: the maps are created with room as
- * the user's limits say.
+ * Nothing here is attached. The sizes are placeholders: user space creates the maps with the sizes of
+ * --map-size.
  */
 
 #define PLACEHOLDER_ENTRIES 64
 #define PLACEHOLDER_PAGES 1
 #define BUCKET_KEYS 5
 #define INVALID_SLOT 0xffffffffU
-#define KEY_RESERVED 1			      /* no key: sockets are aligned, threads begin at THREAD_KEYS */
-#define THREAD_KEYS (1ULL << 32)	      /* + tid */
-#define HASH_MULTIPLIER 0xbf58476d1ce4e5b9ULL /* odd, about as many ones as zeros */
+#define KEY_RESERVED 1		 /* not a key: sockets are aligned, threads start at THREAD_KEYS */
+#define THREAD_KEYS (1ULL << 32) /* + tid */
+#define HASH_MULTIPLIER 0xbf58476d1ce4e5b9ULL /* odd, with about as many ones as zeros */
 
 struct bucket {
 	u64 keys[BUCKET_KEYS];
 	u32 slots[BUCKET_KEYS];
-	u32 spilled; /* a key that belongs here had to go on; never taken back */
+	u32 spilled; /* a key of this bucket was stored elsewhere; never reset */
 };
 
 BPF_F_TABLE("array", u32, struct connection, connections, PLACEHOLDER_ENTRIES, BPF_F_MMAPABLE);
 BPF_F_TABLE("array", u32, struct worker, workers, PLACEHOLDER_ENTRIES, BPF_F_MMAPABLE);
 BPF_STACK(free_connections, u32, PLACEHOLDER_ENTRIES);
 BPF_STACK(free_workers, u32, PLACEHOLDER_ENTRIES);
-BPF_ARRAY(slots_used, u64, 2);	 /* how many were ever used, by enum slot_kind */
-BPF_ARRAY(bucket_count, u32, 1); /* how many buckets the directory has: an even number */
-/* A map that can be mapped begins at a page, so that no bucket lies across two cache lines; nobody
- * maps it. */
+BPF_ARRAY(slots_used, u64, 2);	 /* slots ever used, by enum slot_kind */
+BPF_ARRAY(bucket_count, u32, 1); /* number of buckets, even */
+/* An mmapable map starts at a page, so that no bucket spans two cache lines; it is not mapped. */
 BPF_F_TABLE("array", u32, struct bucket, buckets, PLACEHOLDER_ENTRIES, BPF_F_MMAPABLE);
 BPF_TABLE("hash", u64, u32, slot_overflow, PLACEHOLDER_ENTRIES);
 
 enum slot_kind { SLOT_CONNECTION, SLOT_WORKER };
 
-/* By the upper half of the product alone sockets, which lie at equal distances, would gather in a few
- * buckets; so the lower half is mixed in.  (A second multiplication takes up to 0.5 ns more.) */
+/* The lower half of the product is mixed in: sockets lie at equal distances, and by the upper half alone
+ * would gather in a few buckets. (A second multiplication takes up to 0.5 ns more.) */
 static __always_inline u32 bucket_index(u64 key)
 {
 	u32 zero = 0, *count = bucket_count.lookup(&zero);
@@ -63,7 +62,7 @@ static __always_inline u32 bucket_find(struct bucket *bucket, u64 key)
 	return INVALID_SLOT;
 }
 
-/* The place of a key's record, or INVALID_SLOT. */
+/* The slot of a key, or INVALID_SLOT. */
 static __always_inline u32 find_slot(u64 key)
 {
 	u32 number = bucket_index(key), slot, *far;
@@ -85,7 +84,7 @@ static __always_inline u32 find_slot(u64 key)
 	return far ? *far : INVALID_SLOT;
 }
 
-/* The place is written before the key can be found. */
+/* The slot is written before the key becomes visible. */
 static __always_inline int bucket_insert(struct bucket *bucket, u64 key, u32 slot)
 {
 	int i;
@@ -116,9 +115,9 @@ static __always_inline int slot_insert(u64 key, u32 slot)
 	return bucket && bucket_insert(bucket, key, slot);
 }
 
-/* Enter a key that others may be entering as well: the place of whoever was first, or INVALID_SLOT when
- * there is no room.  slot_overflow decides, since its insertion is atomic: who holds the key there and
- * still finds it in no bucket is the first. */
+/* Insert a key that other CPUs may be inserting at the same time. Return the slot that was inserted first,
+ * or INVALID_SLOT when the index is full. The insertion into slot_overflow is atomic and decides: the CPU
+ * that inserted the key there, and finds it in no bucket, is the first. */
 static __always_inline u32 slot_insert_unique(u64 key, u32 slot)
 {
 	u32 already, *far;
@@ -176,8 +175,8 @@ static __always_inline struct worker *find_worker(u32 tid)
 	return slot == INVALID_SLOT ? 0 : workers.lookup(&slot);
 }
 
-/* A place for a new connection, 0 when there is no room.  What stood there before still stands
- * there, less its id: to user space a record without an id is none. */
+/* A slot for a new connection; 0 when none is left. Its previous content stays, without the id: user space
+ * ignores a record without an id. */
 static __always_inline struct connection *alloc_connection(u32 *slot)
 {
 	u32 kind = SLOT_CONNECTION;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * The changes of state that lifecycle.bpf.c lives on, and the end of a socket: each told once, and none
- * missed, by two programs for each (turns.bpf.c).
+ * State changes, the way a connection ends, and the destruction of a socket: each handled once by one of
+ * two programs (recursion_guard.bpf.c).
  */
 
 /* What tcp_inq() of the kernel counts: received, not read, and not the peer's FIN.  A close with unread bytes
@@ -21,8 +21,8 @@ static __always_inline u32 unread_bytes(u64 key, int before)
 	return next - copied - !!(flags & SOCK_DONE_FLAG);
 }
 
-/* The server's side closed a connection that no thread had accepted: only with its listener, unless the
- * accept went unseen. */
+/* The server's side closed a connection that was not accepted. This happens only with its listener, unless
+ * the accept was not seen. */
 static __always_inline u8 end_in_queue(struct connection *connection, u8 otherwise)
 {
 	struct task_struct *task = current_task();
@@ -33,9 +33,9 @@ static __always_inline u8 end_in_queue(struct connection *connection, u8 otherwi
 						    : END_UNACCEPTED_LISTENER_CLOSED;
 }
 
-/* Called at each change of state that can decide how a connection ended.  What the server's side does to its
- * socket happens in the thread that does it; sk_err is set before the kernel closes a connection because of
- * the peer (tcp_reset, tcp_write_err). */
+/* Decide how the connection ended; called at each state change. The server's side changes the state of its
+ * socket in the thread that closes it; sk_err is set before the kernel closes a connection because of the
+ * peer (tcp_reset, tcp_write_err). */
 static __always_inline void set_end(struct connection *connection, struct sock *socket, int before, int after)
 {
 	struct worker *worker;
@@ -67,7 +67,7 @@ static __always_inline void set_end(struct connection *connection, struct sock *
 		connection->closed_by = worker->id;
 }
 
-/* looking: whether this is where looks are taken that are due */
+/* sample: whether due samples of waiters are taken here */
 static __always_inline void state_changed(u64 key, int before, int after, int sample)
 {
 	struct connection *connection;
@@ -103,15 +103,15 @@ static __always_inline void state_changed(u64 key, int before, int after, int sa
 	}
 	slot = find_slot(key);
 	connection = slot == INVALID_SLOT ? 0 : connections.lookup(&slot);
-	if (connection && after == TCP_SYN_SENT) { /* the socket is a client's by now */
+	if (connection && after == TCP_SYN_SENT) { /* the socket is reused by a client */
 		if (phase() != PHASE_ENDING)
 			finish_stale_connection(key, connection, slot);
 		return;
 	}
 	if (!connection || phase() == PHASE_ENDING)
 		return;
-	/* on its way from the first step of the end to the last nothing of the record changes, and the
-	 * clock is what a state change costs */
+	/* intermediate steps of a close change nothing in the record, and reading the clock is what a
+	 * state change costs */
 	if (connection->ending_ns && after != TCP_CLOSE && before != TCP_CLOSE_WAIT)
 		return;
 	connection->touched_ns = bpf_ktime_get_ns();
@@ -134,8 +134,8 @@ static __always_inline void state_changed(u64 key, int before, int after, int sa
 		connection->unread_bytes = unread_bytes(key, before);
 		return;
 	}
-	/* nothing reports that an MPTCP socket is destroyed: one that no process refers to is over here, one
-	 * that is still held is found by the reaper */
+	/* no tracepoint reports the destruction of an MPTCP socket: if no process refers to it, it ends
+	 * here; otherwise the reaper finds it */
 	READ_AT(flags, key, SOCK_FLAGS);
 	if (flags & SOCK_DEAD_FLAG)
 		finish_connection(key, connection, slot);
@@ -159,7 +159,7 @@ int on_state_again(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* The socket is gone: nobody can read or write it any more, so its record is final. */
+/* The socket is destroyed: it can no longer be read or written, so its record is final. */
 static __always_inline void socket_destroyed(u64 key)
 {
 	u32 slot = find_slot(key);
@@ -167,8 +167,8 @@ static __always_inline void socket_destroyed(u64 key)
 
 	if (!connection)
 		return;
-	/* at the end it stays as it is being read: open, without what it did since.  Nothing leads to it any
-	 * more, so that it is not taken for one whose end went unseen */
+	/* while the last batch is read, the record stays as it is, open. Its key is removed, so that it is
+	 * not taken for a missed end */
 	if (phase() == PHASE_ENDING) {
 		slot_remove(key);
 		return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * Sockets: what they are, whose they are, whether they belong to the target, and which listener each
- * is.  Nothing here is attached.
+ * Sockets: their kind, address and namespace, whether they belong to the target, and their listener
+ * records. Nothing here is attached.
  */
 
 static __always_inline u32 netns_of(struct sock_common *socket)
@@ -58,8 +58,8 @@ static __always_inline struct sock *queue_socket(struct sock *socket)
 	return first;
 }
 
-/* The socket that a connection is known by.  The threads of a server see an MPTCP socket, whatever subflows
- * it has; ``joins``: this is a further subflow of a connection, and none of its own. */
+/* The socket that identifies a connection. Threads of a server use the MPTCP socket, whatever subflows it
+ * has; ``joins``: this is a further subflow of an existing connection. */
 static __always_inline u64 connection_key(u64 child, int *joins)
 {
 	u64 context = 0, socket = 0;
@@ -77,7 +77,7 @@ static __always_inline u64 connection_key(u64 child, int *joins)
 	return socket;
 }
 
-/* Does the process that runs now belong to the target? */
+/* Does the current process belong to the target? */
 static __always_inline int process_in_scope(struct target *wanted)
 {
 	u32 pid = bpf_get_current_pid_tgid() >> 32;
@@ -93,7 +93,7 @@ static __always_inline int process_in_scope(struct target *wanted)
 	if (wanted->by_comm) {
 		struct task_struct *leader = 0, *task = (struct task_struct *)bpf_get_current_task();
 
-		/* the process's name, as ps shows it: threads have names of their own */
+		/* the name of the process as in ps: threads have names of their own */
 		READ_KERNEL(leader, task->group_leader);
 		bpf_probe_read_kernel(&comm, sizeof(comm), &leader->comm);
 #pragma unroll
@@ -147,7 +147,7 @@ static __always_inline void read_local(struct sock_common *socket, u8 *address, 
 	}
 }
 
-/* A listening socket becomes a traced one. */
+/* Add a listening socket to the traced ones. */
 static __always_inline struct listener *add_listener(struct sock *socket, u64 listened_ns, u32 by)
 {
 	struct sock_common *common = (struct sock_common *)socket;
@@ -186,8 +186,8 @@ static __always_inline struct listener *add_listener(struct sock *socket, u64 li
 	return added;
 }
 
-/* The addresses and ports of a connected socket, from the head of its struct: that is read at once,
- * since each call of bpf_probe_read_kernel costs some 20 ns. */
+/* Addresses and ports of a connected socket, from a copy of the head of its struct: one read instead of
+ * many, since each call of bpf_probe_read_kernel costs about 20 ns. */
 static __always_inline void read_endpoints(struct connection *record, struct sock_common *head)
 {
 	u32 *words = (u32 *)record->remote;
@@ -205,11 +205,11 @@ static __always_inline void read_endpoints(struct connection *record, struct soc
 	}
 }
 
-/* The file behind a descriptor of the current task.  Best effort: another thread may have closed
- * and reopened the number since the system call began. */
+/* The file of a descriptor of the current task. Best effort: another thread may have closed and reused the
+ * number since the system call started. */
 static __always_inline struct file *fd_to_file(u32 number)
 {
-	/* a pointer that the verifier knows the type of: read without a helper */
+	/* the verifier knows the type of this pointer: read without a helper */
 	struct task_struct *task = current_task();
 	struct files_struct *files = LOAD_FIELD(task, files);
 	struct fdtable *table = LOAD_FIELD(files, fdt);
@@ -220,7 +220,7 @@ static __always_inline struct file *fd_to_file(u32 number)
 	return file;
 }
 
-/* The socket of a file that is known to be one, or is compared with those that are known. */
+/* The socket of a file that is known to be a socket, or that is compared with known ones. */
 static __always_inline struct sock *file_to_sock(struct file *file)
 {
 	struct socket *holder = 0;
@@ -233,7 +233,7 @@ static __always_inline struct sock *file_to_sock(struct file *file)
 	return socket;
 }
 
-/* The socket behind a descriptor of the current task; 0 when it is none. */
+/* The socket of a descriptor of the current task; 0 if it is none. */
 static __always_inline struct sock *fd_to_sock(u32 number)
 {
 	struct file *file = fd_to_file(number);
@@ -247,8 +247,8 @@ static __always_inline struct sock *fd_to_sock(u32 number)
 	return (mode & S_IFMT) == S_IFSOCK ? file_to_sock(file) : 0;
 }
 
-/* The first argument of the system call that the current task is in.  It outlives the call:
- * x86 keeps rdi, arm64 keeps orig_x0. */
+/* The first argument of the current system call. It is preserved during the call: x86 keeps rdi, arm64
+ * keeps orig_x0. */
 static __always_inline u64 syscall_first_argument(void)
 {
 	struct pt_regs *registers = task_pt_regs(current_task());

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * Threads and processes that come and go: children of a target belong to it, threads of a server
- * are workers from their first moment, and the record of a thread that ends is sent while its
- * number is still its own.
+ * Start and exit of threads and processes: child processes of the target belong to it, threads of a server
+ * are workers from their start, and the final record of a thread is sent while its id is still its own.
  */
 
 int on_fork(struct bpf_raw_tracepoint_args *ctx)
@@ -51,7 +50,7 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-/* Threads get their names after they are born. */
+/* Threads are named after they start. */
 int on_rename(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (struct task_struct *)ctx->args[0];

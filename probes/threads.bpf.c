@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * Threads: the record of each, found or made.  Nothing here is attached.
+ * Records of threads: find or create. Nothing here is attached.
  */
 
-/* The record of a thread, made when it is first met.  Only the thread itself writes to its
- * record, on the CPU where it runs, so no counter in it needs an atomic. */
+/* Create the record of a thread when it is first seen. Only the thread itself writes to its record, on its
+ * CPU, so its counters need no atomics. */
 static __always_inline struct worker *create_worker(u32 tid, u32 pid, struct task_struct *task)
 {
 	u32 zero = 0, slot = INVALID_SLOT, used;
@@ -34,7 +34,7 @@ static __always_inline struct worker *create_worker(u32 tid, u32 pid, struct tas
 	if (servers.insert(&pid, &yes) == -E2BIG)
 		count_loss(LOSS_PROCESSES_FULL);
 	worker->id = next_id(ID_WORKER);
-	/* the iterator over all tasks may have met it at the same moment */
+	/* the iterator over all tasks may create it at the same moment */
 	used = slot_insert_unique(THREAD_KEYS + tid, slot);
 	if (used == slot)
 		return worker;

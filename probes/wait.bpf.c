@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * How long does each thread wait for events, how long does it stay away, and which wake-ups were
- * for nothing?  One pair of programs for epoll_wait, poll and select and their variants.
+ * Record how long each thread waits for events, how long it stays away from waiting, and which wake-ups
+ * were spurious. One pair of programs for epoll_wait, poll, select and their variants.
  */
 
 struct syscall_enter_args {
@@ -24,7 +24,7 @@ static __always_inline void wait_enter(struct worker *worker, s64 call)
 		}
 		HISTOGRAM_ADD(worker->stall, away);
 	}
-	/* woken, tried, and everything that it tried came back with nothing */
+	/* woken, and every accept or read since then returned EAGAIN */
 	if ((worker->flags & (WORKER_WOKEN | WORKER_GOT_EAGAIN | WORKER_DID_WORK)) ==
 	    (WORKER_WOKEN | WORKER_GOT_EAGAIN))
 		worker->wakeups_spurious++;
@@ -42,7 +42,7 @@ static __always_inline void wait_exit(struct worker *worker, struct syscall_exit
 {
 	u64 now = bpf_ktime_get_ns();
 
-	/* the entry may lie before tracing began: then nothing is known of this wait's length */
+	/* the entry may have been before tracing began: then the length of this wait is unknown */
 	if (worker->wait_enter_ns)
 		worker->wait_ns += now - worker->wait_enter_ns;
 	worker->wait_enter_ns = 0;
@@ -74,7 +74,7 @@ int on_wait_exit(struct syscall_exit_args *ctx)
 	return 0;
 }
 
-/* io_uring_enter waits when it is to come back with completions; its result tells what it took in. */
+/* io_uring_enter waits when it asks for completions; its result is the number of submitted requests. */
 int on_ring_wait_enter(struct syscall_enter_args *ctx)
 {
 	struct worker *worker;

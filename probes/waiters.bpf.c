@@ -1,44 +1,45 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * Which threads wait for a listener?  Nothing here is attached: lifecycle.bpf.c looks when a connection
- * arrives, before the kernel wakes anybody for it.
+ * Sample which threads wait for a listener. Nothing here is attached: lifecycle.bpf.c takes a sample when
+ * a connection arrives, before the kernel wakes a thread for it.
  *
- * A thread that sleeps in accept has an entry of its own in the listener's wait queue, one in poll or
- * select as well; of an epoll instance there is one as long as it watches the listener, and the threads
- * that sleep in epoll_wait are in a queue of that instance.  An instance can be watched itself, by another
- * one or by poll: so each leads to two more queues (fs/eventpoll.c: wq, poll_wait).
+ * A thread that sleeps in accept, poll or select has an entry in the wait queue of the listener. An epoll
+ * instance has one as long as it watches the listener, and the threads that sleep in epoll_wait are in a
+ * queue of that instance. An instance can be watched by another instance or by poll, so each leads to two
+ * more queues (fs/eventpoll.c: wq, poll_wait).
  *
- * Nothing is locked here: an entry can go away while it is read, and with it the rest of its queue.  But
- * whatever is found counts only if it leads to a task whose numbers and birth are those of a worker.
+ * Nothing is locked here: an entry can be removed while it is read, and the rest of its queue is lost
+ * then. What is found counts only if it leads to a task whose ids and start time are those of a worker.
  */
 
 #define SAMPLE_EVERY 16
 #define SAMPLE_SHIFT 4
-#define MAX_STEPS 96  /* entries and queues that one look goes through */
-#define MAX_QUEUES 32 /* found and not gone through yet; a power of two */
+#define MAX_STEPS 96  /* entries and queues visited per sample */
+#define MAX_QUEUES 32 /* queues found and not visited yet; a power of two */
 #define WQ_FLAG_EXCLUSIVE 1
-#define IO_POLL_FLAGS 3ULL /* io_uring/poll.c keeps flags in a pointer's lowest bits */
-#define UNKNOWN_WORKER 0   /* in place of a worker's id */
+#define IO_POLL_FLAGS 3ULL /* io_uring/poll.c keeps flags in the lowest bits of a pointer */
+#define UNKNOWN_WORKER 0   /* instead of a worker id */
 
-/* A look under way.  It is no local variable, so that the verifier need not follow each number in it. */
+/* The sample in progress. It is not a local variable, so that the verifier need not follow each value in
+ * it. */
 struct waiter_sample {
-	u64 at;	    /* the list entry that comes next */
-	u64 list;   /* the head of its list, where it ends */
-	u64 queue;  /* struct wait_queue_head * of that list */
-	u64 own;    /* the listener's */
-	u64 number; /* of the listener's looks */
+	u64 at;	    /* next list entry */
+	u64 list;   /* head of the current list */
+	u64 queue;  /* struct wait_queue_head * of the current list */
+	u64 own;    /* wait queue of the listener */
+	u64 number; /* number of this sample */
 	u64 all;
 	u64 exclusive;
 	u64 unnamed;
 	u32 found; /* queues found so far */
-	u32 begun; /* of these: queues gone through, or begun */
+	u32 begun; /* queues visited or being visited */
 	u64 queues[MAX_QUEUES];
 };
 
 BPF_PERCPU_ARRAY(sample_scratch, struct waiter_sample, 1);
 
-/* One arrival in each sixteen in a row, a different one each time: workers who take turns, sixteen in a
- * round or a part of it, would be met at the same point of it again and again. */
+/* Sample one in sixteen arrivals, at a different position within each sixteen: workers that take turns
+ * would otherwise always be sampled at the same point of their round. */
 static __always_inline int is_sampled(u64 arrival)
 {
 	return (arrival & (SAMPLE_EVERY - 1)) ==
@@ -59,13 +60,13 @@ static __always_inline void count_waiting(struct listener *listener, u32 worker,
 			return;
 		}
 	}
-	if (count->last_sample == number) /* it waits in two ways, under two descriptors for example */
+	if (count->last_sample == number) /* it waits twice, for example through two descriptors */
 		return;
 	count->last_sample = number;
 	__sync_fetch_and_add(&count->samples, 1);
 }
 
-/* The worker that this task is; 0: it is none, or no task at all. */
+/* The worker of a task; 0: the task is not a worker, or the pointer leads to no task. */
 static __always_inline struct worker *worker_of_task(struct task_struct *task)
 {
 	struct worker *worker;
@@ -80,7 +81,7 @@ static __always_inline struct worker *worker_of_task(struct task_struct *task)
 	READ_KERNEL(started, task->start_time);
 	if (worker->pid != pid || worker->start_ns != started)
 		worker = 0;
-	/* whoever asks must test this very pointer: the verifier forgets what a comparison said of it */
+	/* the caller must test this very pointer: the verifier does not keep the result of the comparison */
 	asm volatile("" : "+r"(worker));
 	return worker;
 }
@@ -93,8 +94,8 @@ static __always_inline u64 pointer_at(u64 address)
 	return pointer;
 }
 
-/* An entry of poll or select names its task in its table; one of io_uring names the request, and that
- * the task that made it.  Each tells to which queue it belongs, so it is known for what it is. */
+/* An entry of poll or select refers to its task through its table, one of io_uring through its request.
+ * Each names the queue that it belongs to, which identifies its kind. */
 static __always_inline struct task_struct *task_of_entry(u64 entry, u64 named, u64 queue, int *of_ring)
 {
 	if (POLL_ENTRY && pointer_at(entry - POLL_ENTRY + POLL_ENTRY_QUEUE) == queue)
@@ -112,7 +113,7 @@ static __always_inline void push_queue(struct waiter_sample *sample, u64 queue)
 {
 	u64 list = queue + QUEUE_LIST;
 
-	if (pointer_at(list) == list) /* nobody is in it */
+	if (pointer_at(list) == list) /* empty */
 		return;
 	if (sample->found - sample->begun >= MAX_QUEUES) {
 		sample->unnamed = 1;
@@ -122,7 +123,7 @@ static __always_inline void push_queue(struct waiter_sample *sample, u64 queue)
 	sample->found++;
 }
 
-/* An epoll instance: whoever sleeps in it, and whoever watches it. */
+/* An epoll instance: threads that sleep in it, and instances or threads that watch it. */
 static __always_inline void push_epoll(struct waiter_sample *sample, u64 entry)
 {
 	u64 item, instance;
@@ -157,10 +158,10 @@ static __always_inline void visit_entry(struct waiter_sample *sample, struct lis
 	worker = worker_of_task((struct task_struct *)named);
 	if (!worker) {
 		worker = worker_of_task(task_of_entry(entry, named, sample->queue, &of_ring));
-		/* a request of io_uring stands there whatever its thread does meanwhile */
+		/* a request of io_uring stays in the queue whatever its thread does */
 		if (worker && of_ring && !(worker->flags & WORKER_IN_WAIT) && worker->last_wait == RING_WAIT)
 			return;
-		/* taken in by a kernel thread (IORING_SETUP_SQPOLL): whose request is not told */
+		/* submitted by a kernel thread (IORING_SETUP_SQPOLL): the owner of the request is unknown */
 		if (worker && of_ring && worker->last_wait != RING_WAIT)
 			worker = 0;
 	}
@@ -170,14 +171,14 @@ static __always_inline void visit_entry(struct waiter_sample *sample, struct lis
 		sample->unnamed = 1;
 }
 
-/* One step: an entry, or on to the next queue.  0: all has been seen. */
+/* Visit one entry, or move on to the next queue. 0: done. */
 static __always_inline int sample_step(struct waiter_sample *sample, struct listener *listener)
 {
 	u64 at = sample->at;
 
 	if (at && at != sample->list) {
 		sample->at = pointer_at(at);
-		if (sample->at == at) { /* just taken out: what came after it is not seen */
+		if (sample->at == at) { /* just removed: entries behind it are not seen */
 			sample->at = sample->list;
 			sample->unnamed = 1;
 			return 1;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT
  *
- * Which threads does a worker wake inside its own process?  A dispatcher reads a request and
- * wakes a thread to do it: that is the only trace a request hand-off leaves.
+ * Record which threads a worker wakes within its process. A dispatcher reads a request and wakes a thread
+ * to process it: this is the only trace of a request hand-off.
  */
 
 int on_waking(struct bpf_raw_tracepoint_args *ctx)
