@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo --preserve-env=CI)
 # tests/conftest.py runs kernel tests one at a time, so that nothing disturbs them
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-PROBES := $(wildcard probes/*.c probes/*.h)
+PROBES := $(wildcard probes/*.c probes/*.h probes/steer/*.c)
 
 .PHONY: help demo test prepare lock lint format unit kernel clean
 help: ## list all targets
@@ -70,7 +70,7 @@ recording: ## regenerate the shipped recording and the pictures (root; after a s
 	$(PYTHON) -m tests.docs_build.pictures
 
 # Longer tests ------------------------------------------------------------------------------------
-.PHONY: test-faults fuzz test-packages test-kernels screens report-scale churn load
+.PHONY: test-faults test-steer fuzz test-packages test-kernels screens report-scale churn load
 test-faults: prepare ## inject all faults of docs/reliability.md and write its table (15 minutes)
 	$(SUDO) env WRITE_RELIABILITY=1 timeout -k 10 900 $(PYTHON) -m pytest -m 'slow or not slow' tests/faults
 
@@ -99,8 +99,11 @@ churn: prepare ## attach and detach 100 times under full load (10 minutes)
 load: ## run the dashboard at 20,000 connections per second in a terminal (20 minutes)
 	$(SUDO) timeout -k 10 2700 $(PYTHON) -m pytest -m slow -s tests/tui/test_largest_load.py tests/tui/test_load.py
 
+test-steer: prepare ## steer servers, kill, reload and refuse (5 minutes)
+	$(SUDO) timeout -k 10 600 $(PYTHON) -m pytest -m 'slow or not slow' tests/steer
+
 # Benchmarks --------------------------------------------------------------------------------------
-.PHONY: bench bench-quick bench-diagnosis bench-field bench-recording bench-what-if
+.PHONY: bench bench-quick bench-steer bench-diagnosis bench-field bench-recording bench-what-if
 bench: ## measure the overhead against other tools; write docs/benchmarks/ (50 minutes)
 	@.ci/prepare bench
 	$(SUDO) $(PYTHON) -m tests.benchmarks --fresh --minutes 47
@@ -108,6 +111,9 @@ bench: ## measure the overhead against other tools; write docs/benchmarks/ (50 m
 bench-quick: ## run each benchmark once and write nothing (5 minutes)
 	@.ci/prepare bench
 	$(SUDO) $(PYTHON) -m tests.benchmarks --quick
+
+bench-steer: prepare ## compare hash and steered in interleaved rounds; write docs/steer.md (5 minutes)
+	$(SUDO) timeout -k 10 600 $(PYTHON) -m tests.steer.bench --rounds 3 --seconds 7 --write
 
 bench-diagnosis: prepare ## run the diagnosis benchmark with 2 seeds per case; write docs/diagnosis.md (30 minutes)
 	$(SUDO) $(PYTHON) -m tests.diagnosis.bench --seeds 2 --write

@@ -37,13 +37,14 @@ _PROGRAM_TYPES = {
     "kretprobe": 2,
     "tracepoint": 5,
     "raw": 17,
+    "sk_reuseport": 21,
     "typed": 26,
     "iterator": 26,
     "fentry": 26,
     "fexit": 26,
 }
 # enum bpf_attach_type of those that BTF leads to their kernel function, or to their tracepoint
-_ATTACH_TYPES = {"typed": 23, "fentry": 24, "fexit": 25, "iterator": TRACE_ITER}
+_ATTACH_TYPES = {"sk_reuseport": 39, "typed": 23, "fentry": 24, "fexit": 25, "iterator": TRACE_ITER}
 
 
 class VerifierError(Exception):

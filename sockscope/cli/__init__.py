@@ -59,6 +59,7 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
         "Completion",
         "Print a script that completes command lines in bash, zsh or fish",
     ),
+    ("steer", "steer", "Steer", "Steer new connections of a SO_REUSEPORT group by load"),
     ("listeners", "listeners", "Listeners", "List listening TCP sockets with their queues and owners"),
     ("doctor", "doctor", "Doctor", "Check what works on this machine, and how to fix the rest"),
     ("serve", "serve", "Serve", "Run a reference server of one of the five models"),

@@ -21,6 +21,7 @@ from sockscope.errors import UsageError
 
 if TYPE_CHECKING:
     from sockscope.host.overview import Listening, NotVisible, Overview
+    from sockscope.steer.groups import Group
 
 _HEADINGS = ("LISTENER", "QUEUE", "LIMIT", "ASKED", "SYN", "DROPS", "OWNERS")
 _ROOM_FOR_OWNERS = 18
@@ -31,7 +32,7 @@ _Row = tuple[str, ...]
 class Listeners:
     """List listening TCP sockets with their queues and owners
 
-    Needs neither BPF nor root; the last line says what root would see in addition.
+    Needs neither BPF nor root (but --steering does); the last line says what root would see in addition.
 
     QUEUE is the length of the accept queue, LIMIT the backlog in force, ASKED
     the backlog given to listen() as far as it can be known (128+: 128 or more), SYN
@@ -42,6 +43,7 @@ class Listeners:
 
       sockscope listeners
       sockscope listeners --port 443 --watch 1
+      sudo sockscope listeners --port 443 --steering
       sockscope listeners --format json | jq '.listeners[] | select(.queue > 0)'
 
     JSON is one object (with --watch, one per line):
@@ -56,6 +58,8 @@ class Listeners:
       unseen     descriptors, namespaces_of (number of processes that hide these),
                  namespaces (known, but not accessible), outside (why processes are
                  hidden), without_owner (listeners whose owner is not visible)
+      steering   with --steering: [netns, address, port, members, program (cBPF, eBPF
+                 or empty), program_id, program_name, incoming_cpus]
     """
 
     name = "listeners"
@@ -70,6 +74,11 @@ class Listeners:
         )
         parser.add_argument(
             "--format", choices=("text", "json"), default="text", help="text (default) or json"
+        )
+        parser.add_argument(
+            "--steering",
+            action="store_true",
+            help="also show what selects among the members of SO_REUSEPORT groups (root, BPF)",
         )
         parser.add_argument("--watch", metavar="DURATION", help="repeat every DURATION until Ctrl-C")
 
@@ -86,10 +95,16 @@ class Listeners:
         try:
             while True:
                 seen = overview(args.port, args.netns)
+                groups = _find_groups(seen, args.port) if args.steering else None
                 if args.format == "json":
-                    print(json.dumps(asdict(seen), indent=None if pause_ns else 2))
+                    document = asdict(seen)
+                    if groups is not None:
+                        document["steering"] = [_group_document(group) for group in groups]
+                    print(json.dumps(document, indent=None if pause_ns else 2))
                 else:
                     print(text(seen, _width()))
+                    for group in groups or ():
+                        print(_group_line(group))
                 if not pause_ns:
                     return 0
                 sys.stdout.flush()
@@ -100,6 +115,39 @@ class Listeners:
             if not pause_ns:
                 raise
             return 0  # Ctrl-C is the normal end of --watch
+
+
+def _find_groups(seen: Overview, ports: list[int]) -> list[Group]:
+    """Return the SO_REUSEPORT groups of the listed namespaces and ports.
+
+    :raises SockscopeError: without the capabilities, or when the kernel does not allow it
+    """
+    from sockscope.bpf.btf import Btf
+    from sockscope.host import privileges
+    from sockscope.steer.groups import GroupFinder
+
+    privileges.require()
+    with GroupFinder(Btf.of_running_kernel()) as finder:
+        found = finder.find().groups
+    return [group for group in found if group.netns in seen.names and (not ports or group.port in ports)]
+
+
+def _group_line(group: Group) -> str:
+    selection = formatting.printable(group.selection) or "the kernel's hash"
+    return f"{group.name} (namespace {group.netns}, {group.size} members): selected by {selection}"
+
+
+def _group_document(group: Group) -> dict[str, object]:
+    return {
+        "netns": group.netns,
+        "address": group.address,
+        "port": group.port,
+        "members": group.size,
+        "program": group.program,
+        "program_id": group.program_id,
+        "program_name": group.program_name,
+        "incoming_cpus": [member.incoming_cpu for member in group.members if member.incoming_cpu >= 0],
+    }
 
 
 def text(seen: Overview, width: int) -> str:

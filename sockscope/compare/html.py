@@ -60,13 +60,15 @@ class ComparisonPage:
     note: str
 
 
-def render(comparison: Comparison) -> str:
+def render(comparison: Comparison, template: str = "comparison.html", **more: object) -> str:
     """Return the whole page.
 
+    :param template: the page's layout
+    :param more: values that this template needs besides
     :raises SockscopeError: if matplotlib is not installed
     """
     need_matplotlib()
-    return render_template("comparison.html", title=comparison.title, page=_build_page(comparison))
+    return render_template(template, title=comparison.title, page=_build_page(comparison), **more)
 
 
 def _build_page(comparison: Comparison) -> ComparisonPage:
