@@ -21,7 +21,7 @@ _BETWEEN_EXECS = 50
 
 
 class Answer(NamedTuple):
-    """What the server said of a connection: its client's end, who read it, how many bytes."""
+    """What the server said of a connection: the client's address, the reader, the number of bytes."""
 
     remote: str
     pid: int

@@ -1,4 +1,4 @@
-"""Packets that come by interrupts: amid whatever the threads of a CPU do, and the probes in them."""
+"""Check packets that arrive by interrupt while threads, and probes in them, run on the same CPU."""
 
 from __future__ import annotations
 

@@ -149,7 +149,7 @@ def test_too_little_address_space_is_a_one_line_error(tmp_path: Path, report_out
 
 
 def _recording_of(tmp_path: Path, out: Path, port: int) -> subprocess.Popen[str]:
-    """A recorder at work: 100 connections, and a batch that tells them on the disk."""
+    """Start a recorder and wait until a batch with 100 connections is on disk."""
     recorder = begin("record", "-o", out, "--port", port, "--events")
     until_tracing(recorder)
     load(port, "--connections", 100)
@@ -247,7 +247,7 @@ def test_tracer_killed_by_the_oom_killer_loses_only_the_last_second(
     missing = [when for when, remote in answered if remote not in recorded_peers]
     assert len(answered) >= 1000
     lacking_s = died - min(missing, default=died)
-    assert lacking_s < 1.0 + died - full_s  # while memory runs out, whoever is in the group stands still
+    assert lacking_s < 1.0 + died - full_s  # while memory runs out, every process of the cgroup is stopped
     report_outcome(
         "tracer: killed by the OOM killer of its cgroup, under load",
         f"a readable file without the last {lacking_s:.2f} s, {died - full_s:.2f} s of them without "

@@ -1,7 +1,7 @@
 """How many events of sockets the kernel raised, and gave to no BPF program at all.
 
 A kernel may run none for what is raised while some process of its choice is on the CPU, and an interrupt
-counts as raised there, whomever it serves.  ftrace counts these too.
+counts as raised there, regardless of the process.  ftrace counts these too.
 """
 
 from __future__ import annotations

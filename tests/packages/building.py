@@ -16,8 +16,8 @@ EPOCH = 1_700_000_000
 def build(kind: str, source: Path, into: Path, **environment: str) -> Path:
     """What hatchling makes of ``source``: the file of a ``wheel`` or an ``sdist``."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(into)]
-    told = {**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH), **environment}
-    subprocess.run(command, cwd=source, env=told, check=True, capture_output=True, timeout=60)
+    environ = {**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH), **environment}
+    subprocess.run(command, cwd=source, env=environ, check=True, capture_output=True, timeout=60)
     (made,) = into.iterdir()
     return made
 

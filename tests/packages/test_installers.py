@@ -49,10 +49,12 @@ def installers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _traces(*command: object, **more: str) -> None:
-    """The script above ran through: the doctor is content, one connection was recorded and told."""
-    told = {**os.environ, **more}
+    """The script above ran through: the doctor is content, one connection was recorded and reported."""
+    environ = {**os.environ, **more}
     words = list(map(str, command))
-    done = subprocess.run(words, cwd="/", env=told, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        words, cwd="/", env=environ, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "compiled, loaded and attached" in done.stdout
     assert "1 closed connections" in done.stderr

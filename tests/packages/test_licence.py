@@ -1,4 +1,4 @@
-"""The probes' licence, as their files, the package and the kernel are told, is one that fits."""
+"""Check that the licence of the probes agrees in files, package and kernel."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_the_licence_file_offers_both_and_says_which_holds_in_the_kernel() -> No
     assert "helpers that the kernel gives only to programs under the GPL" in text
 
 
-def test_the_kernel_is_told_both_licences_and_takes_them_for_the_gpl() -> None:
+def test_kernel_accepts_the_licences_as_gpl_compatible() -> None:
     assert syscall.LICENCE == b"Dual MIT/GPL"
     assert syscall.LICENCE in GPL_COMPATIBLE
 

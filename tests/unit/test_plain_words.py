@@ -46,9 +46,7 @@ FORBIDDEN = (
         r"(own|their|its|servers?'?s?'?|clients?'?s?'?)[ _]books",
         "ledger, counters",
     ),
-    Word(
-        "woken in vain", r"in[ _]vain|(woken|come|came|wakes?)[ _]for[ _]nothing", "spuriously, with EAGAIN"
-    ),
+    Word("woken in vain", r"in[ _]vain", "spuriously, with EAGAIN"),
     Word("hardly ever", r"hardly[ _]ever", "rarely"),
     Word("by its nature", r"by[ _]its[ _]nature", "by design"),
 )
@@ -72,11 +70,26 @@ SKIPPED = re.compile(
 
 #: Not rewritten yet.  Remove an entry when its files are clean; never add one.
 NOT_YET = (
-    "sockscope/",
-    "probes/",
-    "servers/",
-    "docs/",
-    "tests/",
+    "docs/servers.md",  # quotes sentences of the verdict
+    "sockscope/analysis/",
+    "sockscope/build_info.py",
+    "sockscope/cli/",
+    "sockscope/export/",
+    "sockscope/host/",
+    "sockscope/model/",
+    "sockscope/records/",
+    "sockscope/session/",
+    "sockscope/store/",
+    "sockscope/target.py",
+    "sockscope/tracer/",
+    "sockscope/tui/",
+    "tests/browser.py",
+    "tests/conftest.py",
+    "tests/kernel/",
+    "tests/servers/",
+    "tests/synthetic/",
+    "tests/tui/",
+    "tests/unit/",
 )
 
 
