@@ -1,7 +1,9 @@
 """``sockscope completion``: print a completion script for a shell.
 
-The scripts are our own: shtab completes options and choices, but neither the words of COMMAND after
-``record --`` nor values that depend on other modules (signals with their attach methods, findings).
+The scripts are our own.  shtab 1.13 completes options, file names and values (signals with their attach
+methods, findings) in bash as well, if they are set as choices before it is called, but not the words of
+COMMAND after ``record --``: 0 candidates for ``-- pyth`` where these scripts give all matching programs.
+Its scripts are also longer (307, 314 and 209 lines for bash, zsh and fish; these are 132, 198 and 157).
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ def words_of_commands() -> dict[str, scripts.Words]:
         parser = argparse.ArgumentParser(add_help=False)
         getattr(importlib.import_module(f"sockscope.cli.{module}"), attribute)().prepare(parser)
         options, arguments = [], []
-        for action in parser._actions:  # argparse offers no public way to what was added
+        for action in parser._actions:  # argparse has no public access to added arguments
             value = _value(action, known)
             if action.option_strings:
                 options.append(scripts.Option(tuple(action.option_strings), _help(action), value))
