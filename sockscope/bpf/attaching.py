@@ -18,7 +18,9 @@ from sockscope.bpf import syscall
 KPROBES = Path("/sys/bus/event_source/devices/kprobe")
 
 _PERF_EVENT_OPEN = {"x86_64": 298, "aarch64": 241}
-_PERF_TYPE_TRACEPOINT = 2
+_PERF_TYPE_SOFTWARE, _PERF_TYPE_TRACEPOINT = 1, 2
+_PERF_COUNT_SW_CPU_CLOCK = 0
+_PERF_ATTR_FREQUENCY = 1 << 10
 _PERF_ATTR_SIZE = 72  # PERF_ATTR_SIZE_VER1
 _PERF_FLAG_FD_CLOEXEC = 8
 _PERF_SET_BPF, _PERF_ENABLE = 0x40042408, 0x2400
@@ -60,13 +62,33 @@ def open_kprobe(function: str, *, at_return: bool) -> int:
     return _event(kind, 1 << int(bit) if at_return else 0, ctypes.addressof(name))
 
 
+def attach_sampler(hz: int, cpu: int, program: int) -> int:
+    """Run a program of type perf_event ``hz`` times per second of the CPU clock of ``cpu``."""
+    # struct perf_event_attr: type, size, config, sample_freq, sample_type, read_format, bits
+    attributes = struct.pack(
+        "<IIQQQQQ",
+        _PERF_TYPE_SOFTWARE,
+        _PERF_ATTR_SIZE,
+        _PERF_COUNT_SW_CPU_CLOCK,
+        hz,
+        0,
+        0,
+        _PERF_ATTR_FREQUENCY,
+    )
+    return _attach(_open(attributes, cpu), program)
+
+
 def _event(kind: int, config: int, where: int = 0) -> int:
     # struct perf_event_attr: type, size, config, sample_period; config1 at 56
     attributes = struct.pack("<IIQQ", kind, _PERF_ATTR_SIZE, config, 1).ljust(56, b"\0")
     attributes += struct.pack("<QQ", where, 0)
-    buffer = ctypes.create_string_buffer(attributes, _PERF_ATTR_SIZE)
+    return _open(attributes, 0)
+
+
+def _open(attributes: bytes, cpu: int) -> int:
+    buffer = ctypes.create_string_buffer(attributes.ljust(_PERF_ATTR_SIZE, b"\0"), _PERF_ATTR_SIZE)
     event = _libc.syscall(
-        _PERF_EVENT_OPEN[platform.machine()], ctypes.byref(buffer), -1, 0, -1, _PERF_FLAG_FD_CLOEXEC
+        _PERF_EVENT_OPEN[platform.machine()], ctypes.byref(buffer), -1, cpu, -1, _PERF_FLAG_FD_CLOEXEC
     )
     if event < 0:
         code = ctypes.get_errno()

@@ -36,6 +36,7 @@ _PROGRAM_TYPES = {
     "kprobe": 2,
     "kretprobe": 2,
     "tracepoint": 5,
+    "perf_event": 7,
     "raw": 17,
     "sk_reuseport": 21,
     "typed": 26,

@@ -60,6 +60,7 @@ COMMANDS: tuple[tuple[str, str, str, str], ...] = (
         "Print a script that completes command lines in bash, zsh or fish",
     ),
     ("steer", "steer", "Steer", "Steer new connections of a SO_REUSEPORT group by load"),
+    ("why", "why", "Why", "Account for the time of a server's threads, and name what blocked them"),
     ("listeners", "listeners", "Listeners", "List listening TCP sockets with their queues and owners"),
     ("doctor", "doctor", "Doctor", "Check what works on this machine, and how to fix the rest"),
     ("serve", "serve", "Serve", "Run a reference server of one of the five models"),
