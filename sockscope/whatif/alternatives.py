@@ -53,6 +53,8 @@ class Alternative:
         workers = self.workers or setup.workers
         if self.model:
             sharing, choice = parse_model(self.model)
+            if self.model == "shared" and setup.sharing == "shared":
+                choice = setup.choice  # as it was recorded
             if self.model == "single":
                 if self.workers not in (None, 1):
                     raise UsageError("single has one worker", hint="leave out --workers, or choose shared")

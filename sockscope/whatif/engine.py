@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -47,6 +47,19 @@ class Work:
     requests: np.ndarray[Any, np.dtype[np.int64]]
     pause: float = 0.0
     overhead: float = 0.0
+
+
+def take_first(work: Work, count: int) -> Work:
+    """Return the first ``count`` connections."""
+    return replace(
+        work,
+        arrivals=work.arrivals[:count],
+        data_delay=work.data_delay[:count],
+        cpu=work.cpu[:count],
+        blocked=work.blocked[:count],
+        hashes=work.hashes[:count],
+        requests=work.requests[:count],
+    )
 
 
 @dataclass(frozen=True)

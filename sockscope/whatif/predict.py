@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from sockscope.formatting import duration
 from sockscope.whatif.alternatives import Alternative
-from sockscope.whatif.engine import Run, Setup, Work, simulate
+from sockscope.whatif.engine import Run, Setup, Work, simulate, take_first
 from sockscope.whatif.workload import Floats, UnsupportedRecordingError, Workload
 
 #: Replicates for the interval, and the connections of each.
@@ -259,7 +258,7 @@ def _with_available_cpus(workload: Workload) -> Setup:
     """The CPUs that the recorded workers had beside other load: replies took as long as they did with those."""
     work, setup, measured = workload.work, workload.setup, workload.measured
     size = min(len(work.arrivals), _REPLICATE_CONNECTIONS)
-    part = _part(work, size)
+    part = take_first(work, size)
     if not len(part.arrivals) or not setup.workers:
         return setup
     wanted = float(np.median(measured.reply))
@@ -278,15 +277,9 @@ def _with_available_cpus(workload: Workload) -> Setup:
     return replace(setup, cpus=round((low + high) / 2, 2))
 
 
-def _part(work: Work, size: int) -> Work:
-    names = ("arrivals", "data_delay", "cpu", "blocked", "hashes", "requests")
-    fields: dict[str, Any] = {name: getattr(work, name)[:size] for name in names}
-    return replace(work, **fields)
-
-
 def _saturation(work: Work, setup: Setup) -> float:
     """The factor of the load at which the p99 of the total time doubles."""
-    part = _part(work, min(len(work.arrivals), _REPLICATE_CONNECTIONS))
+    part = take_first(work, min(len(work.arrivals), _REPLICATE_CONNECTIONS))
 
     def p99(load: float) -> float:
         run = simulate(replace(part, arrivals=part.arrivals / load), setup)

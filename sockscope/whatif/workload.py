@@ -5,7 +5,7 @@ What was not recorded is estimated, and every estimate is listed in ``Workload.a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from sockscope.analysis.work_distribution import busy_ns, get_connections
 from sockscope.errors import SockscopeError
 from sockscope.model.snapshot import Worker
 from sockscope.records.layout import ConnectionFlag
-from sockscope.whatif.engine import Choice, Setup, Sharing, Work
+from sockscope.whatif.engine import Choice, Setup, Sharing, Work, simulate, take_first
 
 Records = np.ndarray[Any, np.dtype[Any]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
@@ -36,6 +36,8 @@ _LEAST_PER_WORKER = 20
 _CLOSED_LOOP_LOW = 0.6
 #: A smaller blocked part of a worker's time is taken for inaccuracy of CPU accounting.
 _NOT_BLOCKED = 0.05
+#: Connections that are simulated to find the order of wake-ups.
+_WAKE_ORDER_CONNECTIONS = 3000
 #: Connections that must have queued before the kind of loop can be recognised.
 _LEAST_QUEUED = 30
 
@@ -158,6 +160,10 @@ def extract(frame: Frame, server: Server) -> Workload:
         pause,
         overhead,
     )
+    shares = tuple(float(np.count_nonzero(_readers(whole) == worker.id)) for worker in serving)
+    if choice == "lifo" and workers > 1:
+        setup, said = _with_wake_order(work, setup, shares)
+        assumptions.append(said)
     if cut.stop - cut.start < len(whole):
         assumptions.append(f"the busiest {cut.stop - cut.start:,} consecutive connections are simulated")
     used = sum(busy_ns(worker, frame.snapshot.time_ns) for worker in serving) / 1e9
@@ -176,7 +182,7 @@ def extract(frame: Frame, server: Server) -> Workload:
             ),
             demand,
             _seconds(whole["first_write_ns"], whole["established_ns"]),
-            tuple(float(np.count_nonzero(_readers(whole) == worker.id)) for worker in serving),
+            shares,
             utilisation,
             max((listener.queue_max for listener in server.group.listeners), default=0),
             dropped,
@@ -367,6 +373,28 @@ def _clients(connections: Records, requests: Records) -> tuple[int, float]:
     spent = float(np.mean(_seconds(left, arrived)))
     rate = (len(arrived) - 1) / max(float(_seconds(arrived[-1], arrived[0])), 1e-9)
     return most, max(most / rate - spent, 0.0)
+
+
+def _with_wake_order(work: Work, setup: Setup, shares: tuple[float, ...]) -> tuple[Setup, str]:
+    """The order in which idle workers of a shared queue are woken that gives the recorded shares, and why.
+
+    epoll wakes the worker that waited shortest; servers that wake all, or add the listener to epoll again and
+    again, distribute more evenly.
+    """
+    part = take_first(work, _WAKE_ORDER_CONNECTIONS)
+    measured = max(shares) * setup.workers / max(sum(shares), 1.0)
+    found: dict[Choice, float] = {}
+    orders: tuple[Choice, ...] = ("lifo", "fifo")
+    for order in orders:
+        served = simulate(part, replace(setup, choice=order)).worker
+        counts = np.bincount(served[served >= 0], minlength=setup.workers)
+        found[order] = float(counts.max() / counts.mean())
+    best = min(orders, key=lambda order: abs(found[order] - measured))
+    word = "shortest" if best == "lifo" else "longest"
+    return (
+        replace(setup, choice=best),
+        f"the worker that waited {word} is woken: that gives max/mean {found[best]:.2f}, recorded {measured:.2f}",
+    )
 
 
 def _busiest(connections: Records, requests: Records) -> slice:

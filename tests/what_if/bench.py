@@ -100,6 +100,8 @@ def blocking(sharing: str, workers: int, backlog: int = 511) -> Setting:
         return announced(stack, python("tests.what_if.blocking_server", sharing, str(workers), str(backlog)))
 
     model = "shared:fifo" if sharing == "shared" else sharing
+    if backlog != 511:
+        return Setting(f"backlog {backlog}", Alternative(workers=workers, backlog=backlog), start)
     return Setting(f"{sharing} ×{workers}", Alternative(model=model, workers=workers), start)
 
 
@@ -134,6 +136,7 @@ def nginx_setting(sharing: str, workers: int) -> Setting:
 
 
 BLOCKING = tuple(blocking(sharing, workers) for sharing in ("shared", "reuseport") for workers in (3, 6))
+BACKLOGS = tuple(blocking("shared", 3, backlog) for backlog in (2, 5, 100))
 REFERENCE = (
     reference("shared", 2, "--work=2000"),
     reference("reuseport", 2, "--work=2000"),
@@ -146,6 +149,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("blocking handlers, heavy tail, 200/s × 6 ms", BLOCKING, poisson(200, "heavy", 6000), calibration=True),
     Family("blocking handlers, even, 300/s × 5 ms", BLOCKING, poisson(300, "even", 5000)),
     Family("blocking handlers, mixed, 150/s × 8 ms", BLOCKING, poisson(150, "mixed", 8000)),
+    Family("blocking handlers, small backlog, 200/s × 8 ms", BACKLOGS, poisson(200, "heavy", 8000)),
     Family("reference servers, 2 ms of CPU, 150/s", REFERENCE, poisson(150, "even", 0), cpu_bound=True),
     Family("reference servers, 2 ms of CPU, closed loop of 6", REFERENCE, closed(6), cpu_bound=True),
     Family("gunicorn sync, heavy tail, 120/s × 8 ms", (gunicorn(2), gunicorn(4), gunicorn(6)), poisson(120, "heavy", 8000)),

@@ -242,3 +242,10 @@ def test_an_invalid_question_is_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("order", ["lifo", "fifo"])
+def test_the_order_of_wake_ups_is_recognised_by_the_recorded_shares(order: Any) -> None:
+    workload = extract(*recorded(heavy(rate=100), Setup("shared", order, 4), "shared"))
+    assert workload.setup.choice == order
+    assert Alternative("shared", 6).apply(workload.work, workload.setup)[1].choice == order
