@@ -1,4 +1,4 @@
-"""Five reference TCP servers, each with another way to share its work, and a load generator.
+"""Five reference TCP servers, one per server model, and a load generator.
 
 `start` runs one as a child process; `python -m servers MODEL` runs one in the foreground.
 """

@@ -14,7 +14,7 @@ from .stop import Stop
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one server; the exit status is 2 for a wrong command line and 1 when it cannot serve."""
+    """Run one server; return exit status 2 for a usage error and 1 if it cannot serve."""
     try:
         return _serve(arguments)
     except UsageError as error:

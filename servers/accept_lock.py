@@ -15,7 +15,7 @@ class AcceptLock:
         self._descriptor = os.memfd_create("accept-lock") if descriptor is None else descriptor
 
     def share(self) -> "AcceptLock":
-        """The calling worker's own hold on the same lock."""
+        """Return the calling worker's own handle of the same lock."""
         return AcceptLock(os.open(f"/proc/self/fd/{self._descriptor}", os.O_RDWR | os.O_CLOEXEC))
 
     def try_take(self) -> bool:
@@ -27,5 +27,5 @@ class AcceptLock:
         return True
 
     def release(self) -> None:
-        """Let another worker have it."""
+        """Release the lock."""
         fcntl.flock(self._descriptor, fcntl.LOCK_UN)

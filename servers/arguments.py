@@ -14,7 +14,10 @@ MAX_WORK_US = 1_000_000
 
 
 def parse(arguments: list[str] | None) -> tuple[Model, Settings, argparse.Namespace]:
-    """The model, what every model takes, and the model's own options. Raises UsageError."""
+    """Parse the model, the common settings, and the options of the model.
+
+    :raises UsageError: when the command line is invalid
+    """
     parser = Parser("servers", description="Reference TCP servers (HTTP/1.1).", allow_abbrev=False)
     choices = parser.add_subparsers(dest="model", metavar="MODEL", required=True)
     for model in MODELS:

@@ -1,4 +1,4 @@
-"""CPU work of a known size."""
+"""CPU work of a given duration."""
 
 import hashlib
 import time
@@ -19,7 +19,7 @@ class Burner:
         self._call_us = 0.0
 
     def calibrate(self) -> None:
-        """Measure what a round and a call cost here; about 10 ms. Best of a few: others use the CPU too."""
+        """Measure the cost of a round and a call (about 10 ms); the best of several runs, since other processes use the CPU."""
         call_us = min(_cost_us(1) for _ in range(8))
         long_us = min(_cost_us(_CALIBRATION_ROUNDS) for _ in range(5))
         self._call_us = call_us

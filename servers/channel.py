@@ -1,4 +1,4 @@
-"""How an acceptor gives a connection to another thread or to another process."""
+"""Pass connections from an acceptor to another thread or process."""
 
 import array
 import json
@@ -19,32 +19,32 @@ _EXHAUSTED_PAUSE_S = 0.001
 
 
 class Channel(ABC):
-    """One acceptor gives, one worker takes; readable (`fileno`) when there is something to take."""
+    """A channel from one acceptor to one worker; `fileno` is readable when connections are available."""
 
     ended = False
-    """Seen by the taker: nothing more will come."""
+    """Seen by the worker: the acceptor has closed the channel."""
 
     @abstractmethod
     def fileno(self) -> int:
-        """The descriptor that the taker waits on."""
+        """Return the descriptor on which the worker waits."""
 
     @abstractmethod
     def give(self, connection: Connection, stop: Stop) -> bool:
-        """Pass the connection on; False when its taker is gone or the stop came first."""
+        """Pass the connection on; return False if the worker has ended or the server stops."""
 
     @abstractmethod
     def take(self) -> list[Connection]:
-        """What was given since."""
+        """Return the connections that were passed since the last call."""
 
     @abstractmethod
     def end(self) -> None:
-        """The giver will give no more."""
+        """Close the channel on the side of the acceptor."""
 
     def keep_taking_end(self, mine: bool) -> None:  # noqa: B027 (threads have nothing to let go of)
-        """In a worker process: let go of the descriptors that are not this worker's."""
+        """Close the descriptors of the acceptor, in a worker process."""
 
     def keep_giving_end(self) -> None:  # noqa: B027
-        """In the acceptor's process: let go of the descriptors that are the workers'."""
+        """Close the descriptors of the worker, in the process of the acceptor."""
 
 
 class ThreadChannel(Channel):

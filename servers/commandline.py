@@ -1,4 +1,4 @@
-"""What the command lines of this package have in common."""
+"""Common parts of the command lines of this package."""
 
 import argparse
 from typing import NoReturn
@@ -7,7 +7,7 @@ from .errors import UsageError
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line, by an exception: the usage is for those who ask for it."""
+    """A parser that raises an exception with one line instead of printing the usage."""
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(message)
@@ -20,7 +20,7 @@ class WholeNumber:
         self._low, self._high = low, high
 
     def __call__(self, text: str) -> int:
-        """The number; argparse turns the exception into its error."""
+        """Parse the number; argparse turns the exception into its error."""
         try:
             value = int(text)
         except ValueError:

@@ -1,4 +1,4 @@
-"""One accepted connection and its bookkeeping: the only place that calls recv() and send()."""
+"""One accepted connection and its accounting: the only module that calls recv() and send()."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ _EXHAUSTED_PAUSE_S = 0.01
 
 
 class Connection:
-    """A non-blocking socket, the bytes not yet served and not yet sent, and who moved how many.
+    """A non-blocking socket, its unserved and unsent bytes, and the byte counts per thread.
 
     Threads are named `pid/tid` with the kernel's thread id. Only calls that moved bytes make a reader
     or a writer; an end of file and an empty read are counted apart.
@@ -61,7 +61,7 @@ class Connection:
         self._empty_reads = 0
 
     def receive(self, who: str) -> bool:
-        """One recv() by `who`; False when there was nothing to take. Raises OSError on a reset."""
+        """Call recv() once for `who`; return False if nothing was readable. Raises OSError on a reset."""
         try:
             data = self.sock.recv(_READ_BYTES)
         except BlockingIOError:
@@ -77,7 +77,7 @@ class Connection:
         return True
 
     def next_request(self) -> Request | None:
-        """The next whole request that was received."""
+        """Return the next complete request."""
         if self.refused or not self._inbox:
             return None
         request = take_request(self._inbox)
@@ -86,16 +86,16 @@ class Connection:
         return request
 
     def queue(self, reply: bytes) -> None:
-        """Have `reply` sent after what is already waiting."""
+        """Queue `reply` for sending."""
         self._outbox += reply
 
     @property
     def unsent(self) -> int:
-        """Bytes that wait to be sent."""
+        """Return the number of unsent bytes."""
         return len(self._outbox)
 
     def flush(self, who: str) -> bool:
-        """send() by `who` until nothing waits; False when the socket takes no more for now."""
+        """Call send() for `who` until all is sent; return False if the socket buffer is full."""
         while self._outbox:
             try:
                 sent = self.sock.send(self._outbox)
@@ -106,13 +106,13 @@ class Connection:
         return True
 
     def linger(self) -> None:
-        """Close our half only: closing with unread bytes would reset, and the last reply could be lost."""
+        """Shut down writing only: a close with unread bytes would send a reset, and the last reply could be lost."""
         self.sock.shutdown(socket.SHUT_WR)
         self.lingering = True
         self._inbox.clear()
 
     def close(self, ledger: Ledger) -> None:
-        """Close the socket; the account goes to the ledger."""
+        """Close the socket and write its counts to the ledger."""
         self.sock.close()
         if ledger.kept:
             ledger.add(self._account())
@@ -131,7 +131,7 @@ class Connection:
 
 
 class Acceptor:
-    """Takes connections off one listener in the name of the thread that made it."""
+    """Accepts connections from one listener for the thread that created this object."""
 
     def __init__(self, listener: socket.socket) -> None:
         self.listener = listener
@@ -139,7 +139,7 @@ class Acceptor:
         self._identity = (os.getpid(), threading.get_native_id())
 
     def take(self) -> Connection | None:
-        """One accept(); None when there was none to take, or none that could be taken now."""
+        """Call accept() once; return None if no connection could be accepted."""
         try:
             sock, remote = self.listener.accept()
         except BlockingIOError:

@@ -1,30 +1,30 @@
-"""`dispatch`, the way of RAMCloud: one thread accepts, reads and parses, and gives requests to workers."""
+"""`dispatch`, as in RAMCloud: one thread accepts, reads and parses, and dispatches requests to workers."""
 
 from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
 
-from .crew import Crew
 from .dispatcher import Dispatcher
 from .linux import set_thread_name
 from .listening import listen
 from .model import Announce, Context, Model, Option
 from .service import Service
+from .worker_pool import WorkerPool
 
 
 def serve(context: Context, options: Namespace, announce: Announce) -> int:
-    """Dispatch in the main thread; do the work of a request in the workers."""
+    """Dispatch in the main thread; process requests in the workers."""
     set_thread_name("ss-dispatch")
     settings = context.settings
     listener = listen(settings.host, settings.port, settings.backlog)
     dispatcher = Dispatcher(context, listener, workers_reply=options.reply == "worker")
-    crew = Crew(context, processes=False)
-    crew.hire(partial(_work, context, dispatcher))
+    pool = WorkerPool(context, processes=False)
+    pool.start(partial(_work, context, dispatcher))
     announce(listener.getsockname()[1])
     dispatcher.run()
     listener.close()
     dispatcher.dismiss(settings.workers)
-    well = crew.end()
+    well = pool.end()
     dispatcher.close()
     return 0 if well else 1
 

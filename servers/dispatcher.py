@@ -1,4 +1,4 @@
-"""The one thread that reads, and its workers' way to take requests and give them back."""
+"""The thread that reads, and the queue of requests to its workers."""
 
 import os
 import select
@@ -19,7 +19,7 @@ _SEND_WITHIN_MS = 10_000
 
 
 class Job:
-    """The requests of one connection. Only one worker at a time has it, so replies keep their order."""
+    """The requests of one connection. One worker at a time processes them, so replies keep their order."""
 
     __slots__ = ("broken", "busy", "connection", "waiting", "wanted_back")
 
@@ -32,7 +32,7 @@ class Job:
 
 
 class Dispatcher:
-    """Accepts, reads and parses in the thread that runs it; the methods for workers say so."""
+    """Accepts, reads and parses in the thread that runs it; the methods for workers are marked."""
 
     def __init__(self, context: Context, listener: socket.socket, workers_reply: bool) -> None:
         self._context = context
@@ -49,11 +49,11 @@ class Dispatcher:
         self._loop.watch(context.stop.fd, self._loop.stop)
 
     def run(self) -> None:
-        """Dispatch until the server is to end."""
+        """Dispatch until the server stops."""
         self._loop.run()
 
     def dismiss(self, workers: int) -> None:
-        """Let every worker's `next_job` return None; requests that wait are dropped."""
+        """Let `next_job` return None in all workers; queued requests are dropped."""
         try:
             while True:
                 self._queue.get_nowait()
@@ -62,15 +62,15 @@ class Dispatcher:
                 self._queue.put(None)
 
     def close(self) -> None:
-        """Close every connection; no worker may be left."""
+        """Close every connection, after all workers have ended."""
         self._loop.close()
 
     def next_job(self) -> Job | None:
-        """For workers: wait for a job; None when there will be no more."""
+        """For workers: wait for a job; return None after the end."""
         return self._queue.get()
 
     def finish(self, job: Job, worker: Service) -> None:
-        """For workers: the work of the job's first request is done; answer it or have it answered."""
+        """For workers: finish the first request of the job, and reply or let the dispatcher reply."""
         request = job.waiting.popleft()
         if not self._workers_reply:
             self._give_back(job, request)

@@ -1,4 +1,4 @@
-"""`handoff`, the way of Memcached: one acceptor gives whole connections to N readers."""
+"""`handoff`, as in Memcached: one acceptor hands connections to N readers."""
 
 import select
 from argparse import Namespace
@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from .channel import Channel, ProcessChannel, ThreadChannel
 from .connection import Acceptor
-from .crew import Crew
 from .errors import ServerError, complain
 from .linux import set_thread_name
 from .listening import listen
@@ -14,12 +13,13 @@ from .loop import Loop
 from .model import Announce, Context, Model, Option
 from .service import Service
 from .tally import Tally
+from .worker_pool import WorkerPool
 
 Pick = Callable[[], int]
 
 
 def serve(context: Context, options: Namespace, announce: Announce) -> int:
-    """Accept in the main thread; read and answer in the workers."""
+    """Accept in the main thread; read and reply in the workers."""
     settings = context.settings
     kind = ProcessChannel if options.processes else ThreadChannel
     channels: list[Channel] = [kind() for _ in range(settings.workers)]
@@ -33,8 +33,8 @@ def serve(context: Context, options: Namespace, announce: Announce) -> int:
                 other.keep_taking_end(other is channels[index])
         _read(context, channels[index], tally, index, ready)
 
-    crew = Crew(context, options.processes)
-    crew.hire(work)
+    pool = WorkerPool(context, options.processes)
+    pool.start(work)
     set_thread_name("ss-acceptor")
     for channel in channels:
         channel.keep_giving_end()
@@ -52,7 +52,7 @@ def serve(context: Context, options: Namespace, announce: Announce) -> int:
         listener.close()
         for channel in channels:
             channel.end()  # a reader serves until it has taken all that it was given
-        well = crew.end()
+        well = pool.end()
     return 0 if well else 1
 
 

@@ -1,4 +1,4 @@
-"""As much HTTP/1.1 as keep-alive clients need: requests off a buffer, one small reply."""
+"""Minimal HTTP/1.1 with keep-alive: parse requests from a buffer, build one small reply."""
 
 import re
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the reply depends on; a request that cannot be served is one with another status than 200."""
+    """A parsed request; one that cannot be served has a status other than 200."""
 
     status: int = 200
     head_only: bool = False
@@ -33,7 +33,7 @@ def _refusal(status: int) -> Request:
 
 
 def take_request(buffer: bytearray) -> Request | None:
-    """Remove one whole request (body too) from the front of the buffer; None when it is not all there.
+    """Remove one complete request with its body from the front of the buffer; return None if it is incomplete.
 
     A refusal ends the connection, so what follows it in the buffer no longer matters.
     """

@@ -1,4 +1,4 @@
-"""The server's own account of who did what, one JSON line a connection."""
+"""The ground truth: one JSON line per connection with the threads of each step."""
 
 import json
 import os
@@ -33,11 +33,11 @@ class Ledger:
 
     @property
     def kept(self) -> bool:
-        """Whether there is a file to write to."""
+        """Return whether a file was configured."""
         return self._fd >= 0
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """Note one closed connection."""
+        """Add one closed connection."""
         line = json.dumps(entry) + "\n"
         with self._lock:
             self._lines.append(line)
@@ -46,7 +46,7 @@ class Ledger:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is held back; every process does so before it ends."""
+        """Write the buffered lines; every process calls it before it ends."""
         with self._lock:
             lines, self._lines = self._lines, []
         data = memoryview("".join(lines).encode())

@@ -1,4 +1,4 @@
-"""The few Linux calls that the standard library does not wrap."""
+"""Linux system calls that the standard library does not wrap."""
 
 import ctypes
 import functools
@@ -17,12 +17,12 @@ def _libc() -> Any:
 
 
 def set_thread_name(name: str) -> None:
-    """Name the calling thread as `ps -L` and tracers show it; the kernel keeps 15 bytes."""
+    """Set the name of the calling thread (comm, at most 15 bytes)."""
     _libc().prctl(_PR_SET_NAME, ctypes.c_char_p(name.encode()[:15]), 0, 0, 0)
 
 
 def die_with_parent(parent: int) -> None:
-    """End this process when `parent` ends, however it ends.
+    """End this process when `parent` ends for any reason.
 
     SIGKILL and not SIGTERM: a worker that is blocked in accept() cannot act on anything less, because
     the process that would have woken it is the one that is gone.
@@ -33,11 +33,11 @@ def die_with_parent(parent: int) -> None:
 
 
 def allow_many_descriptors() -> None:
-    """Raise the soft limit of open descriptors to the hard one: a connection costs one."""
+    """Raise the soft limit of open descriptors to the hard limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def inode_of(descriptor: int) -> int:
-    """Inode of the socket behind a descriptor: the identity that /proc/net/tcp and inet_diag show."""
+    """Return the inode of a socket, as in /proc/net/tcp and inet_diag."""
     return os.fstat(descriptor).st_ino

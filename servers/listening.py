@@ -1,4 +1,4 @@
-"""Listening sockets and the addresses that people read."""
+"""Create listening sockets and format addresses."""
 
 import ctypes
 import ipaddress
@@ -15,7 +15,7 @@ _CURRENT_CPU = 0xFFFFF000 + 36  # SKF_AD_OFF + SKF_AD_CPU: ancillary data, not a
 
 
 def text_address(address: tuple[Any, ...]) -> str:
-    """`address:port`, `[v6]:port`; an IPv4-mapped address is written as the IPv4 address that it is."""
+    """Format `address:port` or `[v6]:port`; IPv4-mapped addresses as IPv4."""
     host, port = str(address[0]), address[1]
     if host.startswith("::ffff:") and "." in host:
         host = host[7:]
@@ -23,7 +23,7 @@ def text_address(address: tuple[Any, ...]) -> str:
 
 
 def listen(host: str, port: int, backlog: int, reuseport: bool = False) -> socket.socket:
-    """A listening, non-blocking socket; `::` takes IPv4 clients too."""
+    """Create a listening, non-blocking socket; `::` accepts IPv4 as well."""
     listener = _bound(host, port, reuseport)
     try:
         listener.listen(backlog)
@@ -35,7 +35,7 @@ def listen(host: str, port: int, backlog: int, reuseport: bool = False) -> socke
 
 
 def listen_group(host: str, port: int, backlog: int, count: int) -> list[socket.socket]:
-    """`count` listeners on one port; the kernel numbers the members in the order they started to listen."""
+    """Create `count` listeners on one port; the kernel numbers members in the order of listen()."""
     if port:
         # With SO_REUSEPORT this server would silently join another one of the same user.
         _bound(host, port, reuseport=False).close()
@@ -46,7 +46,7 @@ def listen_group(host: str, port: int, backlog: int, count: int) -> list[socket.
 
 
 def steer_by_cpu(group: list[socket.socket]) -> None:
-    """Give each connection to the member whose number is that of the CPU its SYN came in on, modulo N."""
+    """Steer each connection to the member with the number of the CPU that received its SYN, modulo N."""
     program = b"".join(
         struct.pack("HBBI", code, 0, 0, operand)
         for code, operand in (

@@ -9,14 +9,14 @@ from .ledger import Ledger
 from .service import CLOSE, PAUSE
 
 LINGER_S = 2.0
-"""Seconds that a client has to close its half after a last reply."""
+"""Seconds that a client has to close its side after the last reply."""
 
 Advance = Callable[[Connection, int], int]
-"""Takes a connection as far as it goes, given its events; returns what to wait for, CLOSE or PAUSE."""
+"""Advances a connection as far as possible; returns the events to wait for, CLOSE or PAUSE."""
 
 
 class Loop:
-    """Waits for every connection that it was given and advances it; calls handlers for other descriptors.
+    """Waits for its connections and advances them; calls handlers for other descriptors.
 
     Level-triggered. A connection belongs to one loop for life, so nothing here needs a lock.
     `closed` hears of every connection that the loop has closed.
@@ -41,16 +41,16 @@ class Loop:
         self._handlers[descriptor] = handler
 
     def unwatch(self, descriptor: int) -> None:
-        """Forget a watched descriptor."""
+        """Stop watching a descriptor."""
         self._epoll.unregister(descriptor)
         del self._handlers[descriptor]
 
     def stop(self) -> None:
-        """End `run` after the events at hand."""
+        """End `run` after the current events."""
         self.running = False
 
     def adopt(self, connection: Connection) -> None:
-        """Serve this connection from now on."""
+        """Start to serve this connection."""
         descriptor = connection.sock.fileno()
         self._connections[descriptor] = connection
         self._interest[descriptor] = select.EPOLLIN
@@ -70,14 +70,14 @@ class Loop:
             self.handle(self.wait())
 
     def wait(self, timeout_s: float | None = None) -> list[tuple[int, int]]:
-        """One epoll_wait: pairs of descriptor and events."""
+        """Call epoll_wait once; return pairs of descriptor and events."""
         if self._lingering:
             self._drop_lingerers()
             timeout_s = LINGER_S if timeout_s is None else min(timeout_s, LINGER_S)
         return self._epoll.poll(timeout_s)
 
     def handle(self, ready: list[tuple[int, int]]) -> None:
-        """Serve what `wait` found."""
+        """Serve the events that `wait` returned."""
         for descriptor, events in ready:
             connection = self._connections.get(descriptor)
             if connection is not None:
@@ -86,13 +86,13 @@ class Loop:
                 self._handlers[descriptor]()
 
     def close(self) -> None:
-        """Close every connection, so that the ledger has the open ones too."""
+        """Close every connection, so that the ledger includes open ones."""
         for descriptor in list(self._connections):
             self._drop(descriptor)
         self._epoll.close()
 
     def resume(self, connection: Connection) -> None:
-        """Advance a paused connection; one that is closed already is left alone."""
+        """Advance a paused connection; ignore one that is closed."""
         descriptor = connection.sock.fileno()
         if self._connections.get(descriptor) is connection:
             self._serve(descriptor, connection, 0)

@@ -1,4 +1,4 @@
-"""What a server model is to the command line: a name, its own options and a function that serves."""
+"""The definition of a server model: a name, its options and a function that serves."""
 
 from argparse import Namespace
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from .stop import Stop
 
 @dataclass(frozen=True)
 class Option:
-    """An option that only some models have, declared as data so that a refusal can name who has it."""
+    """An option of some models, declared as data so that an error can name these models."""
 
     flag: str
     help: str
@@ -21,7 +21,7 @@ class Option:
     default: str | None = None
 
     def parser_arguments(self) -> dict[str, Any]:
-        """Keyword arguments for `ArgumentParser.add_argument`; no choices means a plain switch."""
+        """Return keyword arguments for `ArgumentParser.add_argument`; without choices it is a flag."""
         if not self.choices:
             return {"action": "store_true", "help": self.help}
         return {
@@ -33,7 +33,7 @@ class Option:
 
 @dataclass(frozen=True)
 class Settings:
-    """What every model takes. Times are microseconds of CPU a request."""
+    """Settings of all models. Times are microseconds of CPU per request."""
 
     host: str
     port: int
@@ -46,7 +46,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Context:
-    """What every thread and process of one running server has in common."""
+    """State that all threads and processes of a server share."""
 
     settings: Settings
     pid: int
@@ -55,17 +55,17 @@ class Context:
     burner: Burner
 
     def work_of(self, worker: int) -> int:
-        """Microseconds of CPU that this worker burns a request, the straggler's extra included."""
+        """Return microseconds of CPU per request of this worker, including the extra of the straggler."""
         return self.settings.work_us + self.settings.slow.get(worker, 0)
 
 
 Announce = Callable[[int], None]
-"""Called once with the port, when every worker is ready."""
+"""Called once with the port when all workers are ready."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """One way to share the work of a TCP server. `serve` returns the exit status."""
+    """A server model. `serve` returns the exit status."""
 
     name: str
     summary: str

@@ -1,4 +1,4 @@
-"""The registry: every model that can be served."""
+"""The registry of models."""
 
 from . import dispatch, handoff, reuseport, shared, single
 from .model import Model
@@ -7,5 +7,5 @@ MODELS: tuple[Model, ...] = (single.MODEL, handoff.MODEL, dispatch.MODEL, shared
 
 
 def model_named(name: str) -> Model:
-    """The model of this name; KeyError when there is none."""
+    """Return the model of this name; KeyError if there is none."""
     return {model.name: model for model in MODELS}[name]

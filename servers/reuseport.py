@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import partial
 
 from .connection import Acceptor
-from .crew import Crew
 from .linux import set_thread_name
 from .listening import listen_group, steer_by_cpu
 from .loop import Loop
 from .model import Announce, Context, Model, Option
 from .service import Service
+from .worker_pool import WorkerPool
 
 
 def serve(context: Context, options: Namespace, announce: Announce) -> int:
@@ -28,15 +28,15 @@ def serve(context: Context, options: Namespace, announce: Announce) -> int:
             _close_all_but(group, index)
         _serve_one(context, index, group[index], ready)
 
-    crew = Crew(context, processes)
-    crew.hire(work)
+    pool = WorkerPool(context, processes)
+    pool.start(work)
     if processes:
         # A member that outlives its worker would go on taking connections that nobody accepts.
         _close_all_but(group, None)
     set_thread_name("ss-main")
     announce(port)
-    crew.oversee()
-    return 0 if crew.end() else 1
+    pool.watch()
+    return 0 if pool.end() else 1
 
 
 def _serve_one(context: Context, index: int, listener: socket.socket, ready: Callable[[], None]) -> None:

@@ -8,13 +8,13 @@ from functools import partial
 
 from .accept_lock import AcceptLock
 from .connection import Acceptor
-from .crew import Crew
 from .linux import set_thread_name
 from .listening import listen
 from .loop import Loop
 from .model import Announce, Context, Model, Option
 from .one_by_one import serve_one_by_one
 from .service import Service
+from .worker_pool import WorkerPool
 
 _RETRY_S = 0.005
 
@@ -30,15 +30,15 @@ def serve(context: Context, options: Namespace, announce: Announce) -> int:
         wait(context, Service(context, index), listener, lock, ready)
 
     listener.setblocking(options.wait == "accept")
-    crew = Crew(context, processes=not options.threads)
-    crew.hire(work)
+    pool = WorkerPool(context, processes=not options.threads)
+    pool.start(work)
     set_thread_name("ss-main")
     announce(listener.getsockname()[1])
-    crew.oversee()
+    pool.watch()
     if options.wait == "accept":
         # Closing would not wake a worker that is blocked in accept(); this does, in every process.
         listener.shutdown(socket.SHUT_RDWR)
-    well = crew.end()
+    well = pool.end()
     listener.close()
     return 0 if well else 1
 

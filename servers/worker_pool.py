@@ -1,4 +1,4 @@
-"""Worker threads and worker processes, started, waited for and ended alike."""
+"""Start, watch and end worker threads and worker processes."""
 
 import os
 import select
@@ -20,8 +20,8 @@ Work = Callable[[int, Callable[[], None]], None]
 """Called with the worker's index and a function to call once, when it is ready to serve."""
 
 
-class Crew:
-    """The workers of one server. Made, waited for and ended by the main thread."""
+class WorkerPool:
+    """The workers of one server. Only the main thread uses it."""
 
     def __init__(self, context: Context, processes: bool) -> None:
         self._context = context
@@ -31,8 +31,8 @@ class Crew:
         self._ready_read, self._ready_write = os.pipe2(os.O_CLOEXEC)
         self._failed = False
 
-    def hire(self, work: Work) -> None:
-        """Start every worker and wait until each has said that it is ready."""
+    def start(self, work: Work) -> None:
+        """Start all workers and wait until each of them is ready."""
         count = self._context.settings.workers
         for index in range(count):
             if self._processes:
@@ -53,8 +53,8 @@ class Crew:
                 self.end()
                 raise ServerError("a worker could not start")
 
-    def oversee(self) -> None:
-        """Wait until the server is to end or no worker is left; say which worker ended before its time."""
+    def watch(self) -> None:
+        """Wait until the server stops or no worker is left; report workers that ended unexpectedly."""
         waiting = select.poll()
         for descriptor in (self._context.stop.fd, *self._children):
             waiting.register(descriptor, select.POLLIN)
@@ -63,14 +63,14 @@ class Crew:
                 if descriptor == self._context.stop.fd:
                     return
                 waiting.unregister(descriptor)
-                self._bury(descriptor, expected=False)
+                self._reap(descriptor, expected=False)
                 if not self._children:
                     self._context.stop.set()
 
     def end(self) -> bool:
-        """Wait for every worker to end, once the stop is set.
+        """Wait for all workers to end, after the stop is set.
 
-        False when a worker had failed, had ended before its time or had to be killed.
+        :return: False if a worker failed, ended unexpectedly or was killed
         """
         deadline = time.monotonic() + _END_WITHIN_S
         for thread in self._threads:
@@ -86,10 +86,10 @@ class Crew:
             for descriptor in self._children:
                 waiting.register(descriptor, select.POLLIN)
             for descriptor, _ in waiting.poll(left * 1000 if left > 0 else None):
-                self._bury(descriptor, expected=True)
+                self._reap(descriptor, expected=True)
         return not self._failed
 
-    def _bury(self, pidfd: int, expected: bool) -> None:
+    def _reap(self, pidfd: int, expected: bool) -> None:
         pid, name = self._children.pop(pidfd)
         os.close(pidfd)
         _, status = os.waitpid(pid, 0)
