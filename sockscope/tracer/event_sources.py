@@ -49,7 +49,7 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "data-ready",
-        "when a connection's bytes could be read, and that it was queued",
+        "when bytes of each connection became readable, and when it entered the accept queue",
         (
             AttachMethod(
                 "tracepoint", (_raw("sk_data_ready", "on_data_ready", typed="on_data_ready_typed"),)
@@ -85,7 +85,7 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "accept",
-        "which thread accepted each connection, and who came for nothing",
+        "accepting thread of each connection; failed accepts",
         (
             AttachMethod(
                 "system-calls",
@@ -204,7 +204,7 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "wait",
-        "how long each thread waits for events and stays away from them",
+        "how long each thread waits for events, and its loop stalls",
         (
             AttachMethod(
                 "system-calls",
@@ -231,7 +231,7 @@ SIGNALS: tuple[Signal, ...] = (
     ),
     Signal(
         "tasks",
-        "threads and processes that start, end, and change their names",
+        "start, exit and name changes of threads and processes",
         (
             AttachMethod(
                 "tracepoint",
