@@ -8,21 +8,21 @@ from sockscope.records import layout
 
 NAMES = {
     layout.Loss.CONNECTIONS_FULL: "connections: no room for another open one",
-    layout.Loss.CLOSED_RING_FULL: "connections: closed faster than they were read",
-    layout.Loss.WORKERS_FULL: "deeds of threads: no room for another thread",
-    layout.Loss.EXITED_RING_FULL: "threads: ended faster than they were read",
+    layout.Loss.CLOSED_RING_FULL: "connections: closed faster than they were drained",
+    layout.Loss.WORKERS_FULL: "operations of threads: no room for another thread",
+    layout.Loss.EXITED_RING_FULL: "threads: exited faster than they were drained",
     layout.Loss.IO_OVERFLOW_FULL: "reads and writes: no room for a further thread on a connection",
     layout.Loss.LISTENERS_FULL: "listeners: no room for another",
     layout.Loss.WAKES_FULL: "wake-ups: no room for another pair of threads",
-    layout.Loss.ACCEPTS_UNKNOWN: "accepts: of connections that have no record",
-    layout.Loss.EVENTS_RING_FULL: "detail events: happened faster than they were read",
+    layout.Loss.ACCEPTS_UNKNOWN: "accepts: of connections without a record",
+    layout.Loss.EVENTS_RING_FULL: "detail events: arrived faster than they were drained",
     layout.Loss.PROCESSES_FULL: "processes: no room for another",
-    layout.Loss.WAITING_FULL: "who waits for a listener: no room for a further one",
+    layout.Loss.WAITING_FULL: "waiting threads: no room for a further thread and listener",
     layout.Loss.ACCEPT_ERRORS_FULL: "failed accepts: no room for a further thread, listener and errno",
-    layout.Loss.RETURNS_MISSED: "reads and writes: begun, and their end was not seen",
+    layout.Loss.RETURNS_MISSED: "reads and writes: begun, and their return was not seen",
 }
 
-_MISSED = "events: a probe was at work on that CPU already"
+_MISSED = "events missed: BPF program recursion on the same CPU"
 #: Probes whose counts are of use though one in a million is missing.
 _BEST_EFFORT = frozenset({"on_waking"})
 #: Probes that have a second one beside them, NAME_again (probes/recursion_guard.bpf.c, ``enum guarded``).

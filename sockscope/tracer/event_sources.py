@@ -22,10 +22,10 @@ def _call(name: str, function: str) -> Hook:
 _SPLICE = _call("exit_splice", "on_splice_exit")
 _SENDS = (("inet_sendmsg", "3"), ("inet6_sendmsg", "3"), ("inet_sendpage", "5"))
 _OWN_CALLBACKS = "sockets with kernel TLS or in a sockmap"
-_UNDER_WAY = "a call that a thread was in already when tracing began is not seen"
+_UNDER_WAY = "a call in progress when tracing began is not seen"
 _RETURNS = (
-    f"{_UNDER_WAY}; when more threads of this host are in such calls at once than the kernel keeps "
-    "returns for (10, or two a CPU), the others are counted as lost"
+    f"{_UNDER_WAY}; the kernel keeps a limited number of returns (10, or two per CPU): further concurrent "
+    "calls of this host are counted as lost"
 )
 
 _WAITS = ("epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6")
@@ -101,15 +101,15 @@ SIGNALS: tuple[Signal, ...] = (
                     Hook("fexit", "inet_csk_accept", "on_accept_return", "2|4"),
                     Hook("fentry", "security_sock_graft", "on_graft", "2"),
                 ),
-                limitations="best effort: an accept that a thread was in already when tracing began, of a "
-                "listener that was not traced yet, is not seen",
+                limitations="best effort: an accept in progress when tracing began, on a listener that was not "
+                "traced yet, is not seen; failures before the accept queue is examined (EMFILE) are not counted",
                 exact=False,
             ),
             AttachMethod(
                 "kprobe",
                 (Hook("kprobe", "security_sock_graft", "on_graft_probed", "2"),),
-                limitations="best effort: accepts that find nothing are not seen; a listener that the target "
-                "was handed after tracing began is not learnt by being accepted from",
+                limitations="best effort: failed accepts are not seen; a listener that the target received from "
+                "another process after tracing began is not recognised when it accepts from it",
                 exact=False,
             ),
         ),
@@ -216,7 +216,7 @@ SIGNALS: tuple[Signal, ...] = (
                 ),
             ),
         ),
-        without="no busy time, no stalls, no wasted wake-ups",
+        without="no busy time, loop stalls or spurious wake-ups",
         needed=False,
         optional=True,
     ),
@@ -242,6 +242,6 @@ SIGNALS: tuple[Signal, ...] = (
                 ),
             ),
         ),
-        without="threads that start later are met only at their first deed",
+        without="threads that start later are listed from their first operation on",
     ),
 )

@@ -47,7 +47,7 @@ def test_with_a_directory_of_two_buckets_nothing_is_lost(
 
 def test_with_a_ring_of_one_page_lost_and_recorded_add_up(tmp_path: Path) -> None:
     run = run_traced(tmp_path, "single", {}, LOAD, limits=MapSizes(closed_pages=1))
-    lost = _lost(run.seen, "closed faster than they were read")
+    lost = _lost(run.seen, "closed faster than they were drained")
     assert lost > 0
     assert len(run.seen["connections"]) + lost == 3000
     assert sum(worker["reads"] for worker in run.seen["workers"]) == 3000
