@@ -81,14 +81,11 @@ static __always_inline void count_accept_error(struct worker *worker, struct soc
 		count_loss(LOSS_ACCEPT_ERRORS_FULL);
 }
 
-/* A failed accept; ``listening``: the socket that it was called on, 0: the one that the system call names. */
-static __always_inline void accept_failed(s64 result, struct sock *listening)
+/* A failed accept; ``listening``: the socket that it was called on, 0: unknown. */
+static __always_inline void accept_failed(struct worker *worker, s64 result, struct sock *listening)
 {
-	struct worker *worker = current_worker();
 	u32 error = -result;
 
-	if (!worker)
-		return;
 	/* a signal interrupted it, and the kernel may restart the call */
 	if (error >= ERESTARTSYS && error <= ERESTART_RESTARTBLOCK)
 		error = EINTR;
@@ -99,7 +96,7 @@ static __always_inline void accept_failed(s64 result, struct sock *listening)
 		worker->accepts_failed++;
 	}
 	worker->touched_ns = bpf_ktime_get_ns();
-	count_accept_error(worker, listening ? listening : accept_call_socket(), error);
+	count_accept_error(worker, listening, error);
 	EMIT_EVENT(EVENT_ACCEPT, worker, 0, result, 0, worker->touched_ns);
 }
 
@@ -249,10 +246,13 @@ static __always_inline void accepted(u64 key, struct sock *listening)
 
 int on_accept(struct syscall_exit_args *ctx)
 {
+	struct worker *worker;
 	u64 key;
 
 	if (ctx->result < 0) {
-		accept_failed(ctx->result, 0);
+		worker = current_worker();
+		if (worker)
+			accept_failed(worker, ctx->result, accept_call_socket());
 		return 0;
 	}
 	key = (u64)file_to_sock(fd_to_file(ctx->result));

@@ -136,6 +136,7 @@ int on_send_return_probed(struct registers *ctx)
 int on_accept_return(struct traced *ctx)
 {
 	u64 child = TO_SCALAR(ctx->values[ACCEPT_RESULT]);
+	struct worker *worker;
 	s32 error = 0;
 	int joins;
 
@@ -147,8 +148,9 @@ int on_accept_return(struct traced *ctx)
 	}
 	bpf_probe_read_kernel(&error, sizeof(error),
 			      (void *)ctx->values[ACCEPT_RESULT == 4 ? 2 : 1] + ACCEPT_ERROR);
-	if (error)
-		accept_failed(error, (struct sock *)TO_SCALAR(ctx->values[0]));
+	worker = error ? current_worker() : 0;
+	if (worker)
+		accept_failed(worker, error, (struct sock *)TO_SCALAR(ctx->values[0]));
 	return 0;
 }
 

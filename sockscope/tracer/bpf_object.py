@@ -47,6 +47,7 @@ PROBES = (
     "lifecycle",
     "sock_state",
     "accept",
+    "compat",
     "io",
     "fallback_hooks",
     "wait",

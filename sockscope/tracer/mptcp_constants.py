@@ -8,6 +8,7 @@ here: without CONFIG_MPTCP there are no such sockets.
 from __future__ import annotations
 
 from sockscope.bpf.btf import Btf
+from sockscope.tracer import compat
 
 #: Constant → (struct, dotted field).
 _OFFSETS = {
@@ -18,6 +19,7 @@ _OFFSETS = {
     "COPIED_SEQ": ("tcp_sock", "copied_seq"),
     "SOCK_FLAGS": ("sock", "sk_flags"),
     "SOCK_ERROR": ("sock", "sk_err"),
+    **compat.FIELDS,
 }
 #: The same of single bits: a constant for the byte, and one for the mask in it.
 _BITS = {

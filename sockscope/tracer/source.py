@@ -23,7 +23,7 @@ from sockscope.records.batch import AttachedSignal as SignalInUse
 from sockscope.records.layout import Phase
 from sockscope.records.structured import concat
 from sockscope.target import Target
-from sockscope.tracer import drops, initial_scan, unix_listeners, untraced_listeners
+from sockscope.tracer import compat, drops, initial_scan, unix_listeners, untraced_listeners
 from sockscope.tracer.bpf_object import BpfObject
 from sockscope.tracer.event_sources import SIGNALS
 from sockscope.tracer.feature_probe import FeatureProbe
@@ -78,7 +78,13 @@ class KernelSource:
                 )
         self._best_effort = any(method is not None and not method.exact for method in self._chosen.values())
         self._hooks = get_hooks(self._chosen, self._availability)
-        self._program = BpfObject(self._availability.btf, limits, self._hooks, detail=detail)
+        accepts = self._chosen["accept"]
+        self._follows_32_bit = (
+            compat.is_supported() and accepts is not None and accepts.name == "system-calls"
+        )
+        loaded = [*self._hooks, *([compat.COMPAT_ACCEPTS] if self._follows_32_bit else [])]
+        self._program = BpfObject(self._availability.btf, limits, loaded, detail=detail)
+        self._programs_32_bit: set[int] = set()
         self._pairs = DeltaMaps(self._program.maps, limits.wakes)
         self._unseen_ends = Reaper(
             self._program.places["connections"], partial(find_gone_sockets, self._program)
@@ -241,7 +247,15 @@ class KernelSource:
         fresh = set(rows["pid"].tolist()) - set(self._holders["pid"].tolist())
         self._holders = rows
         if fresh:
+            self._follow_32_bit(fresh)
             initial_scan.adopt(self._program, fresh, self._left_out)
+
+    def _follow_32_bit(self, pids: set[int]) -> None:
+        """Attach what 32-bit programs need as soon as one of them owns a listener."""
+        found = compat.find_32_bit(pids) if pid_namespace.is_initial() else []
+        if found and not self._programs_32_bit and self._follows_32_bit:
+            self._program.attach(compat.COMPAT_ACCEPTS)
+        self._programs_32_bit.update(found)
 
     def _refresh_notes(self) -> None:
         """What of the target is out of reach: of the processes it names, else of those that serve."""
@@ -254,7 +268,9 @@ class KernelSource:
         belonging = [pid for pid in pids if scope.holds(pid)]
         pids = belonging or self._holders["pid"].tolist()
         found = self._program.iterate("task_file", layout.SOCKET_OWNER)
+        about_32_bit = (compat.note(self._programs_32_bit),) if self._programs_32_bit else ()
         self._notes = (
+            *about_32_bit,
             *unix_listeners.notes(pids),
             *untraced_listeners.notes(found, set(pids), scope.ports),
         )
