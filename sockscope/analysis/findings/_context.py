@@ -36,6 +36,8 @@ Records = np.ndarray[Any, np.dtype[Any]]
 #: A fault that occurred this often, or in this part of the time, is not an accident.
 AGAIN = 3
 PART_OF_TIME = 0.2
+#: epoll_wait, epoll_pwait and epoll_pwait2 of x86-64 and arm64.
+_EPOLL_WAITS = frozenset({232, 281, 441, 22})
 
 
 @dataclass(frozen=True)
@@ -205,11 +207,25 @@ class ServerContext:
     def saturated(self, worker: Worker) -> bool:
         """Return whether a thread is busy nearly all the time while connections wait for it."""
         limits = self.thresholds
-        return (
-            self.long_enough
-            and self.load(worker) >= limits.busy
-            and self.client_visible_wait(worker) >= limits.felt_ns
-        )
+        waited = self.client_visible_wait(worker)
+        if not (self.long_enough and self.load(worker) >= limits.busy and waited >= limits.felt_ns):
+            return False
+        return self._occupied(worker) >= limits.busy
+
+    def _occupied(self, worker: Worker) -> float:
+        """Return the part of the window in which a thread had a connection; 1 if it serves several at a time.
+
+        A thread that serves one connection at a time may sleep in accept() between them, and poll only with one;
+        an epoll loop waits for its listener as well.
+        """
+        from sockscope.analysis.findings._occupancy import length, occupied_spans
+
+        if worker.last_wait in _EPOLL_WAITS or not self.snapshot.all_kept:
+            return 1.0
+        if worker.id not in {one.id for one in self.server.acceptors}:
+            return 1.0
+        spans = occupied_spans(self, worker)
+        return 1.0 if spans is None else length(spans) / max(self.window_ns, 1)
 
     def in_flight(self) -> float:
         """Return the mean number of requests read and not answered (rate times time; J. Little, 1961)."""
@@ -228,6 +244,15 @@ class ServerContext:
         theirs = [cpu_ns_per_reply(peer) for peer in peers if peer.id != worker.id]
         usual = statistics.median(theirs) if theirs else 0.0
         return cpu_ns_per_reply(worker) >= self.thresholds.straggler * usual > 0
+
+    @cached_property
+    def interchangeable_threads(self) -> bool:
+        """Return whether a runtime runs any connection on any of its threads, as Go's scheduler does.
+
+        Shares and absences of single threads say nothing about such a server.
+        """
+        acceptors = self.server.acceptors
+        return self.server.roaming and len(acceptors) > 1 and len({one.pid for one in acceptors}) == 1
 
     def per_second(self, number: float) -> float:
         return number * 1e9 / self.window_ns if self.window_ns else 0.0

@@ -50,14 +50,15 @@ def open_counts(begins: Records, ends: Records) -> tuple[Records, Records]:
 
 def merge_spans(begins: Records, ends: Records) -> list[Span]:
     """Return the union of spans, in the order of time."""
-    merged: list[Span] = []
-    for at in np.argsort(begins, kind="stable"):
-        begin, end = int(begins[at]), int(ends[at])
-        if merged and begin <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
-        elif end > begin:
-            merged.append((begin, end))
-    return merged
+    real = ends > begins
+    order = np.argsort(begins[real], kind="stable")
+    begins, ends = begins[real][order], ends[real][order]
+    if not len(begins):
+        return []
+    reached = np.maximum.accumulate(ends)
+    first = np.append(True, begins[1:] > reached[:-1])
+    last = np.append(first[1:], True)
+    return list(zip(begins[first].tolist(), reached[last].tolist(), strict=True))
 
 
 def length(spans: Iterable[Span]) -> int:

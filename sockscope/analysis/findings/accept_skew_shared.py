@@ -72,6 +72,8 @@ class AcceptSkewShared:
 
 
 def _severity(context: ServerContext, top: float, least: float, number: int) -> Severity:
+    if context.interchangeable_threads or _hands_over_to_itself(context):
+        return "info"
     limits = context.thresholds
     worker = context.snapshot.workers[number]
     if context.saturated(worker) and least < limits.slack * top:
@@ -82,6 +84,16 @@ def _severity(context: ServerContext, top: float, least: float, number: int) -> 
     if open_now.judgement == "skewed" and open_now.max_over_mean >= limits.effect and _long_lived(context):
         return "notice"
     return "info"
+
+
+def _hands_over_to_itself(context: ServerContext) -> bool:
+    """Return whether the acceptors are threads of one process that hand connections to each other to be served."""
+    acceptors = {worker.id for worker in context.server.acceptors}
+    readers = {worker.id for worker in context.server.readers}
+    one_process = len({worker.pid for worker in context.server.acceptors}) == 1
+    return (
+        one_process and context.server.handoff == "thread" and 2 * len(acceptors & readers) >= len(acceptors)
+    )
 
 
 def _long_lived(context: ServerContext) -> bool:

@@ -8,6 +8,9 @@ from sockscope import formatting
 from sockscope.analysis.findings._context import ServerContext, percent, thread_label
 from sockscope.analysis.findings._detector import Diagnosis, diagnosis
 
+#: Wait for a dispatcher over the time that it is away per read, below which it cannot be saturated.
+_SHORT_WAIT = 0.1
+
 
 class DispatcherSaturated:
     id = "dispatcher-saturated"
@@ -26,6 +29,9 @@ class DispatcherSaturated:
         front = max(server.readers, key=context.load)
         behind = [worker for worker in context.serving if worker.id != front.id]
         if not context.saturated(front):
+            return
+        # at this load requests wait about as long as those before them take: else it is away, not at work
+        if context.client_visible_wait(front) < _SHORT_WAIT * front.busy_ns / max(front.reads, 1):
             return
         each = context.in_flight() / len(behind) if behind else 0.0
         # if the dispatcher writes the replies as well, requests in flight wait for itself: use CPU time instead

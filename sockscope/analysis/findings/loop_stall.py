@@ -24,6 +24,8 @@ class LoopStall:
     needs: tuple[str, ...] = ("read", "data-ready", "write", "wait")
 
     def detect(self, context: ServerContext) -> Iterator[Diagnosis]:
+        if context.interchangeable_threads:
+            return
         limits = context.thresholds
         worst: tuple[int, Worker, int, float] | None = None
         stalled: dict[int, int] = {}

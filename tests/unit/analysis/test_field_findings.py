@@ -215,3 +215,26 @@ def test_accept_errors_of_a_full_descriptor_table_are_found(world: World) -> Non
         found = detect_findings(frame, Thresholds())
         assert [finding.id for finding in found] == expected
         assert not found or (found[0].evidence["errno"], found[0].evidence["per_second"]) == ("EMFILE", 2500)
+
+
+def test_processes_that_sleep_in_accept_between_connections_are_not_saturated(world: World) -> None:
+    for service_ms, found in ((30, False), (240, True)):
+        it = world()
+        listener = it.listener(owners=[200, 201, 202])
+        for pid in (200, 201, 202):  # away from poll() all the time: it is used with a connection only
+            it.serve(
+                39,
+                listener,
+                it.worker(pid=pid, parent=100, load=1.0, last_wait=7),
+                service_ms=service_ms,
+                queue_ms=90,
+            )
+        assert ("workers-saturated" in ids(it)) is found
+
+
+def test_a_dispatcher_that_is_away_while_nobody_waits_long_is_not_saturated(world: World) -> None:
+    it = world()
+    listener = it.listener(owners=[200])
+    front, back = it.worker(pid=200, load=0.99), it.worker(pid=200, tid=201)
+    it.serve(11, listener, front, writer=back, data_ms=6, is_open=True)
+    assert "dispatcher-saturated" not in ids(it)
