@@ -31,6 +31,10 @@ class TooFewCpus:
         stretched = sum(worker.busy_ns for worker in crowd) / max(sum(worker.cpu_ns for worker in crowd), 1)
         if len(crowd) <= cpus or not 0.35 * cpus <= used <= 1.05 * cpus or stretched < limits.preempted:
             return
+        # workers that take turns are runnable without a CPU (0: the kernel keeps no schedstat); others merely sleep
+        waited = sum(worker.cpu_wait_ns for worker in crowd)
+        if 0 < waited < limits.starved * context.window_ns * len(crowd):
+            return
         # could so many, free to run anywhere, have run last on so few CPUs by chance?
         if context.frame.meta.cpus ** (len(crowd) - cpus) < _UNLIKELY:
             return
