@@ -1,4 +1,4 @@
-"""Node at its limit of open files: libuv accepts with a spare descriptor and closes."""
+"""Node at its limit of connections: it closes those above."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from tests.field.servers import entry, script
 from tests.field.stage import FieldCase
 
 CASE = FieldCase(
-    name="Node at 45 open files",
-    source="libuv/libuv#690",
-    server="Node http.createServer, prlimit --nofile=45",
+    name="Node at 10 maxConnections",
+    source="Node documentation: server.maxConnections",
+    server="Node http.createServer, maxConnections 10",
     start=entry(
         "node",
         script(
-            "require('http').createServer((q, r) => r.end('ok')).listen(+process.argv[2], '127.0.0.1')",
+            "const s = require('http').createServer((q, r) => r.end('ok')); s.maxConnections = 10;"
+            "s.listen(+process.argv[2], '127.0.0.1')",
             "node",
             "FILE",
             "PORT",
             name="app.js",
         ),
-        nofile=45,
     ),
     clients=(("--connections=200", "--parallel=60", "--hold=3.0", "--gap=0.02"),),
     expected="closed-unanswered",

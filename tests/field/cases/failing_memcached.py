@@ -41,7 +41,8 @@ CASE = FieldCase(
             "--send=version\\r\\n",
         ),
     ),
-    expected="accept-paused",
+    # accept-paused was expected before the errno of accept() was traced: Memcached sets RLIMIT_NOFILE to its limit
+    expected="accept-failing",
     excluded=("accept-lock-contention",),
     truth=lambda counts: counts["slow"] + counts["pending"] >= 5,
     truth_words="at least 5 requests took half a second or more",
