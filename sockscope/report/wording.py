@@ -34,9 +34,9 @@ def describe_model(server: Server) -> str:
 
 
 def describe_fairness(judged: Fairness) -> str:
-    """Return ``skewed (p < 0.001) (max/mean 2.98, CV 0.91; 0.05 expected from random hashing)``."""
-    noise = "" if math.isnan(judged.noise_cv) else f"; {judged.noise_cv:.2f} expected from random hashing"
-    return f"{judged.words} (max/mean {judged.max_over_mean:.2f}, CV {judged.cv:.2f}{noise})"
+    """Return ``skewed (p < 0.001): max/mean 2.98, CV 0.91, 0.05 expected from random hashing``."""
+    noise = "" if math.isnan(judged.noise_cv) else f", {judged.noise_cv:.2f} expected from random hashing"
+    return f"{judged.words}: max/mean {judged.max_over_mean:.2f}, CV {judged.cv:.2f}{noise}"
 
 
 def describe_accepts(judged: Fairness) -> str:

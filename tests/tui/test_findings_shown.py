@@ -40,7 +40,7 @@ def test_a_chart_is_of_something_that_is_measured(name: str) -> None:
     ("chart", "words"),
     [
         ("timeline", "queue over time"),
-        ("spectrogram", "half within"),
+        ("spectrogram", "one sample:"),
         ("heat", "Workers over time"),
         ("flow", "clients"),
     ],

@@ -49,11 +49,14 @@ class Straggler:
                 cpu_ns_per_reply(worker),
                 statistics.median(cpu_ns_per_reply(other) for other in peers),
             )
-            why = "It waits (lock, disk)"
+            why, cause = (
+                "It waits (lock, disk)",
+                "The worker waits for something other than a CPU: a lock, a disk.",
+            )
             if context.is_cpu_bound(worker, peers):
-                why = "It uses more CPU"
+                why, cause = "It uses more CPU", "The worker uses more CPU time per request than its peers."
             elif worker.cpu_wait_ns > worker.cpu_ns:
-                why = "It is runnable without a CPU"
+                why, cause = "It is runnable without a CPU", "The worker waits for a CPU."
             yield diagnosis(
                 self,
                 context,
@@ -78,6 +81,7 @@ class Straggler:
                     "Meanwhile, send it less traffic: use a shared queue, or steer by load.",
                 ),
                 weight=min(1 - usual / max(mine, 1), 1),
+                cause=cause,
                 threads=(worker.id,),
                 explains=(
                     "member-stalled",

@@ -22,7 +22,7 @@ COLUMNS: tuple[TableColumn, ...] = (
     TableColumn("queue", "Queue", 6, right=True),
     TableColumn("limit", "Limit", 6, right=True),
     TableColumn("over", "Last minute", 12),
-    TableColumn("peak", "Peak", 5, right=True),
+    TableColumn("peak", "Max", 5, right=True),
     TableColumn("drops", "Drops", 6, right=True),
     TableColumn("state", "State", 11),
     TableColumn("asked", "Asked", 6, right=True),

@@ -73,9 +73,9 @@ class FindingRows:
 class FindingsView(TableView):
     title = "Findings"
     columns = (
-        TableColumn("title", "What was found", 36, grows=True, least_first=True),
+        TableColumn("title", "Finding", 36, grows=True, least_first=True),
         TableColumn("severity", "Severity", 11),
-        TableColumn("subject", "About", 20, grows=True, least_first=True),
+        TableColumn("subject", "Subject", 20, grows=True, least_first=True),
         TableColumn("id", "Name", 18, least_first=True),
     )
     sort = "severity"

@@ -24,7 +24,7 @@ class ListenersView(TableView):
          "(the least of listen()'s backlog and net.core.somaxconn), and the most seen."),
         ("Drops", "All drops of the listening socket since it was created; after an overflow clients retry after 1 s or more."),
         ("SO_REUSEPORT group", "1/4 is the first of four members. The kernel hashes each connection to one of them; the bar is what "
-         "came, ┊ the fair share, the lighter band what chance alone gives (three standard deviations)."),
+         "share, ┊ the fair share, the lighter band random variation (three standard deviations)."),
         ("Nobody accepts", "Connections wait in that queue until the listener is closed: often a descriptor leaked at a reload."),
         ("SYN", "SYN queue: half-open handshakes of all sockets of the address and port."),
         ("Filter", "; ".join(f"{key.name}: {key.help}" for key in KEYS)),

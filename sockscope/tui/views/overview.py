@@ -26,7 +26,7 @@ class OverviewView(View):
          "arrows are a second's; the bar beside a queue is how full it is, beside a thread how busy."),
         ("Workers over time", "One line a thread, now at the right. m switches: accepts, reads, answers, bytes, busy time, queue "
          "wait, data wait. The bar is its share since the start among those that share this work, ┊ the fair share, the "
-         "lighter band what chance alone gives; an unfair bar has another colour. Tab goes there, Enter opens the thread."),
+         "lighter band random variation; an unfair bar has another colour. Tab goes there, Enter opens the thread."),
         ("Accept queues", "Length of the accept queue and its limit."),
         ("Why?", "2 listeners, 3 workers, 4 connections, 5 findings, 6 waits over time."),
     )  # fmt: skip

@@ -24,7 +24,7 @@ def distribution(
     if not total:
         return [*lines, Line().add("no samples", style("muted"))]
     half, nearly = (formatting.duration(percentile(counts, fraction)) for fraction in (0.5, 0.99))
-    figures = f"half within {half}, 99 % {nearly}"
+    figures = f"p50 {half}, p99 {nearly}"
     if len(figures) > width:
         figures = f"p50 {half} p99 {nearly}"
     if width - len(figures) > 14:

@@ -36,7 +36,7 @@ class Gauges(BaseWidget):
                 "2", style("accent")
             )
         if width - title.width > 54:
-            title.add("  connections waiting to be accepted, of the limit", style("muted"))
+            title.add("  length and limit", style("muted"))
         if not chosen:
             return [title, Line().add("  none", style("muted"))]
         return [title, *(self._line(listener, width) for listener in chosen)]
@@ -66,7 +66,7 @@ class Gauges(BaseWidget):
         line.add(f"{listener.queue:>5}", style(f"bold {colour}")).add(
             f" of {listener.backlog}", style("muted")
         ).to(room + 35)
-        line.add("peak ", style("muted")).fit(str(listener.queue_max), 6, style("text"))
+        line.add("max ", style("muted")).fit(str(listener.queue_max), 6, style("text"))
         line.add("dropped ", style("muted"))
         line.fit(formatting.count(listener.drops), 8, style("bold critical" if listener.drops else "text"))
         if listener.closed_ns:

@@ -102,11 +102,11 @@ def _cost(cost: Overhead | None, *, short: bool) -> str:
     if cost is None:
         return ""
     percent = 100 * (cost.user_share + (cost.probe_share or 0))
-    each = f", {formatting.duration(cost.request_ns)} a request" if cost.request_ns else ""
+    each = f", {formatting.duration(cost.request_ns)} per request" if cost.request_ns else ""
     if short:
-        return f"cost {percent:.1f} %{each}"
-    event = f", {formatting.duration(cost.event_ns)} an event" if cost.event_ns else ""
-    return f"cost {percent:.1f} % of a CPU{event}{each}"
+        return f"overhead {percent:.1f} %{each}"
+    event = f", {formatting.duration(cost.event_ns)} per event" if cost.event_ns else ""
+    return f"overhead {percent:.1f} % of a CPU{event}{each}"
 
 
 def _cut(text: str, most: int) -> str:

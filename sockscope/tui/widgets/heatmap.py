@@ -211,7 +211,7 @@ class HeatMap(BaseWidget, can_focus=True):
                 width,
                 ("share since the start  ┊ fair  ", style("muted")),
                 ("  ", style("text on raised")),
-                (" chance ", style("muted")),
+                (" noise ", style("muted")),
             )
         return line
 

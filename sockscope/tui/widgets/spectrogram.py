@@ -43,7 +43,7 @@ class Spectrogram(BaseWidget):
         kind, title, each = KINDS[self.kind]
         head = Line().add(f" {title}", style("bold text")).add(f" of {self.who}", style("bold accent"))
         if width - head.width > len(each) + 12:
-            head.add(f"   each is one {each}", style("muted"))
+            head.add(f"   one sample: {each}", style("muted"))
         if self.context is None or not self.context.history.ticks:
             return [head, Line().add("  the first tick is still to come", style("muted"))]
         if not is_traced(self.context.frame.snapshot, kind):
@@ -95,12 +95,12 @@ class Spectrogram(BaseWidget):
         style, ramp = self.palette.style, self.palette.ramp
         total = counts.sum(axis=0)
         line = Line().add(" ")
-        for name, fraction in (("half within", 0.5), ("99 %", 0.99), ("all", 1.0)):
+        for name, fraction in (("p50", 0.5), ("p99", 0.99), ("max", 1.0)):
             line.add(f"{name} ", style("muted")).add(
                 formatting.duration(percentile(total, fraction)), style("bold text")
             ).add("  ")
         line.add(f"of {formatting.count(float(total.sum()))}", style("muted"))
-        most_words = f" {formatting.count(most)} a tick"
+        most_words = f" {formatting.count(most)} per tick"
         if line.width + 14 + len(most_words) < width:
             line.to(width - 11 - len(most_words)).add("1 ", style("muted"))
             if self.colourless:
