@@ -41,6 +41,14 @@ CHARTS: dict[str, tuple[str, str]] = {
     "idle-workers": ("heat", "reads"),
     "handoff-across-cpus": ("flow", ""),
     "client-slow": ("heat", "reads"),
+    "listener-orphaned": ("timeline", "queue"),
+    "queue-stuck": ("timeline", "queue"),
+    "accept-paused": ("timeline", "queue"),
+    "accept-failing": ("heat", "accepts"),
+    "workers-blocked-on-clients": ("heat", "reads"),
+    "connections-lost-in-queue": ("timeline", "queue"),
+    "closed-unanswered": ("heat", "accepts"),
+    "close-wait-leak": ("heat", "open"),
 }
 _SCALES = {"_ns": 1.0, "_us": 1e3, "_ms": 1e6}
 #: Endings of names whose value is a part of one.

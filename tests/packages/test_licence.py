@@ -22,7 +22,7 @@ GPL_COMPATIBLE = {
 
 def test_every_probe_names_the_licence_of_the_package() -> None:
     assert PROJECT["license"] == "GPL-2.0-only OR MIT"
-    for path in sorted((ROOT / "probes").iterdir()):
+    for path in sorted(path for path in (ROOT / "probes").rglob("*") if path.is_file()):
         assert path.read_text().startswith(f"/* SPDX-License-Identifier: {PROJECT['license']}\n"), path.name
 
 
