@@ -166,7 +166,7 @@ def test_a_recording_that_is_not_there_is_1() -> None:
 def test_without_a_recording_it_traces_the_target(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
-    def traced(target: object, duration_ns: int, signals: object, started: object) -> object:
+    def traced(target: object, duration_ns: int, signals: object, **_: object) -> object:
         asked.extend([str(target), duration_ns, signals])
         return healthy(world).frame()
 
@@ -190,7 +190,7 @@ def test_only_the_signals_that_the_findings_asked_for_need_are_traced(
 ) -> None:
     asked: list[dict[str, str]] = []
 
-    def traced(target: object, duration_ns: int, signals: dict[str, str], started: object) -> object:
+    def traced(target: object, duration_ns: int, signals: dict[str, str], **_: object) -> object:
         asked.append(signals)
         return healthy(world).frame()
 
