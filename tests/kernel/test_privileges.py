@@ -106,7 +106,7 @@ def test_without_one_of_them_it_says_which(lacking: Capability, tmp_path: Path) 
         return
     assert done.returncode == 1
     assert done.stderr == (
-        f"sockscope: tracing needs root or {lacking}; run it with sudo, or see docs/privileges.md\n"
+        f"sockscope: tracing needs root or {lacking}; run with sudo, or see docs/privileges.md\n"
     )
 
 

@@ -144,7 +144,7 @@ def test_what_does_not_exist_is_said_in_one_line(tmp_path: Path) -> None:
 def test_without_root_it_says_so(tmp_path: Path) -> None:
     # a user namespace without any mapping: the user is nobody there, and has no capability here
     done = run("record", "-o", tmp_path / "x", "-d", "1", prefix=("unshare", "-U"))
-    one_line(done, 1, "tracing needs root or CAP_BPF, CAP_PERFMON, CAP_DAC_READ_SEARCH; run it with sudo")
+    one_line(done, 1, "tracing needs root or CAP_BPF, CAP_PERFMON, CAP_DAC_READ_SEARCH; run with sudo")
 
 
 def test_without_btf_it_says_what_the_kernel_lacks(tmp_path: Path) -> None:
