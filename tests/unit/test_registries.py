@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 from sockscope.cli import COMMANDS
-from sockscope.tracer import compat, map_defs
+from sockscope.tracer import compat, map_defs, why_tracer
 from sockscope.tracer.bpf_object import PROBES, probe_directory
 from sockscope.tracer.event_sources import SIGNALS
 
