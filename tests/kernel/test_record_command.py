@@ -150,7 +150,7 @@ def test_without_root_it_says_so(tmp_path: Path) -> None:
 def test_without_btf_it_says_what_the_kernel_lacks(tmp_path: Path) -> None:
     hidden = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "sh")
     done = run("record", "-o", tmp_path / "x", "-d", "1", prefix=hidden)
-    one_line(done, 1, "no BTF of this kernel")
+    one_line(done, 1, "cannot read the kernel's BTF")
 
 
 def test_without_bcc_it_says_how_to_install_it_and_names_pypis(tmp_path: Path) -> None:
@@ -163,7 +163,9 @@ def test_without_bcc_it_says_how_to_install_it_and_names_pypis(tmp_path: Path) -
     (tmp_path / "pypi" / "bcc" / "__init__.py").write_text("def lattice(): pass\n")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "pypi")}
     done = run("record", "-o", tmp_path / "x", "-d", "1", prefix=hidden, env=environment)
-    one_line(done, 1, "is PyPI's bcc, which is not the BPF Compiler Collection; pip uninstall bcc")
+    one_line(
+        done, 1, "is the unrelated bcc package from PyPI, not the BPF Compiler Collection; pip uninstall bcc"
+    )
 
 
 def _modified(directory: Path) -> int:
@@ -240,7 +242,7 @@ def test_the_demo_tells_all_five_models_apart_and_sets_them_side_by_side(tmp_pat
     for model in models:
         assert f"── {model} ─" in done.stdout
         assert f"  model        {model}" in done.stdout
-    assert f"lost: nothing\nthe models side by side: {page}" in done.stdout
+    assert f"lost: nothing\ncomparison of the models: {page}" in done.stdout
     told = page.read_text()
     assert re.findall(r"<h4>(\w+)</h4><div class=\"scroll\"", told) == list(models)
     assert told.count("300 connections by") == 5
