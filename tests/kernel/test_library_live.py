@@ -52,7 +52,7 @@ def test_leaving_the_context_takes_in_the_last_moments(tmp_path: Path) -> None:
     with servers.start("shared", workers=2) as server:
         with sockscope.Recorder(sockscope.Target(ports=(server.port,)), path) as recorder:
             load(server.port, "--connections", 300, "--concurrency", 8, "--requests", 1)
-        with pytest.raises(sockscope.UsageError, match="traces once"):
+        with pytest.raises(sockscope.UsageError, match="can be used only once"):
             recorder.__enter__()
     frame = recorder.frame()
     assert frame.servers[0].connections == 300

@@ -76,7 +76,7 @@ def test_the_dashboard_shows_a_traced_server_answers_keys_and_leaves_the_termina
             ("3", ("ss-worker-1", "Accepts")),
             ("4", ("127.0.0.1:", "closed", "Exact")),
             ("5", ("Severity",)),
-            ("6", ("queue",)),
+            ("6", ("Queue wait",)),
         ):
             terminal.type(key)
             wait_until(terminal.shows(*words), 20, f"screen {key}: {words}")

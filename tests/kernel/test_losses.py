@@ -28,7 +28,7 @@ def test_with_room_for_a_few_open_connections_lost_and_recorded_add_up(tmp_path:
     assert sum(listener["established"] for listener in run.seen["listeners"]) == 3000
     # who accepted is still counted, connection by connection, though some have no record
     assert sum(worker["accepts"] for worker in run.seen["workers"]) == 3000
-    assert _lost(run.seen, "of connections that have no record") == lost
+    assert _lost(run.seen, "of connections without a record") == lost
 
 
 def test_with_a_directory_of_two_buckets_nothing_is_lost(
