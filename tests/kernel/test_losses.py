@@ -81,7 +81,7 @@ def test_with_room_for_one_that_waits_for_a_listener_the_others_are_counted(tmp_
     )
     (listener,) = run.seen["listeners"]
     (waited,) = listener["waiting"]
-    lost = _lost(run.seen, "no room for a further one")
+    lost = _lost(run.seen, "no room for a further thread and listener")
     assert lost > 0
     # a thread that is blocked in accept has one entry in the wait queue: each entry is named, or counted as lost
     assert waited["samples"] + lost == listener["waiters"]
