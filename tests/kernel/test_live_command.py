@@ -83,9 +83,7 @@ def test_the_dashboard_shows_a_traced_server_answers_keys_and_leaves_the_termina
         terminal.type("4")
         wait_until(terminal.shows("Exact"), 20, "the connections")
         terminal.type("Enter")
-        wait_until(
-            terminal.shows("established", "accepted", "Where the time went"), 20, "one connection's way"
-        )
+        wait_until(terminal.shows("established", "accepted", "Time per step"), 20, "one connection's way")
         terminal.type("Escape")  # a key that follows at once would be taken as Alt with it
         wait_until(terminal.shows("Exact", "In queue"), 20, "the way back")
         terminal.type("p")
