@@ -412,7 +412,7 @@ def test_the_command_tells_it_all(room: Room, capfd: pytest.CaptureFixture[str])
         assert (it["netns"], it["netns_name"]) == (room.place.inode, room.name)
         assert (it["address"], it["port"], it["group"]) == ("0.0.0.0", PORT, 2)
         assert (it["backlog"], it["syn_queue"], it["drops"]) == (3, 4, 0)
-        assert it["asked"]["least"] == 3
+        assert it["requested_backlog"]["least"] == 3
         assert [holder["pid"] for holder in it["owners"]] == [os.getpid()]
     assert run(["listeners", "--netns", str(room.place.inode)]) == 0
     shown = capfd.readouterr().out
