@@ -1,4 +1,4 @@
-"""The probes in the kernel: text made, loaded, attached, detached.
+"""The probes in the kernel: compile, load, attach and detach them.
 
 bcc rewrites only the main text, so probes/ is concatenated into one; ``#line`` keeps the names and
 lines of error messages true.
@@ -63,8 +63,8 @@ _RUN = ("reap",)
 
 
 def probe_directory() -> Path:
-    """Where the probes' source is: inside an installed package, or beside it in a checkout."""
-    package = Path(__file__).resolve().parents[2]
+    """Return the directory of the probes: inside an installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
     for place in (package / "probes", package.parent / "probes"):
         if (place / "records.h").is_file():
             return place
@@ -72,7 +72,7 @@ def probe_directory() -> Path:
 
 
 def program_text(structs: str, probes: Path) -> str:
-    """One text for bcc: the kernel's structs, the contract, the probes."""
+    """Return one text for bcc: kernel structs, records.h, the probes."""
     parts = [f'#line 1 "kernel_structs.h"\n{structs}']
     for name in ("records.h", *(f"{probe}.bpf.c" for probe in PROBES)):
         parts.append(f'#line 1 "{name}"\n{(probes / name).read_text()}')
@@ -80,7 +80,7 @@ def program_text(structs: str, probes: Path) -> str:
 
 
 def _compiled(btf: Btf, cache: ObjectCache, detail: bool) -> CompiledObject:
-    """The probes for this kernel: from the cache, or compiled now and kept."""
+    """Return the probes for this kernel, from the cache or newly compiled."""
     structs = kernel_structs(btf)
     text = program_text(structs.text, probe_directory())
     defines = [*structs.defines, *function_constants(btf), *mptcp_constants(btf), *wait_queues(btf)]
@@ -115,7 +115,7 @@ def _running(name: str) -> str:
 
 
 def _name(hook: Hook) -> str:
-    """A program's name.  One that BTF binds to a kernel function is loaded once for each of them."""
+    """Return the name of a program; one bound to a kernel function by BTF is loaded once per function."""
     return f"{hook.function}:{hook.place}" if hook.kind in BY_BTF else hook.function
 
 
@@ -139,11 +139,11 @@ def _close_all(descriptors: list[int]) -> None:
 
 
 class BpfObject:
-    """The probes, loaded.  Use as a context manager: leaving it gives everything back.
+    """The loaded probes; use as a context manager, which releases everything.
 
     :param hooks: what will be attached, so that just that is loaded
     :param cache: where compiled probes are kept
-    :param detail: with every deed as an event: the ring ``events`` is there
+    :param detail: also record every operation as an event, in the ring ``events``
     :raises SockscopeError: when bcc is missing or cannot compile, or the kernel refuses to load
     """
 
@@ -184,7 +184,7 @@ class BpfObject:
         }
 
     def attach(self, hook: Hook) -> None:
-        """Attach a hook that was named at the start.
+        """Attach one of the hooks given at creation.
 
         :raises LoadError: when the kernel refuses
         """
@@ -212,27 +212,27 @@ class BpfObject:
         self._links.append(link)
 
     def iterate(self, name: str, record: np.dtype[Any]) -> np.ndarray[Any, np.dtype[Any]]:
-        """Run an iterator once; what it printed, as records."""
+        """Run an iterator once and return its output as records."""
         return np.frombuffer(syscall.read_iterator(self._programs[_iterating(name)]), record)
 
     def run(self, name: str, *arguments: int) -> int:
-        """Run a program that is attached to nothing once; what it returned.
+        """Run an unattached program once and return its result.
 
         :raises OSError: when the kernel does not run it
         """
         return syscall.run_program(self._programs[_running(name)], *arguments)
 
     def run_time(self) -> tuple[int, int]:
-        """(nanoseconds, runs) of all probes while BPF statistics were on.
+        """Return (nanoseconds, runs) of all probes while BPF statistics were enabled.
 
-        Without those that run in our own process, whose CPU time is told anyhow.
+        Programs that run in our own process are left out: their time is part of its CPU time.
         """
         ours = {*map(_iterating, _ITERATORS), *map(_running, _RUN)}
         spent = [syscall.run_time(program) for name, program in self._programs.items() if name not in ours]
         return sum(ns for ns, _, _ in spent), sum(runs for _, runs, _ in spent)
 
     def misses(self) -> dict[str, int]:
-        """Function → what went unseen since the kernel left it out: it was at work on that CPU already."""
+        """Return function → events missed because of BPF program recursion on the same CPU."""
         missed = {name: syscall.run_time(program)[2] for name, program in self._programs.items()}
         return drops.count_unseen_events(
             missed, self.maps["rescued"].read_array(len(drops.TWO_FOR_ONE)).tolist()
@@ -243,8 +243,8 @@ class BpfObject:
 
         For each system call's probe the kernel waits until all CPUs have passed by (RCU, 30 to 80 ms;
         kernel/trace/trace_event_perf.c, perf_trace_event_unreg), a second in all.  That goes on in a thread,
-        and :meth:`close` waits for it; not where address space is limited: Python waits for ever for a
-        thread that finds no memory to begin with.
+        and :meth:`close` waits for it; not where address space is limited: Python waits indefinitely for a
+        thread that cannot start for lack of memory.
         """
         if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
             return
@@ -254,7 +254,7 @@ class BpfObject:
             self._detaching.start()
 
     def close(self) -> None:
-        """Detach, and give programs and maps back to the kernel: nothing of them is left."""
+        """Detach, and release programs and maps."""
         self.detach()
         if self._detaching is not None:
             self._detaching.join()

@@ -1,4 +1,4 @@
-"""Which hooks the running kernel has, and lets this process use."""
+"""Find out which hooks the running kernel has and allows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOTHING = struct.pack("<BBhi", 0xB7, 0, 0, 0) + struct.pack("<BBhi", 0x95, 0, 0
 
 @dataclass(frozen=True)
 class FeatureProbe:
-    """Answers, for a hook, whether the kernel has it; call it like a function.
+    """Return for a hook whether the kernel has it; call it like a function.
 
     Where a kernel may have something and refuse it (fentry under lockdown, a kprobe on a function that
     may not be probed), a program that does nothing is loaded and attached there, and taken off again.
@@ -39,13 +39,13 @@ class FeatureProbe:
         return not self.why_not(hook)
 
     def why_not(self, hook: Hook) -> str:
-        """Why the kernel does not give this hook; empty when it does."""
+        """Return why this hook is not available; empty if it is."""
         if hook not in self._known:
             self._known[hook] = self._find_out(hook)
         return self._known[hook]
 
     def why_not_method(self, method: AttachMethod) -> str:
-        """Why a way cannot be taken here; empty when it can."""
+        """Return why an attach method is not available; empty if it is."""
         reasons = [self.why_not(hook) for hook in method.needed]
         if method.calls and not any(map(self, method.calls)):
             reasons.append(self.why_not(method.calls[0]))

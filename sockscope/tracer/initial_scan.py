@@ -1,4 +1,4 @@
-"""Fill the maps with what was there before tracing began.
+"""Fill the maps with what existed before tracing started.
 
 The probes are attached first, so whatever happens meanwhile is seen by them; the kernel itself
 puts the records into the maps, so a socket that closes in between leaves nothing behind.
@@ -22,7 +22,7 @@ Holdings = np.ndarray[Any, np.dtype[Any]]
 
 
 def scan_existing(program: BpfObject, scope: TargetFilter, left_out: Counter[layout.Loss]) -> Holdings:
-    """Learn the target's listeners, their owners' threads, their open and waiting connections.
+    """Scan the listeners of the target, the threads of their owners, and their connections.
 
     :param left_out: counts what has no room
     :returns: one :data:`layout.SOCKET_OWNER` for each descriptor of each listener learnt
@@ -46,13 +46,13 @@ def scan_existing(program: BpfObject, scope: TargetFilter, left_out: Counter[lay
 
 
 def find_owners(program: BpfObject) -> Holdings:
-    """Who holds the traced listeners now; processes that came to hold one become servers."""
+    """Return the owners of the traced listeners; new owners become servers."""
     found = program.iterate("task_file", layout.SOCKET_OWNER)
     return found[found["listener"] > 0]
 
 
 def adopt(program: BpfObject, pids: set[int], left_out: Counter[layout.Loss]) -> None:
-    """Make workers of all threads of processes that turned out to hold a traced listener."""
+    """Create workers for all threads of processes that own a traced listener."""
     for pid in pids:
         if not program.maps["servers"].add(pid, 1):
             left_out[layout.Loss.PROCESSES_FULL] += 1

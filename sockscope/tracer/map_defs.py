@@ -1,4 +1,4 @@
-"""What the probes keep in the kernel: maps, arrays of records and rings, and the room for each."""
+"""The maps, slot arrays and rings of the probes, with their sizes."""
 
 from __future__ import annotations
 

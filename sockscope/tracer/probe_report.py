@@ -1,4 +1,4 @@
-"""Every signal and every way to it, tried on the running kernel: what ``doctor`` tells."""
+"""Try every attach method of every signal on the running kernel, for ``doctor``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sockscope.tracer.selection import select_methods
 
 @dataclass(frozen=True)
 class MethodReport:
-    """A way: ``why_not`` is empty when it can be taken here."""
+    """An attach method; ``why_not`` is empty if it is available."""
 
     name: str
     exact: bool
@@ -21,7 +21,7 @@ class MethodReport:
 
 @dataclass(frozen=True)
 class SignalReport:
-    """A signal: ``method`` is the one that tracing would take, empty when there is none."""
+    """A signal; ``method`` is the one that tracing would use, empty if there is none."""
 
     name: str
     reports: str
@@ -33,7 +33,7 @@ class SignalReport:
 
 
 def report_signals(availability: FeatureProbe) -> tuple[SignalReport, ...]:
-    """Try all ways, best first, and those behind the first that works too."""
+    """Try all attach methods, best first, also those after the first available one."""
     chosen = select_methods(availability)
     found = []
     for signal in SIGNALS:

@@ -1,7 +1,7 @@
-"""Connections whose end no probe was told of: found by looking for their sockets.
+"""Find connections whose end was missed, by a periodic scan of their sockets.
 
 A kernel in a virtual machine can withhold single events from all BPF programs (docs/reliability.md), and
-one that is withheld at a socket's end would leave the connection open for ever.
+one that is withheld at a socket's end would leave the connection open indefinitely.
 """
 
 from __future__ import annotations

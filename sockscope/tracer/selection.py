@@ -1,4 +1,4 @@
-"""Which way each signal is got: the best that the running kernel has, unless the user says otherwise."""
+"""Select the attach method of each signal: the best available one, unless the user chose another."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ OFF = "off"
 
 
 def is_disabled(forced: Mapping[str, str] | None) -> frozenset[str]:
-    """The signals that ``NAME=off`` leaves out, with those that tell nothing without them.
+    """Return the signals disabled by ``NAME=off``, with those that depend on them.
 
-    :raises UsageError: for a signal that does not exist, or that nothing can be traced without
+    :raises UsageError: for an unknown signal, or one that cannot be disabled
     """
     off = {name for name, wish in (forced or {}).items() if wish == OFF}
     known = {signal.name: signal for signal in SIGNALS}
@@ -33,7 +33,7 @@ def is_disabled(forced: Mapping[str, str] | None) -> frozenset[str]:
 def select_methods(
     available: Callable[[Hook], bool], forced: Mapping[str, str] | None = None
 ) -> dict[str, AttachMethod | None]:
-    """For every signal the first way whose hooks the kernel all has, or None.
+    """Return for every signal the first attach method whose hooks are all available, or None.
 
     :param available: whether a hook exists on this kernel
     :param forced: signal → way, or ``off``, as ``--attach`` gives them
@@ -66,7 +66,7 @@ def select_methods(
 
 
 def _all_there(method: AttachMethod, available: Callable[[Hook], bool]) -> bool:
-    """Every hook must exist; of a list of system calls, at least one (select is not on arm64)."""
+    """Return whether every hook exists; of system calls, at least one (select is not on arm64)."""
     return all(map(available, method.needed)) and (not method.calls or any(map(available, method.calls)))
 
 

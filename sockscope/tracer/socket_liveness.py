@@ -1,4 +1,4 @@
-"""Which connections' sockets are gone, by a program that looks at them (probes/reap.bpf.c)."""
+"""Find connections whose socket is gone, by a program in probes/reap.bpf.c."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Ids = np.ndarray[Any, np.dtype[np.uint64]]
 
 
 def find_gone_sockets(program: BpfObject) -> Ids:
-    """Ids of the connections whose socket nobody refers to any more, or that another one has taken.
+    """Return the ids of connections whose socket was freed or reused.
 
     :raises OSError: when the kernel does not run the program
     """

@@ -1,4 +1,4 @@
-"""From a target in the user's words to what the probes compare with."""
+"""Resolve a target of the user to what the probes compare with."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TargetError(SockscopeError):
 
 @dataclass(frozen=True)
 class TargetFilter:
-    """A target, resolved on this host at one moment."""
+    """A target, resolved on this host."""
 
     ports: frozenset[int]
     pids: frozenset[int]
@@ -57,7 +57,7 @@ class TargetFilter:
 
 
 def resolve_target(target: Target) -> TargetFilter:
-    """Look the target up.
+    """Resolve a target.
 
     :raises UsageError: for values that cannot be right
     :raises TargetError: for a process, cgroup or namespace that does not exist
